@@ -1,0 +1,1 @@
+//! Bonesetter: what every service shares

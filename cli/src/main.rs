@@ -1,0 +1,2 @@
+//! The bonesetter command.
+fn main() {}

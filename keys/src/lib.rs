@@ -1,0 +1,1 @@
+//! Bonesetter: signing, sealing and keyed digests

@@ -1,0 +1,15 @@
+//! The contract of Bonesetter: the messages of every stage and the grammar of their subjects.
+//!
+//! The types in [`v1`] are generated from `proto/protos` and checked in; the test `generated`
+//! regenerates them and fails on a difference (run it with `BLESS=1` to accept one). Nothing else
+//! belongs into this crate: no bus, no cryptography, no decisions.
+
+mod message;
+mod subject;
+mod time;
+
+pub mod v1;
+
+pub use message::{Message, Writer};
+pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
+pub use time::{from_timestamp, to_timestamp};

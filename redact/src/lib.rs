@@ -1,0 +1,1 @@
+//! Bonesetter: the redaction engine

@@ -1,0 +1,1 @@
+//! Bonesetter: decides on, applies, verifies and takes back remedies

@@ -1,0 +1,3 @@
+//! The svc-actuator process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: the ledger and its archive

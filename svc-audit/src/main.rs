@@ -1,0 +1,3 @@
+//! The svc-audit process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: collects the evidence of an incident

@@ -1,0 +1,3 @@
+//! The svc-enricher process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: diagnoses incidents from redacted evidence

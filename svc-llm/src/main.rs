@@ -1,0 +1,3 @@
+//! The svc-llm process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: tells people about incidents

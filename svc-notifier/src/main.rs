@@ -1,0 +1,3 @@
+//! The svc-notifier process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: the trust boundary: redacts, signs, passes on

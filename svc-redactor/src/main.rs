@@ -1,0 +1,3 @@
+//! The svc-redactor process.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bonesetter: detects failing workloads and turns them into incidents

@@ -1,0 +1,3 @@
+//! The svc-watcher process.
+
+fn main() {}

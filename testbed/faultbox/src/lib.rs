@@ -1,0 +1,1 @@
+//! Bonesetter: the test image: a container that fails on request

@@ -1,0 +1,1 @@
+//! Bonesetter: starts the real servers that the demo and the tests run against
