@@ -45,7 +45,6 @@ pub trait Message: prost::Message + Default + Clone + Send + Sync + 'static {
     fn incident(&self) -> Option<&v1::Incident>;
 }
 
-
 macro_rules! message {
     ($type:ident, $stage:ident, $event:literal, $signed:expr, $incident:expr) => {
         impl Message for v1::$type {
@@ -69,15 +68,55 @@ macro_rules! message {
     };
 }
 
-message!(Detected, Detected, "dev.bonesetter.detected.v1", None, |m| m.incident.as_ref());
-message!(Enriched, Enriched, "dev.bonesetter.enriched.v1", None, |m| m.incident.as_ref());
-message!(Redacted, Redacted, "dev.bonesetter.redacted.v1", Some(Writer::Redactor), |m| m
+message!(
+    Detected,
+    Detected,
+    "dev.bonesetter.detected.v1",
+    None,
+    |m| m.incident.as_ref()
+);
+message!(
+    Enriched,
+    Enriched,
+    "dev.bonesetter.enriched.v1",
+    None,
+    |m| m.incident.as_ref()
+);
+message!(
+    Redacted,
+    Redacted,
+    "dev.bonesetter.redacted.v1",
+    Some(Writer::Redactor),
+    |m| m.incident.as_ref()
+);
+message!(
+    Diagnosed,
+    Diagnosed,
+    "dev.bonesetter.diagnosed.v1",
+    Some(Writer::Llm),
+    |m| m.incident.as_ref()
+);
+message!(
+    Acted,
+    Acted,
+    "dev.bonesetter.acted.v1",
+    Some(Writer::Actuator),
+    |m| m.incident.as_ref()
+);
+message!(
+    Notified,
+    Notified,
+    "dev.bonesetter.notified.v1",
+    None,
+    |m| m.incident.as_ref()
+);
+message!(Archived, Audit, "dev.bonesetter.archived.v1", None, |m| m
     .incident
     .as_ref());
-message!(Diagnosed, Diagnosed, "dev.bonesetter.diagnosed.v1", Some(Writer::Llm), |m| m
-    .incident
-    .as_ref());
-message!(Acted, Acted, "dev.bonesetter.acted.v1", Some(Writer::Actuator), |m| m.incident.as_ref());
-message!(Notified, Notified, "dev.bonesetter.notified.v1", None, |m| m.incident.as_ref());
-message!(Archived, Audit, "dev.bonesetter.archived.v1", None, |m| m.incident.as_ref());
-message!(DeadLetter, Dlq, "dev.bonesetter.dead-letter.v1", None, |_| None);
+message!(
+    DeadLetter,
+    Dlq,
+    "dev.bonesetter.dead-letter.v1",
+    None,
+    |_| None
+);

@@ -20,7 +20,9 @@ const MAX_SUBJECT_BYTES: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubjectError {
     /// Not eight tokens, or too long.
-    #[error("subject {0:?} does not have the eight tokens of bonesetter.v1.<stage>.<cluster>.<namespace>.<kind>.<incident>.<step>")]
+    #[error(
+        "subject {0:?} does not have the eight tokens of bonesetter.v1.<stage>.<cluster>.<namespace>.<kind>.<incident>.<step>"
+    )]
     Shape(String),
     /// Another product or another major version.
     #[error("subject {0:?} does not start with bonesetter.v1")]
@@ -132,13 +134,18 @@ impl Namespace {
     /// Accepts labels only; nothing is escaped or corrected.
     pub fn new(name: impl Into<String>) -> Result<Self, SubjectError> {
         let name = name.into();
-        let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_inner =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         let bytes = name.as_bytes();
         let is_label = (1..=63).contains(&bytes.len())
             && bytes.iter().all(|byte| is_inner(*byte))
             && bytes.first() != Some(&b'-')
             && bytes.last() != Some(&b'-');
-        if is_label { Ok(Self(name)) } else { Err(SubjectError::Namespace(name)) }
+        if is_label {
+            Ok(Self(name))
+        } else {
+            Err(SubjectError::Namespace(name))
+        }
     }
 
     /// The name.
@@ -165,8 +172,14 @@ impl IncidentId {
     pub fn new(id: impl Into<String>) -> Result<Self, SubjectError> {
         let id = id.into();
         let is_valid = id.len() == Self::LENGTH
-            && id.bytes().all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte));
-        if is_valid { Ok(Self(id)) } else { Err(SubjectError::Incident(id)) }
+            && id
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || (b'2'..=b'7').contains(&byte));
+        if is_valid {
+            Ok(Self(id))
+        } else {
+            Err(SubjectError::Incident(id))
+        }
     }
 
     /// The id.
@@ -202,7 +215,11 @@ impl Subject {
     /// The same incident at another stage, under the given step.
     #[must_use]
     pub fn at(&self, stage: Stage, step: impl Into<String>) -> Self {
-        Self { stage, step: step.into(), ..self.clone() }
+        Self {
+            stage,
+            step: step.into(),
+            ..self.clone()
+        }
     }
 }
 
@@ -213,7 +230,9 @@ impl fmt::Display for Subject {
             "{ROOT}.{VERSION}.{}.{}.{}.{}.{}.{}",
             self.stage,
             escape(&self.cluster),
-            self.namespace.as_ref().map_or(NO_NAMESPACE, Namespace::as_str),
+            self.namespace
+                .as_ref()
+                .map_or(NO_NAMESPACE, Namespace::as_str),
             escape(&self.kind),
             self.incident,
             escape(&self.step),
@@ -229,7 +248,17 @@ impl FromStr for Subject {
             return Err(SubjectError::Shape(text.chars().take(64).collect()));
         }
         let tokens: Vec<&str> = text.split('.').collect();
-        let [root, version, stage, cluster, namespace, kind, incident, step] = tokens[..] else {
+        let [
+            root,
+            version,
+            stage,
+            cluster,
+            namespace,
+            kind,
+            incident,
+            step,
+        ] = tokens[..]
+        else {
             return Err(SubjectError::Shape(text.to_owned()));
         };
         debug_assert_eq!(tokens.len(), TOKENS);
@@ -320,7 +349,10 @@ mod tests {
 
     #[test]
     fn cluster_scoped_objects_have_a_namespace_that_cannot_be_one() {
-        let cluster_scoped = Subject { namespace: None, ..subject("c", "Node", "open") };
+        let cluster_scoped = Subject {
+            namespace: None,
+            ..subject("c", "Node", "open")
+        };
         assert!(cluster_scoped.to_string().contains(".c._.Node."));
         assert_eq!(cluster_scoped.to_string().parse(), Ok(cluster_scoped));
     }
@@ -331,14 +363,35 @@ mod tests {
         let cases = [
             ("", "shape"),
             ("bonesetter.v1.detected", "shape"),
-            (&format!("bonesetter.v1.detected.c.n.K.{id}.open.more"), "shape"),
-            (&format!("bonesetter.v2.detected.c.n.K.{id}.open"), "version"),
+            (
+                &format!("bonesetter.v1.detected.c.n.K.{id}.open.more"),
+                "shape",
+            ),
+            (
+                &format!("bonesetter.v2.detected.c.n.K.{id}.open"),
+                "version",
+            ),
             (&format!("bonesetter.v1.guessed.c.n.K.{id}.open"), "stage"),
-            (&format!("bonesetter.v1.detected.c.N.K.{id}.open"), "namespace"),
-            (&format!("bonesetter.v1.detected.c.*.K.{id}.open"), "namespace"),
-            (&format!("bonesetter.v1.detected.c.n.K.{}.open", id.to_uppercase()), "incident"),
-            (&format!("bonesetter.v1.detected.c.n.=4b.{id}.open"), "escape"),
-            (&format!("bonesetter.v1.detected.c.n.=4B.{id}.open"), "escape"),
+            (
+                &format!("bonesetter.v1.detected.c.N.K.{id}.open"),
+                "namespace",
+            ),
+            (
+                &format!("bonesetter.v1.detected.c.*.K.{id}.open"),
+                "namespace",
+            ),
+            (
+                &format!("bonesetter.v1.detected.c.n.K.{}.open", id.to_uppercase()),
+                "incident",
+            ),
+            (
+                &format!("bonesetter.v1.detected.c.n.=4b.{id}.open"),
+                "escape",
+            ),
+            (
+                &format!("bonesetter.v1.detected.c.n.=4B.{id}.open"),
+                "escape",
+            ),
             (&format!("bonesetter.v1.detected.c.n..{id}.open"), "escape"),
         ];
         for (text, expected) in cases {

@@ -13,7 +13,9 @@ pub fn to_timestamp(at: SystemTime) -> Timestamp {
 
 /// The system time of a protobuf timestamp; `None` where it lies outside what the platform can hold.
 pub fn from_timestamp(at: &Timestamp) -> Option<SystemTime> {
-    let nanos = u32::try_from(at.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    let nanos = u32::try_from(at.nanos)
+        .ok()
+        .filter(|nanos| *nanos < 1_000_000_000)?;
     match u64::try_from(at.seconds) {
         Ok(seconds) => UNIX_EPOCH.checked_add(Duration::new(seconds, nanos)),
         Err(_) => UNIX_EPOCH
@@ -35,7 +37,11 @@ mod tests {
     #[test]
     fn hostile_nanoseconds_are_refused() {
         for nanos in [-1, 1_000_000_000, i32::MIN] {
-            assert_eq!(from_timestamp(&Timestamp { seconds: 1, nanos }), None, "{nanos}");
+            assert_eq!(
+                from_timestamp(&Timestamp { seconds: 1, nanos }),
+                None,
+                "{nanos}"
+            );
         }
     }
 }

@@ -3,13 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-const PROTOS: [&str; 6] = ["common", "detected", "evidence", "diagnosed", "acted", "notified"];
+const PROTOS: [&str; 6] = [
+    "common",
+    "detected",
+    "evidence",
+    "diagnosed",
+    "acted",
+    "notified",
+];
 const GENERATED: &str = "src/generated/bonesetter.v1.rs";
 
 fn generate(into: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
-    let files: Vec<PathBuf> =
-        PROTOS.iter().map(|name| root.join(format!("bonesetter/v1/{name}.proto"))).collect();
+    let files: Vec<PathBuf> = PROTOS
+        .iter()
+        .map(|name| root.join(format!("bonesetter/v1/{name}.proto")))
+        .collect();
     let descriptors = protox::compile(files, [&root]).expect("the .proto files compile");
     prost_build::Config::new()
         .out_dir(into)
@@ -25,7 +34,10 @@ fn checked_in_types_match_the_proto_files() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let fresh = generate(scratch.path());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GENERATED);
-    #[expect(clippy::disallowed_methods, reason = "a test's switch, not configuration")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test's switch, not configuration"
+    )]
     if env::var("BLESS").is_ok() {
         fs::write(&path, &fresh).expect("the generated file is writable");
     }

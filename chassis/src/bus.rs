@@ -1,0 +1,50 @@
+//! The bus: the only place that touches the NATS client and knows its traps.
+//!
+//! | trap | where it is handled |
+//! |---|---|
+//! | `headers()` after `message_id()` drops the id | [`publish`], one function builds every message |
+//! | a publish that timed out may have been stored | same id and expect-last-subject-sequence 0 on retry |
+//! | a missing permission looks like a timeout | [`connection`] reads the server's error events |
+//! | the default prefetch of 200 outlives the ack wait | [`consume`] pulls as much as it handles at once |
+//! | a stall of 31 s after a reconnect with two replicas | [`consume`] pulls anew on every connect and missed heartbeat |
+//! | `double_ack` is content with "no responders" | [`consume`] acks by request |
+//! | consumer `backoff` replaces the ack wait, a bare nak is immediate | no backoff, every nak has a delay |
+//! | `kv.update` and watches need wide permissions | [`kv`] uses compare-and-set and message get only |
+
+mod connection;
+mod consume;
+mod dead_letter;
+mod kv;
+mod provision;
+mod publish;
+mod read;
+
+pub use connection::{Bus, ConnectError};
+pub(crate) use consume::{Pulled, Puller};
+pub use dead_letter::DeadLetters;
+pub use kv::{Bucket, Entry, KvError};
+pub use provision::{ProvisionError, Provisioned, provision};
+pub(crate) use publish::Producer;
+pub use publish::{PublishError, Publisher, Stored};
+pub use read::{ReadError, StoredMessage, StreamReader};
+
+/// Header names that we set ourselves. NATS header names are case-sensitive (ADR-4).
+pub mod header {
+    /// W3C trace context.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// Hex id of the key that signed.
+    pub const KEY_ID: &str = "bonesetter-key-id";
+    /// Base64 of the signature over subject and payload.
+    pub const SIGNATURE: &str = "bonesetter-sig";
+    /// Major version of the message schema.
+    pub const SCHEMA: &str = "bonesetter-schema";
+    /// The CloudEvents attributes of binary mode.
+    pub const CE: [&str; 6] = [
+        "ce-specversion",
+        "ce-id",
+        "ce-source",
+        "ce-type",
+        "ce-time",
+        "ce-datacontenttype",
+    ];
+}

@@ -1,0 +1,168 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{Client, ConnectOptions, Event, ServerError};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::watch;
+
+use crate::secret::{SecretError, SecretFile};
+use crate::topology::User;
+
+/// A reply that takes longer is asked for again; far below the client's own five seconds.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+const MAX_REMEMBERED_VIOLATIONS: usize = 64;
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The user's seed cannot be read.
+    #[error("nats.nkey_file: {0}")]
+    Secret(#[from] SecretError),
+    /// The server did not accept us, or there is none.
+    #[error(
+        "cannot connect to NATS at {url}: {source}; check nats.url, and that the server knows this user's nkey"
+    )]
+    Connect {
+        /// Where, without credentials.
+        url: String,
+        /// Why.
+        source: async_nats::ConnectError,
+    },
+}
+
+/// One authenticated connection; cheap to clone.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) client: Client,
+    pub(crate) js: jetstream::Context,
+    /// Counts the connects, so that pulls can be made anew after each.
+    pub(crate) connects: watch::Receiver<u64>,
+    pub(crate) violations: Violations,
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("server", &self.client.server_info().server_name)
+            .finish()
+    }
+}
+
+impl Bus {
+    /// Connects as one user. Fails at once when the server refuses or cannot be reached; the caller
+    /// decides whether to wait. Later disconnects heal by themselves.
+    pub async fn connect(url: &str, user: &User, seed: &SecretFile) -> Result<Self, ConnectError> {
+        let seed: SecretString = seed.read()?;
+        let (sender, connects) = watch::channel(0);
+        let violations = Violations::default();
+        let seen = violations.clone();
+        let options = ConnectOptions::with_nkey(seed.expose_secret().trim().to_owned())
+            .name(user.name)
+            .custom_inbox_prefix(user.inbox_prefix())
+            .connection_timeout(Duration::from_secs(5))
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .event_callback(move |event| {
+                on_event(&event, &sender, &seen);
+                std::future::ready(())
+            });
+        let client = options
+            .connect(url)
+            .await
+            .map_err(|source| ConnectError::Connect {
+                url: url.to_owned(),
+                source,
+            })?;
+        let js = ContextBuilder::new()
+            .timeout(REQUEST_TIMEOUT)
+            .ack_timeout(REQUEST_TIMEOUT)
+            .max_ack_inflight(256)
+            .build(client.clone());
+        Ok(Self {
+            client,
+            js,
+            connects,
+            violations,
+        })
+    }
+
+    /// Whether the connection stands right now.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Hands over what is still in the client's buffers and closes.
+    pub async fn close(&self) {
+        if let Err(error) = self.client.drain().await {
+            tracing::debug!(%error, "the connection was closed already");
+        }
+    }
+}
+
+fn on_event(event: &Event, connects: &watch::Sender<u64>, violations: &Violations) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to NATS");
+            connects.send_modify(|count| *count += 1);
+        }
+        Event::ServerError(ServerError::Other(text)) => {
+            tracing::error!(error = %text, "NATS refused an operation");
+            violations.record(text);
+        }
+        Event::ServerError(error) => tracing::error!(%error, "NATS reported an error"),
+        other => tracing::warn!(event = %other, "the connection to NATS changed"),
+    }
+}
+
+/// Permission violations come as asynchronous errors; without them a refusal looks like a timeout.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Violations(Arc<Mutex<VecDeque<String>>>);
+
+impl Violations {
+    fn record(&self, text: &str) {
+        if !text.to_ascii_lowercase().contains("permissions violation") {
+            return;
+        }
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() == MAX_REMEMBERED_VIOLATIONS {
+            seen.pop_front();
+        }
+        seen.push_back(text.to_owned());
+    }
+
+    /// Takes the violation that names a subject, if there was one.
+    pub(crate) fn take(&self, subject: &str) -> Option<String> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let quoted = format!("\"{subject}\"").to_ascii_lowercase();
+        let index = seen
+            .iter()
+            .position(|text| text.to_ascii_lowercase().contains(&quoted))?;
+        seen.remove(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_violation_is_found_by_its_subject_once_and_memory_is_bounded() {
+        let violations = Violations::default();
+        violations.record("Permissions Violation for Publish to \"bonesetter.v1.acted.c.n.K.i.s\"");
+        violations.record("maximum payload violation");
+        assert_eq!(violations.take("bonesetter.v1.acted"), None);
+        assert!(violations.take("bonesetter.v1.acted.c.n.K.i.s").is_some());
+        assert_eq!(violations.take("bonesetter.v1.acted.c.n.K.i.s"), None);
+        for number in 0..1000 {
+            violations.record(&format!(
+                "Permissions Violation for Publish to \"{number}\""
+            ));
+        }
+        assert_eq!(
+            violations.0.lock().unwrap().len(),
+            MAX_REMEMBERED_VIOLATIONS
+        );
+    }
+}

@@ -1,0 +1,235 @@
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime};
+
+use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::pull;
+use async_nats::{Client, Subject as NatsSubject};
+use bytes::Bytes;
+use futures::{FutureExt as _, StreamExt as _};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Bus;
+use crate::topology::ConsumerSpec;
+
+/// A pull that gets nothing ends after this; together with the heartbeat it bounds every stall.
+const EXPIRES: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const BIND_RETRY: Duration = Duration::from_secs(1);
+const ACK_TIMEOUT: Duration = Duration::from_secs(2);
+const ACK_ATTEMPTS: u32 = 3;
+
+/// One delivery.
+#[derive(Debug)]
+pub(crate) struct Pulled {
+    pub(crate) subject: String,
+    pub(crate) payload: Bytes,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) sequence: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) stored_at: SystemTime,
+    pub(crate) pending: u64,
+    pub(crate) acker: Acker,
+}
+
+/// Answers one delivery.
+#[derive(Debug, Clone)]
+pub(crate) struct Acker {
+    client: Client,
+    reply: NatsSubject,
+}
+
+impl Acker {
+    /// Tells the server that the message is done, and makes sure that it knows. An ack that gets
+    /// lost is not an error: the message comes again and finds everything done.
+    pub(crate) async fn ack(&self) -> bool {
+        for attempt in 1..=ACK_ATTEMPTS {
+            let request = self
+                .client
+                .request(self.reply.clone(), Bytes::from_static(b"+ACK"));
+            match tokio::time::timeout(ACK_TIMEOUT, request).await {
+                Ok(Ok(_)) => return true,
+                Ok(Err(error)) => tracing::debug!(%error, attempt, "ack was not confirmed"),
+                Err(_) => tracing::debug!(attempt, "ack was not confirmed in time"),
+            }
+        }
+        tracing::warn!(
+            "an ack was not confirmed; the message will come again and find its work done"
+        );
+        false
+    }
+
+    /// Asks for redelivery after a delay. A bare nak would be immediate and burn the deliveries.
+    pub(crate) async fn retry_after(&self, delay: Duration) {
+        let nanos = delay.as_nanos().min(u128::from(u64::MAX));
+        self.send(format!("-NAK {{\"delay\": {nanos}}}")).await;
+    }
+
+    /// Says that the work goes on.
+    pub(crate) async fn in_progress(&self) {
+        self.send("+WPI".to_owned()).await;
+    }
+
+    /// Ends the message without redelivery. The server publishes an advisory.
+    pub(crate) async fn terminate(&self, reason: &str) {
+        self.send(format!("+TERM {reason}")).await;
+    }
+
+    async fn send(&self, body: String) {
+        if let Err(error) = self.client.publish(self.reply.clone(), body.into()).await {
+            tracing::debug!(%error, "an answer to the server was lost; the ack wait decides");
+        }
+    }
+}
+
+/// Pulls from one durable consumer and never stalls for long.
+pub(crate) struct Puller {
+    bus: Bus,
+    spec: ConsumerSpec,
+    connects: watch::Receiver<u64>,
+    stream: Option<pull::Stream>,
+    returned: VecDeque<Pulled>,
+}
+
+impl Puller {
+    pub(crate) fn new(bus: Bus, spec: ConsumerSpec) -> Self {
+        let connects = bus.connects.clone();
+        Self {
+            bus,
+            spec,
+            connects,
+            stream: None,
+            returned: VecDeque::new(),
+        }
+    }
+
+    /// The next delivery; `None` when shutting down.
+    pub(crate) async fn next(&mut self, shutdown: &CancellationToken) -> Option<Pulled> {
+        if let Some(pulled) = self.returned.pop_front() {
+            return Some(pulled);
+        }
+        loop {
+            let stream = match self.stream.as_mut() {
+                Some(stream) => stream,
+                None => {
+                    let fresh = self.bind(shutdown).await?;
+                    self.stream.insert(fresh)
+                }
+            };
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return None,
+                Ok(()) = self.connects.changed() => {
+                    tracing::debug!(consumer = self.spec.name, "connected anew, pulling anew");
+                    self.renew().await;
+                    if let Some(pulled) = self.returned.pop_front() {
+                        return Some(pulled);
+                    }
+                }
+                next = stream.next() => match next {
+                    Some(Ok(message)) => {
+                        if let Some(pulled) = pulled(&self.bus.client, message) {
+                            return Some(pulled);
+                        }
+                    }
+                    Some(Err(error)) => {
+                        tracing::warn!(consumer = self.spec.name, %error, "pulling anew");
+                        self.renew().await;
+                    }
+                    None => self.renew().await,
+                },
+            }
+        }
+    }
+
+    /// Whether the consumer has been found and is being pulled from.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Gives back what was pulled ahead, so that another replica need not wait for the ack wait.
+    pub(crate) async fn hand_back(mut self) {
+        self.renew().await;
+        for pulled in self.returned {
+            pulled.acker.retry_after(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// Drops the pull, keeping what it holds already.
+    async fn renew(&mut self) {
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
+        while let Some(Some(Ok(message))) = stream.next().now_or_never() {
+            self.returned.extend(pulled(&self.bus.client, message));
+        }
+    }
+
+    async fn bind(&mut self, shutdown: &CancellationToken) -> Option<pull::Stream> {
+        loop {
+            self.connects.mark_unchanged();
+            match self.try_bind().await {
+                Ok(stream) => return Some(stream),
+                Err(error) => tracing::warn!(
+                    consumer = self.spec.name, stream = self.spec.stream.name, %error,
+                    "cannot bind to the consumer, trying again; `bonesetter provision` creates it"
+                ),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(BIND_RETRY) => {}
+                () = shutdown.cancelled() => return None,
+            }
+        }
+    }
+
+    async fn try_bind(&self) -> Result<pull::Stream, async_nats::Error> {
+        let consumer: PullConsumer = self
+            .bus
+            .js
+            .get_consumer_from_stream(self.spec.name, self.spec.stream.name)
+            .await?;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(self.spec.concurrency)
+            .expires(EXPIRES)
+            .heartbeat(HEARTBEAT)
+            .messages()
+            .await?;
+        Ok(messages)
+    }
+}
+
+fn pulled(client: &Client, message: async_nats::jetstream::Message) -> Option<Pulled> {
+    let (sequence, deliveries, stored_at, pending) = match message.info() {
+        Ok(info) => (
+            info.stream_sequence,
+            u64::try_from(info.delivered).unwrap_or(1),
+            SystemTime::from(info.published),
+            info.pending,
+        ),
+        Err(error) => {
+            tracing::warn!(%error, "a delivery without delivery information was ignored");
+            return None;
+        }
+    };
+    let reply = message.message.reply.clone()?;
+    let mut headers = BTreeMap::new();
+    for (name, values) in message.headers.iter().flat_map(|headers| headers.iter()) {
+        if let Some(value) = values.last() {
+            headers.insert(name.to_string(), value.as_str().to_owned());
+        }
+    }
+    Some(Pulled {
+        subject: message.subject.to_string(),
+        payload: message.payload.clone(),
+        headers,
+        sequence,
+        deliveries,
+        stored_at,
+        pending,
+        acker: Acker {
+            client: client.clone(),
+            reply,
+        },
+    })
+}

@@ -1,0 +1,180 @@
+use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use bytes::Bytes;
+
+use super::{Bus, ReadError, StoredMessage, StreamReader};
+use crate::topology::BucketSpec;
+
+const OPERATION: &str = "KV-Operation";
+
+/// Why a bucket operation did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum KvError {
+    /// Somebody else changed the key since it was read, or it exists already.
+    #[error("key {key:?} of bucket {bucket} was changed by somebody else")]
+    Conflict {
+        /// Which bucket.
+        bucket: &'static str,
+        /// Which key.
+        key: String,
+    },
+    /// The bucket cannot be read.
+    #[error("cannot read bucket {bucket}: {source}")]
+    Read {
+        /// Which bucket.
+        bucket: &'static str,
+        /// Why.
+        source: ReadError,
+    },
+    /// The bucket cannot be written; whether the value was stored is unknown after a timeout.
+    #[error("cannot write key {key:?} of bucket {bucket}: {reason}")]
+    Write {
+        /// Which bucket.
+        bucket: &'static str,
+        /// Which key.
+        key: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A value and the revision that the next update must name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is stored.
+    pub value: Bytes,
+    /// Its revision.
+    pub revision: u64,
+}
+
+/// One KV bucket, written by compare-and-set only. Keys are escaped subject tokens joined by dots.
+#[derive(Debug, Clone)]
+pub struct Bucket {
+    bus: Bus,
+    spec: BucketSpec,
+    reader: StreamReader,
+}
+
+impl Bucket {
+    /// Nothing is asked of the server yet.
+    pub fn new(bus: Bus, spec: BucketSpec) -> Self {
+        let reader = StreamReader::new(bus.clone(), format!("KV_{}", spec.name));
+        Self { bus, spec, reader }
+    }
+
+    /// The present value; `None` when there is none or it was deleted.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry>, KvError> {
+        Ok(self.last(key).await?.filter(is_value).map(entry))
+    }
+
+    /// Every key with its present value.
+    pub async fn entries(&self) -> Result<Vec<(String, Entry)>, KvError> {
+        let prefix = format!("$KV.{}.", self.spec.name);
+        let stored = self
+            .reader
+            .all(&format!("{prefix}>"))
+            .await
+            .map_err(|source| KvError::Read {
+                bucket: self.spec.name,
+                source,
+            })?;
+        let values = stored.into_iter().filter(is_value).filter_map(|message| {
+            let key = message.subject.strip_prefix(&prefix)?.to_owned();
+            Some((key, entry(message)))
+        });
+        Ok(values.collect())
+    }
+
+    /// Stores a value under a key that has none. Returns the revision.
+    pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, KvError> {
+        match self.last(key).await? {
+            None => self.write(key, value, 0, None).await,
+            Some(deleted) if !is_value(&deleted) => {
+                self.write(key, value, deleted.sequence, None).await
+            }
+            Some(_) => Err(self.conflict(key)),
+        }
+    }
+
+    /// Replaces the value that has the given revision. Returns the new revision.
+    pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, KvError> {
+        self.write(key, value, revision, None).await
+    }
+
+    /// Deletes the value that has the given revision.
+    pub async fn delete(&self, key: &str, revision: u64) -> Result<(), KvError> {
+        self.write(key, Bytes::new(), revision, Some("DEL"))
+            .await
+            .map(|_| ())
+    }
+
+    async fn last(&self, key: &str) -> Result<Option<StoredMessage>, KvError> {
+        self.reader
+            .last(&self.subject(key))
+            .await
+            .map_err(|source| KvError::Read {
+                bucket: self.spec.name,
+                source,
+            })
+    }
+
+    async fn write(
+        &self,
+        key: &str,
+        value: Bytes,
+        revision: u64,
+        operation: Option<&str>,
+    ) -> Result<u64, KvError> {
+        let subject = self.subject(key);
+        let mut headers = HeaderMap::new();
+        if let Some(operation) = operation {
+            headers.insert(OPERATION, operation);
+        }
+        let message = PublishMessage::build()
+            .headers(headers)
+            .expected_last_subject_sequence(revision)
+            .payload(value);
+        let result = match self.bus.js.send_publish(subject.clone(), message).await {
+            Ok(ack) => ack.await,
+            Err(error) => Err(error),
+        };
+        result.map(|ack| ack.sequence).map_err(|error| {
+            if error.kind() == PublishErrorKind::WrongLastSequence {
+                return self.conflict(key);
+            }
+            let reason = self
+                .bus
+                .violations
+                .take(&subject)
+                .unwrap_or_else(|| error.to_string());
+            KvError::Write {
+                bucket: self.spec.name,
+                key: key.to_owned(),
+                reason,
+            }
+        })
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.spec.name)
+    }
+
+    fn conflict(&self, key: &str) -> KvError {
+        KvError::Conflict {
+            bucket: self.spec.name,
+            key: key.to_owned(),
+        }
+    }
+}
+
+fn is_value(message: &StoredMessage) -> bool {
+    message.header(OPERATION).is_none()
+}
+
+fn entry(message: StoredMessage) -> Entry {
+    Entry {
+        value: message.payload,
+        revision: message.sequence,
+    }
+}

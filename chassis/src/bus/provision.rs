@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+
+use super::Bus;
+use crate::topology::{
+    BUCKETS, BucketSpec, CONSUMERS, ConsumerSpec, MAX_MESSAGE_BYTES, STREAMS, StreamSpec,
+};
+
+/// JetStream's own window for message ids; the unique subject protects beyond it.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// What could not be created or changed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot provision {what}: {source}")]
+pub struct ProvisionError {
+    what: String,
+    source: async_nats::Error,
+}
+
+/// What was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Provisioned {
+    /// Streams that are as the table says.
+    pub streams: usize,
+    /// Durable consumers that are as the table says.
+    pub consumers: usize,
+    /// Buckets that are as the table says.
+    pub buckets: usize,
+}
+
+/// Creates or updates everything in the topology. May be repeated at any time; nothing is deleted.
+pub async fn provision(bus: &Bus) -> Result<Provisioned, ProvisionError> {
+    for stream in STREAMS {
+        bus.js
+            .create_or_update_stream(stream_config(stream))
+            .await
+            .map_err(|error| ProvisionError {
+                what: format!("stream {}", stream.name),
+                source: error.into(),
+            })?;
+    }
+    for consumer in CONSUMERS {
+        bus.js
+            .create_consumer_on_stream(consumer_config(consumer), consumer.stream.name)
+            .await
+            .map_err(|error| ProvisionError {
+                what: format!("consumer {} of {}", consumer.name, consumer.stream.name),
+                source: error.into(),
+            })?;
+    }
+    for bucket in BUCKETS {
+        create_bucket(bus, bucket).await?;
+    }
+    Ok(Provisioned {
+        streams: STREAMS.len(),
+        consumers: CONSUMERS.len(),
+        buckets: BUCKETS.len(),
+    })
+}
+
+async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionError> {
+    let config = kv::Config {
+        bucket: bucket.name.to_owned(),
+        description: bucket.description.to_owned(),
+        history: 1,
+        storage: StorageType::File,
+        ..kv::Config::default()
+    };
+    bus.js
+        .create_or_update_key_value(config)
+        .await
+        .map(|_| ())
+        .map_err(|error| ProvisionError {
+            what: format!("bucket {}", bucket.name),
+            source: error.into(),
+        })
+}
+
+fn stream_config(stream: &StreamSpec) -> Config {
+    Config {
+        name: stream.name.to_owned(),
+        subjects: vec![stream.stage.filter()],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        max_age: stream.max_age,
+        max_bytes: stream.max_bytes,
+        max_message_size: MAX_MESSAGE_BYTES,
+        duplicate_window: DUPLICATE_WINDOW,
+        deny_delete: stream.deny_delete,
+        num_replicas: 1,
+        ..Config::default()
+    }
+}
+
+fn consumer_config(consumer: &ConsumerSpec) -> pull::Config {
+    pull::Config {
+        durable_name: Some(consumer.name.to_owned()),
+        filter_subject: consumer.filter(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: consumer.ack_wait,
+        // One more than the runner allows, so that it is the runner that buries the message.
+        max_deliver: match consumer.max_deliver {
+            0 => -1,
+            limit => i64::from(limit) + 1,
+        },
+        max_ack_pending: consumer.max_ack_pending,
+        ..pull::Config::default()
+    }
+}

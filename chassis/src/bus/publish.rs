@@ -1,0 +1,302 @@
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_ID;
+use async_nats::jetstream::context::PublishErrorKind;
+use async_nats::jetstream::message::PublishMessage;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_keys::SigningKey;
+use bonesetter_proto::v1::Envelope;
+use bonesetter_proto::{Message, Subject, to_timestamp};
+use bytes::Bytes;
+use rand::Rng as _;
+use tokio_util::sync::CancellationToken;
+
+use super::{Bus, ReadError, StreamReader, header};
+use crate::clock::{Clock, rfc3339};
+use crate::telemetry::inject;
+use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
+
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(5);
+/// Room for headers and the server's own accounting.
+const HEADER_ALLOWANCE: usize = 8 * 1024;
+
+/// Where a published message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// Stored by this call, at this sequence.
+    Now(u64),
+    /// It was there already: an earlier attempt, or another replica, had stored the same step.
+    Before(u64),
+}
+
+/// Why a message was not published. Passing faults are retried inside and never come out.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The user may not publish there.
+    #[error(
+        "not allowed to publish to {subject}: {reason}; the user's permissions come from `bonesetter deploy nats`"
+    )]
+    NotAllowed {
+        /// Where.
+        subject: String,
+        /// As the server said it.
+        reason: String,
+    },
+    /// Larger than the stream accepts.
+    #[error("a message of {bytes} bytes for {subject} exceeds the limit of {limit}")]
+    TooLarge {
+        /// Where.
+        subject: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// No stream takes the subject.
+    #[error("no stream takes {subject}; run `bonesetter provision`")]
+    NoStream {
+        /// Where.
+        subject: String,
+    },
+    /// Somebody else's message stands under the subject.
+    #[error("another message ({found:?}) is stored under {subject}")]
+    Foreign {
+        /// Where.
+        subject: String,
+        /// The message id found there.
+        found: String,
+    },
+    /// The stage signs its messages and this process has no key.
+    #[error(
+        "messages for {subject} must be signed and this service has no signing key; set keys.signing_file"
+    )]
+    NoSigningKey {
+        /// Where.
+        subject: String,
+    },
+    /// The process is shutting down.
+    #[error("shutting down while publishing to {subject}")]
+    ShuttingDown {
+        /// Where.
+        subject: String,
+    },
+}
+
+/// Publishes the messages of one stage.
+#[derive(Debug)]
+pub struct Publisher<M> {
+    bus: Bus,
+    clock: Clock,
+    producer: Producer,
+    signer: Option<Arc<SigningKey>>,
+    shutdown: CancellationToken,
+    message: PhantomData<fn() -> M>,
+}
+
+/// Who publishes, as it stands in every envelope.
+#[derive(Debug, Clone)]
+pub(crate) struct Producer {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+}
+
+impl<M> Clone for Publisher<M> {
+    fn clone(&self) -> Self {
+        Self {
+            bus: self.bus.clone(),
+            clock: self.clock.clone(),
+            producer: self.producer.clone(),
+            signer: self.signer.clone(),
+            shutdown: self.shutdown.clone(),
+            message: PhantomData,
+        }
+    }
+}
+
+impl<M: Message> Publisher<M> {
+    pub(crate) fn new(
+        bus: Bus,
+        clock: Clock,
+        producer: Producer,
+        signer: Option<Arc<SigningKey>>,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self {
+            bus,
+            clock,
+            producer,
+            signer,
+            shutdown,
+            message: PhantomData,
+        }
+    }
+
+    /// Stores a message once under its subject, however often this is called, and waits until it is
+    /// stored. Retries passing faults for as long as the process lives.
+    pub async fn publish(
+        &self,
+        subject: &Subject,
+        mut message: M,
+        caused_by: &str,
+    ) -> Result<Stored, PublishError> {
+        let now = self.clock.now();
+        let name = subject.to_string();
+        let id = message_id(subject);
+        *message.envelope_mut() = Some(Envelope {
+            subject: name.clone(),
+            message_id: id.clone(),
+            caused_by: caused_by.to_owned(),
+            produced_at: Some(to_timestamp(now)),
+            producer: self.producer.name.to_owned(),
+            producer_version: self.producer.version.clone(),
+        });
+        let payload = Bytes::from(message.encode_to_vec());
+        let limit = usize::try_from(MAX_MESSAGE_BYTES).unwrap_or(usize::MAX) - HEADER_ALLOWANCE;
+        if payload.len() > limit {
+            return Err(PublishError::TooLarge {
+                subject: name,
+                bytes: payload.len(),
+                limit,
+            });
+        }
+        let mut headers = HeaderMap::new();
+        inject(&mut headers);
+        headers.insert(header::SCHEMA, "1");
+        headers.insert("ce-specversion", "1.0");
+        headers.insert("ce-id", id.as_str());
+        headers.insert(
+            "ce-source",
+            format!("/bonesetter/{}/{}", subject.cluster, self.producer.name),
+        );
+        headers.insert("ce-type", M::EVENT_TYPE);
+        headers.insert("ce-time", rfc3339(now));
+        headers.insert("ce-datacontenttype", "application/protobuf");
+        if M::SIGNED_BY.is_some() {
+            let signer = self
+                .signer
+                .as_ref()
+                .ok_or_else(|| PublishError::NoSigningKey {
+                    subject: name.clone(),
+                })?;
+            let signature = signer.sign(&name, &payload);
+            headers.insert(header::KEY_ID, signature.key_id);
+            headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));
+        }
+        self.store(name, &id, headers, payload).await
+    }
+
+    async fn store(
+        &self,
+        subject: String,
+        id: &str,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<Stored, PublishError> {
+        let mut delay = FIRST_RETRY;
+        loop {
+            let message = PublishMessage::build()
+                .headers(headers.clone())
+                .message_id(id)
+                .expected_last_subject_sequence(0)
+                .payload(payload.clone());
+            let error = match self.send(&subject, message).await {
+                Ok(ack) if !ack.duplicate => return Ok(Stored::Now(ack.sequence)),
+                Ok(_) => {
+                    if let Some(stored) = self.stored_before(&subject, id).await? {
+                        return Ok(stored);
+                    }
+                    "the stream says duplicate, and the stored message cannot be read".to_owned()
+                }
+                Err(error) => match error.kind() {
+                    PublishErrorKind::WrongLastSequence => {
+                        if let Some(stored) = self.stored_before(&subject, id).await? {
+                            return Ok(stored);
+                        }
+                        error.to_string()
+                    }
+                    PublishErrorKind::StreamNotFound if self.bus.is_connected() => {
+                        tracing::error!(%subject, "no stream takes this subject; run `bonesetter provision`");
+                        error.to_string()
+                    }
+                    PublishErrorKind::MaxPayloadExceeded => {
+                        let bytes = payload.len();
+                        return Err(PublishError::TooLarge {
+                            subject,
+                            bytes,
+                            limit: bytes,
+                        });
+                    }
+                    _ => error.to_string(),
+                },
+            };
+            if let Some(reason) = self.bus.violations.take(&subject) {
+                return Err(PublishError::NotAllowed { subject, reason });
+            }
+            tracing::warn!(%subject, %error, retry_in = ?delay, "publishing failed, the same message is sent again");
+            let pause = delay.mul_f64(rand::rng().random_range(0.5..1.0));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.shutdown.cancelled() => return Err(PublishError::ShuttingDown { subject }),
+            }
+            delay = (delay * 2).min(LAST_RETRY);
+        }
+    }
+
+    async fn send(
+        &self,
+        subject: &str,
+        message: PublishMessage,
+    ) -> Result<
+        async_nats::jetstream::publish::PublishAck,
+        async_nats::jetstream::context::PublishError,
+    > {
+        self.bus
+            .js
+            .send_publish(subject.to_owned(), message)
+            .await?
+            .await
+    }
+
+    /// Looks whether what stands under the subject is the message with our id; `None` when that
+    /// cannot be told now.
+    async fn stored_before(&self, subject: &str, id: &str) -> Result<Option<Stored>, PublishError> {
+        let Some(stream) = stream_of(M::STAGE) else {
+            return Ok(None);
+        };
+        match StreamReader::new(self.bus.clone(), stream.name)
+            .last(subject)
+            .await
+        {
+            Ok(Some(found)) => {
+                let found_id = found.header(NATS_MESSAGE_ID).unwrap_or_default();
+                if found_id == id {
+                    Ok(Some(Stored::Before(found.sequence)))
+                } else {
+                    Err(PublishError::Foreign {
+                        subject: subject.to_owned(),
+                        found: found_id.to_owned(),
+                    })
+                }
+            }
+            Ok(None) => Ok(None),
+            Err(ReadError::NotAllowed { reason, .. }) => Err(PublishError::NotAllowed {
+                subject: subject.to_owned(),
+                reason,
+            }),
+            Err(error) => {
+                tracing::warn!(%subject, %error, "cannot read back what is stored");
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// The same step of the same incident always has the same id, and ids of stages never collide.
+pub(crate) fn message_id(subject: &Subject) -> String {
+    format!("{}/{}/{}", subject.stage, subject.incident, subject.step)
+}

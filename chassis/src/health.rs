@@ -1,0 +1,134 @@
+//! `/livez`, `/readyz` and `/metrics` on one port.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Metrics;
+
+/// Who is not ready yet. A service is ready when nobody is waited for.
+#[derive(Debug, Clone, Default)]
+pub struct Readiness(Arc<Mutex<BTreeSet<String>>>);
+
+impl Readiness {
+    /// Waits for somebody until [`Waiting::ready`]. The name is shown in `/readyz`.
+    pub fn awaiting(&self, name: impl Into<String>) -> Waiting {
+        let waiting = Waiting {
+            readiness: self.clone(),
+            name: name.into(),
+        };
+        waiting.not_ready();
+        waiting
+    }
+
+    /// Everybody who is waited for.
+    pub fn missing(&self) -> Vec<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
+    }
+}
+
+/// One that is waited for.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    readiness: Readiness,
+    name: String,
+}
+
+impl Waiting {
+    /// No longer waited for.
+    pub fn ready(&self) {
+        self.readiness
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.name);
+    }
+
+    /// Waited for again.
+    pub fn not_ready(&self) {
+        let mut missing = self
+            .readiness
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        missing.insert(self.name.clone());
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    readiness: Readiness,
+    metrics: Metrics,
+}
+
+/// Serves until shut down. The listener was bound before any work began.
+pub async fn serve(
+    listener: TcpListener,
+    readiness: Readiness,
+    metrics: Metrics,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let router = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(encode))
+        .with_state(Shared { readiness, metrics });
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+}
+
+/// Binds the port; a port that is taken is an error before anything else happens.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
+    let missing = shared.readiness.missing();
+    if missing.is_empty() {
+        (StatusCode::OK, "ready\n".to_owned())
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("waiting for: {}\n", missing.join(", ")),
+        )
+    }
+}
+
+async fn encode(State(shared): State<Shared>) -> Result<String, StatusCode> {
+    shared
+        .metrics
+        .encode()
+        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_names_who_is_missing() {
+        let readiness = Readiness::default();
+        let nats = readiness.awaiting("nats");
+        let kubernetes = readiness.awaiting("kubernetes");
+        assert_eq!(readiness.missing(), ["kubernetes", "nats"]);
+        nats.ready();
+        kubernetes.ready();
+        assert!(readiness.missing().is_empty());
+        nats.not_ready();
+        assert_eq!(readiness.missing(), ["nats"]);
+    }
+}

@@ -1,0 +1,116 @@
+//! What every service counts. Names and help texts are listed in `docs/metrics.md`.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The metrics of one process.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// Adds metrics of the service's own.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        add(registry.sub_registry_with_prefix("bonesetter"));
+    }
+
+    /// The `OpenMetrics` text.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ConsumerLabel {
+    pub(crate) consumer: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct DeadLabel {
+    pub(crate) consumer: &'static str,
+    pub(crate) reason: String,
+}
+
+/// What the runner counts, per durable consumer.
+#[derive(Debug, Clone)]
+pub(crate) struct RunnerMetrics {
+    pub(crate) received: Family<ConsumerLabel, Counter>,
+    pub(crate) published: Family<ConsumerLabel, Counter>,
+    pub(crate) retried: Family<ConsumerLabel, Counter>,
+    pub(crate) dead: Family<DeadLabel, Counter>,
+    pub(crate) in_flight: Family<ConsumerLabel, Gauge>,
+    pub(crate) pending: Family<ConsumerLabel, Gauge>,
+    pub(crate) seconds: Family<ConsumerLabel, Histogram>,
+}
+
+impl RunnerMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self {
+            received: Family::default(),
+            published: Family::default(),
+            retried: Family::default(),
+            dead: Family::default(),
+            in_flight: Family::default(),
+            pending: Family::default(),
+            seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 18))
+            }),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "messages_received",
+                "Deliveries taken",
+                this.received.clone(),
+            );
+            registry.register(
+                "messages_published",
+                "Outputs stored",
+                this.published.clone(),
+            );
+            registry.register(
+                "messages_retried",
+                "Deliveries given back",
+                this.retried.clone(),
+            );
+            registry.register(
+                "messages_dead",
+                "Messages sent to the dead letters",
+                this.dead.clone(),
+            );
+            registry.register(
+                "messages_in_flight",
+                "Deliveries being handled",
+                this.in_flight.clone(),
+            );
+            registry.register(
+                "messages_pending",
+                "Messages not yet delivered",
+                this.pending.clone(),
+            );
+            registry.register(
+                "handle_seconds",
+                "Time to handle a delivery",
+                this.seconds.clone(),
+            );
+        });
+        this
+    }
+}

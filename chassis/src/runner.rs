@@ -1,0 +1,410 @@
+//! Everything between the broker and a handler.
+//!
+//! Order matters and is the same for stages and sinks: pull, decode, check, handle, publish and wait
+//! until it is stored, then ack and wait until that is known. A crash at any point leads to
+//! redelivery; outputs are stored once because their subjects are unique.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_keys::{Signature, VerifyError, VerifyingKeys};
+use bonesetter_proto::v1::SignedMessage;
+use bonesetter_proto::{Message, Subject, SubjectError};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+use crate::bus::{Bus, DeadLetters, PublishError, Publisher, Pulled, Puller, header};
+use crate::health::Waiting;
+use crate::metrics::{ConsumerLabel, DeadLabel, RunnerMetrics};
+use crate::stage::{Delivery, Input, Outcome, Sink, Stage};
+use crate::telemetry::continue_trace;
+use crate::topology::ConsumerSpec;
+
+const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
+
+/// What one durable consumer is handled with.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    pub(crate) bus: Bus,
+    pub(crate) spec: ConsumerSpec,
+    pub(crate) trusted: Arc<VerifyingKeys>,
+    pub(crate) letters: DeadLetters,
+    pub(crate) metrics: RunnerMetrics,
+    pub(crate) waiting: Waiting,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// Turns one delivery into an end that the broker can be told.
+trait Work: Send + Sync + 'static {
+    fn work(&self, pulled: &Pulled) -> impl Future<Output = End> + Send;
+}
+
+enum End {
+    Done {
+        published: usize,
+    },
+    Retry {
+        after: Duration,
+        cause: anyhow::Error,
+    },
+    Dead {
+        reason: &'static str,
+        cause: anyhow::Error,
+    },
+    /// Shutting down: somebody else will do it.
+    HandBack,
+}
+
+impl Runner {
+    pub(crate) async fn stage<S: Stage>(self, stage: S, publisher: Publisher<S::Out>) {
+        let trusted = self.trusted.clone();
+        let stream = self.spec.stream.name;
+        self.run(StageWork {
+            stage,
+            publisher,
+            trusted,
+            stream,
+        })
+        .await;
+    }
+
+    pub(crate) async fn sink<S: Sink>(self, sink: S) {
+        let stream = self.spec.stream.name;
+        self.run(SinkWork { sink, stream }).await;
+    }
+
+    async fn run<W: Work>(self, work: W) {
+        let shared = Arc::new((self, work));
+        let (runner, _) = &*shared;
+        let permits = Arc::new(Semaphore::new(runner.spec.concurrency));
+        let tasks = TaskTracker::new();
+        let mut puller = Puller::new(runner.bus.clone(), runner.spec);
+        loop {
+            let permit = tokio::select! {
+                permit = permits.clone().acquire_owned() => permit,
+                () = runner.shutdown.cancelled() => break,
+            };
+            // The semaphore is never closed.
+            let Ok(permit) = permit else { break };
+            let Some(pulled) = puller.next(&runner.shutdown).await else {
+                break;
+            };
+            if puller.is_bound() {
+                runner.waiting.ready();
+            }
+            let shared = shared.clone();
+            tasks.spawn(async move {
+                let (runner, work) = &*shared;
+                runner.handle(work, pulled).await;
+                drop(permit);
+            });
+        }
+        puller.hand_back().await;
+        tasks.close();
+        tasks.wait().await;
+        tracing::info!(consumer = runner.spec.name, "drained");
+    }
+
+    async fn handle(&self, work: &impl Work, pulled: Pulled) {
+        let label = ConsumerLabel {
+            consumer: self.spec.name,
+        };
+        self.metrics.received.get_or_create(&label).inc();
+        self.metrics.in_flight.get_or_create(&label).inc();
+        let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
+        self.metrics.pending.get_or_create(&label).set(pending);
+        let started = Instant::now();
+        let span = tracing::info_span!(
+            "process",
+            otel.name = format!("process {}", self.spec.name),
+            otel.kind = "consumer",
+            messaging.system = "nats",
+            messaging.destination.name = self.spec.stream.name,
+            messaging.consumer.group.name = self.spec.name,
+            messaging.operation.type = "process",
+            consumer = self.spec.name,
+            subject = %pulled.subject,
+            delivery = pulled.deliveries,
+        );
+        if let Some(traceparent) = pulled.headers.get(header::TRACEPARENT) {
+            continue_trace(&span, traceparent);
+        }
+        let end = self
+            .work_alive(work, &pulled)
+            .instrument(span.clone())
+            .await;
+        self.finish(&label, &pulled, end).instrument(span).await;
+        self.metrics.in_flight.get_or_create(&label).dec();
+        self.metrics
+            .seconds
+            .get_or_create(&label)
+            .observe(started.elapsed().as_secs_f64());
+    }
+
+    /// Runs the handler and keeps telling the server that it does.
+    async fn work_alive(&self, work: &impl Work, pulled: &Pulled) -> End {
+        let mut alive = tokio::time::interval(self.spec.ack_wait / 3);
+        alive.tick().await;
+        let working = work.work(pulled);
+        tokio::pin!(working);
+        loop {
+            tokio::select! {
+                end = &mut working => return end,
+                _ = alive.tick() => pulled.acker.in_progress().await,
+            }
+        }
+    }
+
+    async fn finish(&self, label: &ConsumerLabel, pulled: &Pulled, end: End) {
+        match end {
+            End::Done { published } => {
+                self.metrics
+                    .published
+                    .get_or_create(label)
+                    .inc_by(published as u64);
+                pulled.acker.ack().await;
+            }
+            End::HandBack => pulled.acker.retry_after(SHORTEST_RETRY).await,
+            End::Dead { reason, cause } => self.bury(pulled, reason, &cause).await,
+            End::Retry { after, cause } => {
+                let limit = u64::from(self.spec.max_deliver);
+                if limit > 0 && pulled.deliveries >= limit {
+                    self.bury(pulled, "exhausted", &cause).await;
+                    return;
+                }
+                let after = backoff(after, pulled.deliveries, limit == 0);
+                tracing::info!(cause = %format!("{cause:#}"), ?after, "will be tried again");
+                self.metrics.retried.get_or_create(label).inc();
+                pulled.acker.retry_after(after).await;
+            }
+        }
+    }
+
+    async fn bury(&self, pulled: &Pulled, reason: &'static str, cause: &anyhow::Error) {
+        let text = format!("{cause:#}");
+        tracing::error!(reason, cause = %text, "sent to the dead letters; see `bonesetter incidents`");
+        if let Err(error) = self.letters.bury(&self.spec, pulled, reason, &text).await {
+            tracing::error!(%error, "the dead letter was not stored, the message comes again");
+            pulled.acker.retry_after(Duration::from_secs(5)).await;
+            return;
+        }
+        let label = DeadLabel {
+            consumer: self.spec.name,
+            reason: reason.to_owned(),
+        };
+        self.metrics.dead.get_or_create(&label).inc();
+        pulled.acker.terminate(reason).await;
+    }
+}
+
+/// What the handler asked for; where deliveries are limited, doubled with every one of them.
+fn backoff(asked: Duration, deliveries: u64, unlimited: bool) -> Duration {
+    let doublings = if unlimited {
+        0
+    } else {
+        u32::try_from(deliveries.saturating_sub(1))
+            .unwrap_or(8)
+            .min(8)
+    };
+    asked
+        .saturating_mul(1 << doublings)
+        .clamp(SHORTEST_RETRY, LONGEST_RETRY)
+}
+
+struct StageWork<S: Stage> {
+    stage: S,
+    publisher: Publisher<S::Out>,
+    trusted: Arc<VerifyingKeys>,
+    stream: &'static str,
+}
+
+impl<S: Stage> Work for StageWork<S> {
+    async fn work(&self, pulled: &Pulled) -> End {
+        let input = match read_input::<S::In>(pulled, self.stream, &self.trusted) {
+            Ok(input) => input,
+            Err(error) => {
+                return End::Dead {
+                    reason: error.reason(),
+                    cause: error.into(),
+                };
+            }
+        };
+        let outputs = match self.stage.handle(&input).await {
+            Outcome::Done(outputs) => outputs,
+            Outcome::Retry { after, cause } => return End::Retry { after, cause },
+            Outcome::Reject { reason, cause } => return End::Dead { reason, cause },
+        };
+        let published = outputs.len();
+        for output in outputs {
+            let subject = input.subject.at(S::Out::STAGE, output.step);
+            match self
+                .publisher
+                .publish(&subject, output.message, &pulled.subject)
+                .await
+            {
+                Ok(stored) => tracing::info!(published = %subject, ?stored, "passed on"),
+                Err(error) => return publish_end(error),
+            }
+        }
+        End::Done { published }
+    }
+}
+
+fn publish_end(error: PublishError) -> End {
+    match error {
+        PublishError::ShuttingDown { .. } => End::HandBack,
+        PublishError::TooLarge { .. } => End::Dead {
+            reason: "too-large",
+            cause: error.into(),
+        },
+        PublishError::Foreign { .. } => End::Dead {
+            reason: "foreign-output",
+            cause: error.into(),
+        },
+        // Somebody must mend the installation; the message waits.
+        PublishError::NotAllowed { .. }
+        | PublishError::NoStream { .. }
+        | PublishError::NoSigningKey { .. } => End::Retry {
+            after: Duration::from_secs(5),
+            cause: error.into(),
+        },
+    }
+}
+
+struct SinkWork<S> {
+    sink: S,
+    stream: &'static str,
+}
+
+impl<S: Sink> Work for SinkWork<S> {
+    async fn work(&self, pulled: &Pulled) -> End {
+        let subject = match pulled.subject.parse() {
+            Ok(subject) => subject,
+            Err(error) => {
+                let error = InputError::Subject(error);
+                return End::Dead {
+                    reason: error.reason(),
+                    cause: error.into(),
+                };
+            }
+        };
+        let delivery = Delivery {
+            subject,
+            payload: pulled.payload.clone(),
+            headers: pulled.headers.clone(),
+            sequence: pulled.sequence,
+            stream: self.stream,
+            stored_at: pulled.stored_at,
+            deliveries: pulled.deliveries,
+        };
+        match self.sink.handle(&delivery).await {
+            Outcome::Done(outputs) => End::Done {
+                published: no_outputs(&outputs),
+            },
+            Outcome::Retry { after, cause } => End::Retry { after, cause },
+            Outcome::Reject { reason, cause } => End::Dead { reason, cause },
+        }
+    }
+}
+
+const fn no_outputs(outputs: &[crate::stage::Output<Infallible>]) -> usize {
+    outputs.len()
+}
+
+/// Why a delivery is not an input.
+#[derive(Debug, thiserror::Error)]
+enum InputError {
+    #[error(transparent)]
+    Subject(SubjectError),
+    #[error("the payload is not a message of the expected type")]
+    Undecodable,
+    #[error("the message names another subject inside than the one it was published under")]
+    SubjectDiffers,
+    #[error("the message carries no signature")]
+    Unsigned,
+    #[error(transparent)]
+    Forged(VerifyError),
+}
+
+impl InputError {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::Subject(_) => "bad-subject",
+            Self::Undecodable => "undecodable",
+            Self::SubjectDiffers => "subject-differs",
+            Self::Unsigned => "unsigned",
+            Self::Forged(_) => "forged",
+        }
+    }
+}
+
+fn read_input<M: Message>(
+    pulled: &Pulled,
+    stream: &'static str,
+    trusted: &VerifyingKeys,
+) -> Result<Input<M>, InputError> {
+    let subject: Subject = pulled.subject.parse().map_err(InputError::Subject)?;
+    let (message, verified, signed) = if M::SIGNED_BY.is_some() {
+        let signature = read_signature(&pulled.headers).ok_or(InputError::Unsigned)?;
+        let verified = trusted
+            .verify::<M>(&pulled.subject, &pulled.payload, &signature)
+            .map_err(InputError::Forged)?;
+        let signed = SignedMessage {
+            subject: pulled.subject.clone(),
+            payload: pulled.payload.to_vec(),
+            key_id: signature.key_id,
+            signature: signature.bytes,
+        };
+        (verified.get().clone(), Some(verified), Some(signed))
+    } else {
+        let message = M::decode(pulled.payload.clone()).map_err(|_| InputError::Undecodable)?;
+        (message, None, None)
+    };
+    if message
+        .envelope()
+        .is_none_or(|envelope| envelope.subject != pulled.subject)
+    {
+        return Err(InputError::SubjectDiffers);
+    }
+    Ok(Input {
+        message,
+        subject,
+        verified,
+        signed,
+        deliveries: pulled.deliveries,
+        sequence: pulled.sequence,
+        stream,
+        stored_at: pulled.stored_at,
+        traceparent: pulled.headers.get(header::TRACEPARENT).cloned(),
+    })
+}
+
+fn read_signature(headers: &BTreeMap<String, String>) -> Option<Signature> {
+    Some(Signature {
+        key_id: headers.get(header::KEY_ID)?.clone(),
+        bytes: STANDARD.decode(headers.get(header::SIGNATURE)?).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_doubles_where_deliveries_are_limited_and_is_bounded() {
+        let second = Duration::from_secs(1);
+        assert_eq!(backoff(second, 1, false), second);
+        assert_eq!(backoff(second, 3, false), 4 * second);
+        assert_eq!(backoff(second, 3, true), second);
+        assert_eq!(backoff(second, u64::MAX, false), 256 * second);
+        assert_eq!(backoff(LONGEST_RETRY * 5, 1, true), LONGEST_RETRY);
+        assert_eq!(backoff(Duration::ZERO, 1, true), SHORTEST_RETRY);
+    }
+}

@@ -1,0 +1,100 @@
+//! The shapes that services are made of.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use bonesetter_keys::Verified;
+use bonesetter_proto::v1::SignedMessage;
+use bonesetter_proto::{Message, Subject};
+use bytes::Bytes;
+
+/// One message in, messages out.
+pub trait Stage: Send + Sync + 'static {
+    /// What it consumes.
+    type In: Message;
+    /// What it produces.
+    type Out: Message;
+
+    /// Handles one message. May be called again with the same message, also by another process.
+    fn handle(&self, input: &Input<Self::In>) -> impl Future<Output = Outcome<Self::Out>> + Send;
+}
+
+/// One message in, an effect. The message is not decoded: a sink takes several types.
+pub trait Sink: Send + Sync + 'static {
+    /// Handles one message. May be called again with the same message, also by another process.
+    fn handle(&self, delivery: &Delivery) -> impl Future<Output = Outcome<Infallible>> + Send;
+}
+
+/// What a handler made of a message. The handler says what it knows; the runner alone decides what follows.
+#[derive(Debug)]
+pub enum Outcome<M> {
+    /// Handled: the outputs are stored before the input is acknowledged.
+    Done(Vec<Output<M>>),
+    /// It may go better later.
+    Retry {
+        /// How long to wait at least.
+        after: Duration,
+        /// For the log.
+        cause: anyhow::Error,
+    },
+    /// It will never go better: to the dead letters.
+    Reject {
+        /// Short, stable, for machines, for example "undecodable".
+        reason: &'static str,
+        /// For people; must not hold content of the message.
+        cause: anyhow::Error,
+    },
+}
+
+/// A message to publish. The runner adds the envelope.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Output<M> {
+    /// Makes the subject unique within the incident, for example "open".
+    pub step: String,
+    /// The message, without an envelope.
+    pub message: M,
+}
+
+/// A decoded message whose subject, envelope and, where its type is signed, signature have been checked.
+#[derive(Debug, Clone)]
+pub struct Input<M> {
+    /// The message.
+    pub message: M,
+    /// The subject it was published under.
+    pub subject: Subject,
+    /// The proof of the signature; present exactly when the type is one that is signed.
+    pub verified: Option<Verified<M>>,
+    /// The original bytes and signature, for embedding; present exactly when the type is signed.
+    pub signed: Option<SignedMessage>,
+    /// How often it has been delivered, from 1.
+    pub deliveries: u64,
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// The stream.
+    pub stream: &'static str,
+    /// When the server stored it.
+    pub stored_at: SystemTime,
+    /// W3C trace context of the publisher.
+    pub traceparent: Option<String>,
+}
+
+/// A message as it was delivered, its subject parsed and nothing else.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The subject it was published under.
+    pub subject: Subject,
+    /// The bytes.
+    pub payload: Bytes,
+    /// Its headers.
+    pub headers: BTreeMap<String, String>,
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// The stream.
+    pub stream: &'static str,
+    /// When the server stored it.
+    pub stored_at: SystemTime,
+    /// How often it has been delivered, from 1.
+    pub deliveries: u64,
+}

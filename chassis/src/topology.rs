@@ -1,0 +1,206 @@
+//! Who may do what on the bus, in one table: streams, durable consumers, buckets, users.
+//!
+//! `bonesetter provision` creates what stands here, the NATS permissions in `deploy/nats` and those
+//! of the testbed are generated from it, and services bind to its consumers by constant. One stream
+//! per stage with one writer, because JetStream authorises reads by stream and consumer and never by
+//! subject; see `docs/decisions/0003-streams-and-permissions.md`.
+
+use std::time::Duration;
+
+use bonesetter_proto::Stage;
+
+mod permissions;
+mod users;
+
+pub use permissions::{Permissions, authorization, permissions, variable};
+pub use users::{Role, USERS, User, user};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MIB: i64 = 1024 * 1024;
+
+/// The largest message that any stream accepts: 256 KiB of evidence and what surrounds it.
+pub const MAX_MESSAGE_BYTES: i32 = 512 * 1024;
+
+/// One stream; what is not said here is the same for all of them: limits retention, file storage,
+/// discard new, one replica, no rollup, no message TTL, no schedules, no direct get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// The stage whose messages it holds.
+    pub stage: Stage,
+    /// How long a message is kept.
+    pub max_age: Duration,
+    /// Bytes at which it refuses new messages.
+    pub max_bytes: i64,
+    /// Whether messages can be deleted through the API.
+    pub deny_delete: bool,
+}
+
+macro_rules! streams {
+    ($($constant:ident = $name:literal, $stage:ident, $days:literal days, $mib:literal MiB, deny_delete: $deny:literal;)*) => {
+        $(
+            #[doc = concat!("Stream `", $name, "`.")]
+            pub const $constant: StreamSpec = StreamSpec {
+                name: $name,
+                stage: Stage::$stage,
+                max_age: Duration::from_secs($days * DAY.as_secs()),
+                max_bytes: $mib * MIB,
+                deny_delete: $deny,
+            };
+        )*
+        /// Every stream.
+        pub const STREAMS: &[StreamSpec] = &[$($constant),*];
+    };
+}
+
+streams! {
+    DETECTED = "BONESETTER_DETECTED", Detected, 30 days, 256 MiB, deny_delete: false;
+    ENRICHED = "BONESETTER_ENRICHED", Enriched, 2 days, 1024 MiB, deny_delete: false;
+    REDACTED = "BONESETTER_REDACTED", Redacted, 30 days, 2048 MiB, deny_delete: false;
+    DIAGNOSED = "BONESETTER_DIAGNOSED", Diagnosed, 90 days, 512 MiB, deny_delete: false;
+    ACTED = "BONESETTER_ACTED", Acted, 90 days, 512 MiB, deny_delete: true;
+    NOTIFIED = "BONESETTER_NOTIFIED", Notified, 90 days, 256 MiB, deny_delete: false;
+    AUDIT = "BONESETTER_AUDIT", Audit, 90 days, 256 MiB, deny_delete: true;
+    DLQ = "BONESETTER_DLQ", Dlq, 90 days, 64 MiB, deny_delete: false;
+}
+
+/// A durable pull consumer with explicit acks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsumerSpec {
+    /// The durable's name.
+    pub name: &'static str,
+    /// The stream that it reads.
+    pub stream: StreamSpec,
+    /// The step that it is limited to; `None` reads everything. Never several patterns.
+    pub step: Option<&'static str>,
+    /// The user that may use it, and nobody else.
+    pub user: &'static str,
+    /// How many messages one process handles at a time; also how many it pulls ahead.
+    pub concurrency: usize,
+    /// How long a delivery may stay without a sign of life.
+    pub ack_wait: Duration,
+    /// Deliveries after which a message is dead; 0 means never.
+    pub max_deliver: u32,
+    /// How many deliveries may be open over all replicas.
+    pub max_ack_pending: i64,
+}
+
+impl ConsumerSpec {
+    /// The subject that the consumer is filtered by.
+    pub fn filter(&self) -> String {
+        let stage = self.stream.stage;
+        self.step
+            .map_or_else(|| stage.filter(), |step| stage.step_filter(step))
+    }
+}
+
+macro_rules! consumers {
+    ($($constant:ident = $name:literal on $stream:ident $(step $step:literal)?, $user:literal, concurrency $concurrency:literal, ack_wait $wait:literal s, max_deliver $deliver:literal;)*) => {
+        $(
+            #[doc = concat!("Durable `", $name, "`.")]
+            pub const $constant: ConsumerSpec = ConsumerSpec {
+                name: $name,
+                stream: $stream,
+                step: consumers!(@step $($step)?),
+                user: $user,
+                concurrency: $concurrency,
+                ack_wait: Duration::from_secs($wait),
+                max_deliver: $deliver,
+                max_ack_pending: 8 * $concurrency,
+            };
+        )*
+        /// Every durable consumer.
+        pub const CONSUMERS: &[ConsumerSpec] = &[$($constant),*];
+    };
+    (@step $step:literal) => { Some($step) };
+    (@step) => { None };
+}
+
+consumers! {
+    ENRICHER = "enricher" on DETECTED, "svc-enricher", concurrency 8, ack_wait 30 s, max_deliver 8;
+    REDACTOR = "redactor" on ENRICHED, "svc-redactor", concurrency 4, ack_wait 15 s, max_deliver 8;
+    LLM = "llm" on REDACTED, "svc-llm", concurrency 4, ack_wait 60 s, max_deliver 8;
+    ACTUATOR_DECIDE = "actuator-decide" on DIAGNOSED, "svc-actuator", concurrency 4, ack_wait 30 s, max_deliver 8;
+    ACTUATOR_APPLY = "actuator-apply" on ACTED step "intended", "svc-actuator", concurrency 1, ack_wait 30 s, max_deliver 8;
+    // Looks again until the deadline of the verification; what cannot be verified is published as stuck, never dropped.
+    ACTUATOR_VERIFY = "actuator-verify" on ACTED step "applied", "svc-actuator", concurrency 8, ack_wait 30 s, max_deliver 0;
+    NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 20;
+    NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 20;
+    // The ledger never gives up: what it has not stored stays in the stream.
+    AUDIT_DETECTED = "audit-detected" on DETECTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+    AUDIT_REDACTED = "audit-redacted" on REDACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+    AUDIT_DIAGNOSED = "audit-diagnosed" on DIAGNOSED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+    AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+    AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+}
+
+/// A KV bucket, used by one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BucketSpec {
+    /// Its name.
+    pub name: &'static str,
+    /// The user that reads and writes it.
+    pub user: &'static str,
+    /// What it holds.
+    pub description: &'static str,
+}
+
+/// Open and past episodes of every root owner.
+pub const EPISODES: BucketSpec = BucketSpec {
+    name: "bonesetter-episodes",
+    user: "svc-watcher",
+    description: "episodes of failure by root owner",
+};
+/// Sealed inverses of changes.
+pub const CHANGES: BucketSpec = BucketSpec {
+    name: "bonesetter-changes",
+    user: "svc-actuator",
+    description: "changes made, with their sealed inverses",
+};
+/// What was told to whom.
+pub const NOTICES: BucketSpec = BucketSpec {
+    name: "bonesetter-notices",
+    user: "svc-notifier",
+    description: "what was told, by incident and channel",
+};
+/// Every bucket.
+pub const BUCKETS: &[BucketSpec] = &[EPISODES, CHANGES, NOTICES];
+
+/// The stream that holds the messages of a stage.
+pub fn stream_of(stage: Stage) -> Option<&'static StreamSpec> {
+    STREAMS.iter().find(|stream| stream.stage == stage)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let names = |names: Vec<&'static str>| {
+            let unique: BTreeSet<_> = names.iter().copied().collect();
+            assert_eq!(unique.len(), names.len(), "{names:?}");
+        };
+        names(STREAMS.iter().map(|stream| stream.name).collect());
+        names(CONSUMERS.iter().map(|consumer| consumer.name).collect());
+        names(BUCKETS.iter().map(|bucket| bucket.name).collect());
+    }
+
+    #[test]
+    fn the_raw_stream_is_read_by_the_redactor_alone_and_forgotten_first() {
+        let readers: Vec<_> = CONSUMERS
+            .iter()
+            .filter(|consumer| consumer.stream == ENRICHED)
+            .collect();
+        assert_eq!(readers.len(), 1);
+        assert_eq!(readers[0].user, "svc-redactor");
+        assert!(
+            STREAMS
+                .iter()
+                .all(|stream| stream.max_age >= ENRICHED.max_age)
+        );
+    }
+}

@@ -1,0 +1,185 @@
+use std::fmt::Write as _;
+
+use bonesetter_proto::Stage;
+
+use super::{BUCKETS, CONSUMERS, ENRICHED, Role, STREAMS, USERS, User, stream_of};
+
+/// What one user may publish and subscribe to; everything else is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Permissions {
+    /// Subjects, the JetStream API among them.
+    pub publish: Vec<String>,
+    /// Subjects.
+    pub subscribe: Vec<String>,
+}
+
+/// The permissions of a user.
+pub fn permissions(user: &User) -> Permissions {
+    let mut permissions = Permissions {
+        publish: Vec::new(),
+        subscribe: vec![format!("{}.>", user.inbox_prefix())],
+    };
+    match user.role {
+        Role::Service { writes } => service(user, writes, &mut permissions),
+        Role::Provisioner => provisioner(&mut permissions),
+        Role::Operator => operator(&mut permissions),
+    }
+    permissions
+}
+
+fn service(user: &User, writes: Stage, permissions: &mut Permissions) {
+    let publish = &mut permissions.publish;
+    publish.push(writes.filter());
+    if let Some(stream) = stream_of(writes) {
+        // "Is the stored message mine", after a publish whose ack was lost.
+        publish.push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+    }
+    publish.push(Stage::Dlq.step_filter(user.name));
+    for consumer in CONSUMERS
+        .iter()
+        .filter(|consumer| consumer.user == user.name)
+    {
+        let path = format!("{}.{}", consumer.stream.name, consumer.name);
+        publish.push(format!("$JS.API.CONSUMER.INFO.{path}"));
+        publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{path}"));
+        publish.push(format!("$JS.ACK.{path}.>"));
+        // The second form of the ack subject, which newer servers use.
+        publish.push(format!("$JS.ACK.*.*.{path}.>"));
+    }
+    for bucket in BUCKETS.iter().filter(|bucket| bucket.user == user.name) {
+        let name = bucket.name;
+        publish.push(format!("$JS.API.STREAM.INFO.KV_{name}"));
+        publish.push(format!("$JS.API.DIRECT.GET.KV_{name}.$KV.{name}.>"));
+        publish.push(format!("$JS.API.STREAM.MSG.GET.KV_{name}"));
+        publish.push(format!("$KV.{name}.>"));
+    }
+}
+
+fn provisioner(permissions: &mut Permissions) {
+    permissions.publish.push("$JS.API.INFO".to_owned());
+    let streams = STREAMS.iter().map(|stream| stream.name.to_owned());
+    let buckets = BUCKETS.iter().map(|bucket| format!("KV_{}", bucket.name));
+    for name in streams.chain(buckets) {
+        for verb in ["CREATE", "UPDATE", "INFO"] {
+            permissions
+                .publish
+                .push(format!("$JS.API.STREAM.{verb}.{name}"));
+        }
+        permissions
+            .publish
+            .push(format!("$JS.API.CONSUMER.CREATE.{name}.>"));
+        permissions
+            .publish
+            .push(format!("$JS.API.CONSUMER.INFO.{name}.>"));
+    }
+}
+
+fn operator(permissions: &mut Permissions) {
+    for stream in STREAMS.iter().filter(|stream| **stream != ENRICHED) {
+        permissions
+            .publish
+            .push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+        permissions
+            .publish
+            .push(format!("$JS.API.STREAM.INFO.{}", stream.name));
+        permissions.subscribe.push(stream.stage.filter());
+    }
+}
+
+/// The variable that holds a user's public nkey in the generated configuration.
+pub fn variable(user: &str) -> String {
+    format!("BONESETTER_NKEY_{}", user.replace('-', "_").to_uppercase())
+}
+
+/// The `accounts` part of a nats-server configuration; `nkey` gives the public key of each user.
+pub fn authorization(nkey: impl Fn(&User) -> String) -> String {
+    let mut text =
+        String::from("accounts {\n  BONESETTER {\n    jetstream: enabled\n    users: [\n");
+    for user in USERS {
+        let permissions = permissions(user);
+        let _ = writeln!(
+            text,
+            "      {{\n        # {}\n        nkey: {}",
+            user.name,
+            nkey(user)
+        );
+        text.push_str("        permissions {\n");
+        for (verb, subjects) in [
+            ("publish", permissions.publish),
+            ("subscribe", permissions.subscribe),
+        ] {
+            let _ = writeln!(text, "          {verb} {{ allow: [");
+            for subject in subjects {
+                let _ = writeln!(text, "            \"{subject}\"");
+            }
+            text.push_str("          ] }\n");
+        }
+        text.push_str("        }\n      }\n");
+    }
+    text.push_str("    ]\n  }\n  SYS {}\n}\nsystem_account: SYS\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::user;
+
+    fn of(name: &str) -> Permissions {
+        permissions(user(name).unwrap())
+    }
+
+    #[test]
+    fn nobody_behind_the_boundary_can_name_the_raw_stream() {
+        for name in [
+            "svc-llm",
+            "svc-actuator",
+            "svc-notifier",
+            "svc-audit",
+            "operator",
+        ] {
+            let permissions = of(name);
+            for subject in permissions.publish.iter().chain(&permissions.subscribe) {
+                assert!(!subject.contains("ENRICHED"), "{name}: {subject}");
+                assert!(!subject.contains("v1.enriched"), "{name}: {subject}");
+                assert!(!subject.starts_with('>') && !subject.starts_with("bonesetter.v1.>"));
+            }
+        }
+    }
+
+    #[test]
+    fn services_create_nothing_and_share_no_inbox() {
+        for user in USERS {
+            let permissions = permissions(user);
+            assert_eq!(permissions.subscribe[0], format!("_INBOX_{}.>", user.name));
+            if matches!(user.role, Role::Service { .. }) {
+                assert_eq!(permissions.subscribe.len(), 1, "{}", user.name);
+                for subject in &permissions.publish {
+                    assert!(!subject.contains("CREATE"), "{}: {subject}", user.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_operator_writes_nothing() {
+        for subject in of("operator").publish {
+            assert!(
+                subject.starts_with("$JS.API.STREAM.MSG.GET.")
+                    || subject.starts_with("$JS.API.STREAM.INFO."),
+                "{subject}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_writer_per_stream() {
+        for stream in STREAMS.iter().filter(|stream| stream.stage != Stage::Dlq) {
+            let writers: Vec<_> = USERS
+                .iter()
+                .filter(|user| permissions(user).publish.contains(&stream.stage.filter()))
+                .collect();
+            assert_eq!(writers.len(), 1, "{}: {writers:?}", stream.name);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+use bonesetter_proto::Stage;
+
+/// What a NATS user is for; its permissions follow from this and from the consumer and bucket tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A service that publishes one stage, binds to its own durables and uses its own buckets.
+    Service {
+        /// The stage that it writes.
+        writes: Stage,
+    },
+    /// Creates streams, consumers and buckets.
+    Provisioner,
+    /// Reads every stream but the raw one; writes nothing.
+    Operator,
+}
+
+/// One identity on the bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct User {
+    /// The name: of the service, of its key files and of its inbox prefix.
+    pub name: &'static str,
+    /// What it is for.
+    pub role: Role,
+}
+
+impl User {
+    /// Replies come here and nobody else may listen.
+    pub fn inbox_prefix(&self) -> String {
+        format!("_INBOX_{}", self.name)
+    }
+}
+
+const fn service(name: &'static str, writes: Stage) -> User {
+    User {
+        name,
+        role: Role::Service { writes },
+    }
+}
+
+/// Every user.
+pub const USERS: &[User] = &[
+    service("svc-watcher", Stage::Detected),
+    service("svc-enricher", Stage::Enriched),
+    service("svc-redactor", Stage::Redacted),
+    service("svc-llm", Stage::Diagnosed),
+    service("svc-actuator", Stage::Acted),
+    service("svc-notifier", Stage::Notified),
+    service("svc-audit", Stage::Audit),
+    User {
+        name: "provisioner",
+        role: Role::Provisioner,
+    },
+    User {
+        name: "operator",
+        role: Role::Operator,
+    },
+];
+
+/// The user of that name.
+pub fn user(name: &str) -> Option<&'static User> {
+    USERS.iter().find(|user| user.name == name)
+}

@@ -1,0 +1,165 @@
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+use bonesetter_proto::Writer;
+use nkeys::KeyPair;
+use zeroize::Zeroizing;
+
+use crate::file::{KeyError, format_line};
+use crate::{SigningKey, digest, seal, sign};
+
+/// Where the keys of an installation are. One directory per holder in production; one in the testbed.
+#[derive(Debug, Clone)]
+pub struct KeyDirectory(PathBuf);
+
+impl KeyDirectory {
+    /// A directory that [`init`] filled.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Private signing key of a service.
+    pub fn signing(&self, writer: Writer) -> PathBuf {
+        self.0
+            .join("signing")
+            .join(format!("{}.key", writer.service()))
+    }
+
+    /// Directory with the public keys of all signing services.
+    pub fn trusted(&self) -> PathBuf {
+        self.0.join("trusted")
+    }
+
+    /// Seals raw evidence: enricher and redactor only.
+    pub fn evidence(&self) -> PathBuf {
+        self.0.join("evidence.key")
+    }
+
+    /// Keys digests over raw data: enricher, redactor and actuator.
+    pub fn digest(&self) -> PathBuf {
+        self.0.join("digest.key")
+    }
+
+    /// Seals the former values that a change is taken back to: actuator only.
+    pub fn inverse(&self) -> PathBuf {
+        self.0.join("inverse.key")
+    }
+
+    /// Signs webhook deliveries: notifier and the receiver.
+    pub fn webhook(&self) -> PathBuf {
+        self.0.join("webhook.key")
+    }
+
+    /// NATS nkey seed of a user.
+    pub fn nkey_seed(&self, user: &str) -> PathBuf {
+        self.0.join("nats").join(format!("{user}.nk"))
+    }
+
+    /// NATS nkey public key of a user.
+    pub fn nkey_public(&self, user: &str) -> PathBuf {
+        self.0.join("nats").join(format!("{user}.pub"))
+    }
+}
+
+/// Makes every key of an installation. Existing files are never overwritten.
+pub fn init(dir: &Path, nats_users: &[&str]) -> Result<KeyDirectory, KeyError> {
+    let keys = KeyDirectory::new(dir);
+    for writer in Writer::ALL {
+        let seed = random()?;
+        let key = SigningKey::from_seed(&seed)?;
+        write_private(
+            &keys.signing(writer),
+            &format_line(sign::SEED, seed.as_slice()),
+        )?;
+        let public = keys.trusted().join(format!("{}.pub", writer.service()));
+        write_new(&public, &format_line(sign::PUBLIC, key.public_key()), 0o644)?;
+    }
+    for path in [keys.evidence(), keys.inverse()] {
+        write_private(&path, &format_line(seal::ALGORITHM, random()?.as_slice()))?;
+    }
+    for path in [keys.digest(), keys.webhook()] {
+        write_private(&path, &format_line(digest::ALGORITHM, random()?.as_slice()))?;
+    }
+    for user in nats_users {
+        let pair = KeyPair::new_user();
+        let seed = Zeroizing::new(pair.seed().map_err(|_| KeyError::Generate)?);
+        write_private(&keys.nkey_seed(user), &seed)?;
+        write_new(&keys.nkey_public(user), &pair.public_key(), 0o644)?;
+    }
+    Ok(keys)
+}
+
+fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    rand::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Generate)?;
+    Ok(bytes)
+}
+
+fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
+    write_new(path, text, 0o600)
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
+    let failed = |source| KeyError::Write {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    if path.exists() {
+        return Err(KeyError::Exists {
+            path: path.to_owned(),
+        });
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::{DigestKey, SealingKeys, VerifyingKeys};
+
+    #[test]
+    fn every_key_of_a_fresh_set_can_be_read_and_private_ones_only_by_the_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = init(dir.path(), &["svc-watcher"]).unwrap();
+        VerifyingKeys::read(&keys.trusted()).unwrap();
+        SealingKeys::read(&keys.evidence()).unwrap();
+        SealingKeys::read(&keys.inverse()).unwrap();
+        DigestKey::read(&keys.digest()).unwrap();
+        DigestKey::read(&keys.webhook()).unwrap();
+        for writer in Writer::ALL {
+            SigningKey::read(&keys.signing(writer)).unwrap();
+            let mode = fs::metadata(keys.signing(writer))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        let seed = fs::read_to_string(keys.nkey_seed("svc-watcher")).unwrap();
+        let public = fs::read_to_string(keys.nkey_public("svc-watcher")).unwrap();
+        assert_eq!(KeyPair::from_seed(&seed).unwrap().public_key(), public);
+    }
+
+    #[test]
+    fn keys_are_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), &[]).unwrap();
+        assert!(matches!(
+            init(dir.path(), &[]),
+            Err(KeyError::Exists { .. })
+        ));
+    }
+}
