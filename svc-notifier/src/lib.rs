@@ -1,1 +1,57 @@
-//! Bonesetter: tells people about incidents
+//! svc-notifier tells people about incidents.
+//!
+//! # Consumes
+//! - `Acted` (durable `notifier-acted`): `proposed`, `applied`, `refused`, `verified`, `rolled-back`
+//!   and `stuck`, also of reclassified incidents. An intent is not told: what came of it follows.
+//! - `Detected` (durable `notifier-resolved`): the step `resolved` only.
+//!
+//! # Produces
+//! `Notified` under `<notice kind>-<input step>`, with the result on every channel.
+//!
+//! # Guarantees
+//! - One message per incident, which holds workload, failure class, summary, root cause, the cited
+//!   evidence lines, recommendation, suggested command and the decision with its reason; and new
+//!   posts when something is applied, refused, verified, taken back or resolved. A reclassified
+//!   incident is told again only if its cause is another one.
+//! - Of an incident of which nothing was told, the end is not told either. If its first notice comes
+//!   after its end (the pipeline was slower than the recovery), that notice says so.
+//! - Each channel gets the notices of an incident in order and, while the process does not die
+//!   between a post and its record, once. After such a death the webhook's receiver can drop the
+//!   repetition by its `Idempotency-Key`; Slack has no such key and shows it twice.
+//! - What is shown rests on a diagnosis whose signature was verified. Text of clusters and models is
+//!   escaped and cannot mention, link or fake.
+//! - Addresses are read from files at each use and appear nowhere else.
+//!
+//! # On failure
+//! Time-outs, 408, 425, 429 and 5xx are tried again, a receiver's `Retry-After` is honoured up to ten
+//! minutes, until `delivery.give_up_after`; every other answer is final. Both ends are published with
+//! their failure class. A channel that fails does not repeat or delay the other. An unverifiable
+//! diagnosis goes to the dead letters as `unsigned-diagnosis`. While the bucket is away, messages wait.
+//!
+//! # Settings
+//! See [`config::Config`]; `keys.trusted_dir` always, `keys.webhook_file` for the webhook.
+//!
+//! # Metrics
+//! `bonesetter_notifier_attempts_total{channel,outcome}`; outcome is `delivered`, `refused` or `again`.
+
+pub mod channel;
+pub mod config;
+pub mod notice;
+pub mod notices;
+pub mod post;
+pub mod record;
+pub mod run;
+pub mod webhook;
+
+mod evidence;
+mod metrics;
+mod slack;
+mod stage;
+mod text;
+mod words;
+
+#[cfg(test)]
+mod samples;
+
+pub use config::Config;
+pub use run::run;

@@ -1,3 +1,15 @@
 //! The svc-notifier process.
 
-fn main() {}
+use std::process::ExitCode;
+
+use bonesetter_chassis::service::{self, About};
+use svc_notifier::{Config, run};
+
+fn main() -> ExitCode {
+    let about = About {
+        name: "svc-notifier",
+        version: env!("CARGO_PKG_VERSION"),
+        modes: &[],
+    };
+    service::main::<Config, _, _>(about, run)
+}

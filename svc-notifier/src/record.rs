@@ -1,0 +1,374 @@
+//! What was told about one incident, and what is told next.
+//!
+//! The record lives in the bucket `bonesetter-notices` under the incident's id and changes by
+//! compare-and-set. A notice is written into it before anything is posted and each channel's result
+//! afterwards, so that a redelivery repeats exactly what has no result yet, a channel that fails does
+//! not repeat the others, and two workers do not post the same notice at the same time (a claim with
+//! an end, which a crash leaves behind). What no record can prevent is a crash between a post and its
+//! result: the webhook's receiver drops the repetition by its idempotency key, Slack shows it twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bonesetter_proto::v1::Delivery;
+use serde::{Deserialize, Serialize};
+
+use crate::notice::Resolution;
+
+/// How far a notice is on one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Progress {
+    /// Not posted, or posted without a known result.
+    Open,
+    /// Accepted by the other side.
+    Delivered {
+        /// SHA-256 (hex) of the body.
+        body_hash: String,
+    },
+    /// Given up.
+    Failed {
+        /// Class of the failure, without any address.
+        failure: String,
+        /// SHA-256 (hex) of the body.
+        body_hash: String,
+    },
+}
+
+/// One notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Told {
+    /// `<kind>-<input step>`.
+    pub step: String,
+    /// Of the diagnosis that was shown; `None` when none was.
+    pub cause: Option<String>,
+    /// Whether the whole incident is told, or only what happened next.
+    pub full: bool,
+    /// Set when the incident had ended before its first notice.
+    pub resolution: Option<Resolution>,
+    /// Unix milliseconds of the decision to tell it; an attempt is given up by its age.
+    pub planned_at: u64,
+    /// Unix milliseconds until which one worker posts it.
+    pub claimed_until: u64,
+    /// By name of the channel.
+    pub channels: BTreeMap<String, Progress>,
+}
+
+/// Everything told about one incident, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// The oldest first.
+    pub told: Vec<Told>,
+    /// Set once the incident has ended, also when nothing was told of it.
+    pub resolution: Option<Resolution>,
+}
+
+/// What is known of a notice before it is decided whether to tell it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// `<kind>-<input step>`.
+    pub step: String,
+    /// Of the diagnosis; `None` when it has none.
+    pub cause: Option<String>,
+    /// Whether it proposes only; such a notice is told when it says something new.
+    pub is_proposal: bool,
+    /// Whether it is the end of the incident.
+    pub ends_with: Option<Resolution>,
+}
+
+/// What to do with a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// The notice at this place of the record, an old or a new one.
+    Tell(usize),
+    /// People know this cause already.
+    AlreadyTold,
+    /// Nobody was told of the incident, so nobody is told of its end. It is remembered, in case that
+    /// the pipeline is slower than the recovery: a first notice after it then says so.
+    NothingToEnd,
+}
+
+impl Record {
+    /// Decides, and writes the decision into the record; the same candidate gets the same answer.
+    pub fn plan(&mut self, candidate: Candidate, channels: &[&str], now_ms: u64) -> Plan {
+        if let Some(index) = self
+            .told
+            .iter()
+            .position(|told| told.step == candidate.step)
+        {
+            return Plan::Tell(index);
+        }
+        let channels = channels
+            .iter()
+            .map(|name| ((*name).to_owned(), Progress::Open))
+            .collect();
+        let mut told = Told {
+            step: candidate.step,
+            cause: None,
+            full: false,
+            resolution: None,
+            planned_at: now_ms,
+            claimed_until: 0,
+            channels,
+        };
+        if let Some(end) = candidate.ends_with {
+            self.resolution = Some(end);
+            if self.told.is_empty() {
+                return Plan::NothingToEnd;
+            }
+            return self.add(told);
+        }
+        let is_known = self
+            .told
+            .iter()
+            .any(|told| told.cause.is_some() && told.cause == candidate.cause);
+        if candidate.is_proposal && is_known {
+            return Plan::AlreadyTold;
+        }
+        let is_first = self.told.is_empty();
+        told.full = is_first || (candidate.cause.is_some() && !is_known);
+        told.resolution = if is_first {
+            self.resolution.clone()
+        } else {
+            None
+        };
+        told.cause = candidate.cause.filter(|_| told.full);
+        self.add(told)
+    }
+
+    fn add(&mut self, told: Told) -> Plan {
+        self.told.push(told);
+        Plan::Tell(self.told.len() - 1)
+    }
+
+    /// Takes the notice for one worker until `now + lease`, or says how long another one has it.
+    pub fn claim(&mut self, index: usize, now_ms: u64, lease: Duration) -> Result<(), Duration> {
+        let Some(told) = self.told.get_mut(index) else {
+            return Ok(());
+        };
+        if told.claimed_until > now_ms {
+            return Err(Duration::from_millis(told.claimed_until - now_ms));
+        }
+        let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        told.claimed_until = now_ms.saturating_add(lease);
+        Ok(())
+    }
+
+    /// The channels on which the notice may be posted now: open ones on which nothing older is open,
+    /// so that every channel shows the notices of an incident in their order. What is past its
+    /// patience blocks nothing.
+    pub fn postable(&self, index: usize, now_ms: u64, patience: Duration) -> Vec<String> {
+        let (older, from) = self.told.split_at(index.min(self.told.len()));
+        let Some(told) = from.first() else {
+            return Vec::new();
+        };
+        let is_open = |told: &Told, name: &String| told.channels.get(name) == Some(&Progress::Open);
+        let blocks =
+            |older: &Told, name: &String| is_open(older, name) && !older.is_past(now_ms, patience);
+        told.channels
+            .keys()
+            .filter(|name| is_open(told, name) && !older.iter().any(|older| blocks(older, name)))
+            .cloned()
+            .collect()
+    }
+
+    /// Writes down the results of one worker and gives the notice back.
+    pub fn settle(&mut self, index: usize, results: &[(String, Progress)]) {
+        let Some(told) = self.told.get_mut(index) else {
+            return;
+        };
+        told.claimed_until = 0;
+        for (channel, progress) in results {
+            told.channels.insert(channel.clone(), progress.clone());
+        }
+    }
+}
+
+impl Told {
+    /// Whether it has been tried for as long as it is worth.
+    pub fn is_past(&self, now_ms: u64, patience: Duration) -> bool {
+        u128::from(now_ms.saturating_sub(self.planned_at)) >= patience.as_millis()
+    }
+
+    /// Whether every channel has its result.
+    pub fn is_settled(&self) -> bool {
+        self.channels
+            .values()
+            .all(|progress| *progress != Progress::Open)
+    }
+
+    /// What is published about it.
+    pub fn deliveries(&self, idempotency_key: &str) -> Vec<Delivery> {
+        let delivery = |(channel, progress): (&String, &Progress)| {
+            let (delivered, failure, body_hash) = match progress {
+                Progress::Open => (false, "open", ""),
+                Progress::Delivered { body_hash } => (true, "", body_hash.as_str()),
+                Progress::Failed { failure, body_hash } => {
+                    (false, failure.as_str(), body_hash.as_str())
+                }
+            };
+            Delivery {
+                channel: channel.clone(),
+                channel_type: channel.clone(),
+                delivered,
+                failure: failure.to_owned(),
+                body_hash: body_hash.to_owned(),
+                idempotency_key: idempotency_key.to_owned(),
+            }
+        };
+        self.channels.iter().map(delivery).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHANNELS: [&str; 2] = ["slack", "webhook"];
+    const NOW: u64 = 1000;
+    const PATIENCE: Duration = Duration::from_secs(1);
+
+    fn candidate(step: &str, cause: Option<&str>) -> Candidate {
+        Candidate {
+            step: step.to_owned(),
+            cause: cause.map(str::to_owned),
+            is_proposal: step.starts_with("incident"),
+            ends_with: step.starts_with("resolved").then(recovered),
+        }
+    }
+
+    fn recovered() -> Resolution {
+        Resolution {
+            reason: "RECOVERED".to_owned(),
+            at: 1,
+        }
+    }
+
+    fn delivered() -> Progress {
+        Progress::Delivered {
+            body_hash: "h".to_owned(),
+        }
+    }
+
+    /// Plans one after the other; each answer as `full`, `short`, or why not.
+    fn plans(candidates: &[(&str, Option<&str>)]) -> Vec<String> {
+        let mut record = Record::default();
+        let mut plans = Vec::new();
+        for (step, cause) in candidates {
+            plans.push(match record.plan(candidate(step, *cause), &CHANNELS, NOW) {
+                Plan::Tell(index) if record.told[index].full => format!("{index} full"),
+                Plan::Tell(index) => format!("{index} short"),
+                other => format!("{other:?}"),
+            });
+        }
+        plans
+    }
+
+    #[test]
+    fn one_message_per_incident_and_what_follows_from_it() {
+        type Case = (
+            &'static [(&'static str, Option<&'static str>)],
+            &'static [&'static str],
+        );
+        let cases: &[Case] = &[
+            (
+                &[
+                    ("incident-proposed", Some("oom")),
+                    ("resolved-resolved", None),
+                ],
+                &["0 full", "1 short"],
+            ),
+            (
+                &[
+                    ("applied-applied", Some("oom")),
+                    ("verified-verified", Some("oom")),
+                    ("resolved-resolved", None),
+                ],
+                &["0 full", "1 short", "2 short"],
+            ),
+            (
+                &[
+                    ("incident-proposed", Some("crash")),
+                    ("incident-proposed-reclassified-1", Some("crash")),
+                    ("incident-proposed-reclassified-2", Some("oom")),
+                    ("incident-proposed-reclassified-3", Some("crash")),
+                ],
+                &["0 full", "AlreadyTold", "1 full", "AlreadyTold"],
+            ),
+            (
+                &[
+                    ("incident-proposed", Some("crash")),
+                    ("applied-applied", Some("oom")),
+                ],
+                &["0 full", "1 full"],
+            ),
+            (&[("resolved-resolved", None)], &["NothingToEnd"]),
+        ];
+        for (candidates, expected) in cases {
+            assert_eq!(plans(candidates), *expected, "{candidates:?}");
+        }
+    }
+
+    #[test]
+    fn a_first_notice_after_the_end_says_so() {
+        let mut record = Record::default();
+        record.plan(candidate("resolved-resolved", None), &CHANNELS, NOW);
+        record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
+        assert_eq!(record.told[0].resolution, Some(recovered()));
+    }
+
+    #[test]
+    fn a_redelivery_gets_the_answer_of_the_first_delivery() {
+        let mut record = Record::default();
+        record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
+        let before = record.clone();
+        assert_eq!(
+            record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW),
+            Plan::Tell(0)
+        );
+        assert_eq!(record, before);
+    }
+
+    #[test]
+    fn a_failing_channel_repeats_neither_the_other_nor_overtakes_itself() {
+        let mut record = Record::default();
+        record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
+        assert_eq!(record.postable(0, NOW, PATIENCE), CHANNELS);
+        record.settle(0, &[("webhook".to_owned(), delivered())]);
+        assert_eq!(record.postable(0, NOW, PATIENCE), ["slack"]);
+        assert!(!record.told[0].is_settled());
+        record.plan(candidate("applied-applied", Some("oom")), &CHANNELS, NOW);
+        assert_eq!(record.postable(1, NOW, PATIENCE), ["webhook"]);
+        assert_eq!(
+            record.postable(1, NOW + 1000, PATIENCE),
+            CHANNELS,
+            "past its patience"
+        );
+        record.settle(0, &[("slack".to_owned(), delivered())]);
+        assert!(record.told[0].is_settled());
+        assert_eq!(record.postable(1, NOW, PATIENCE), CHANNELS);
+    }
+
+    #[test]
+    fn one_worker_posts_at_a_time_and_a_dead_one_does_not_block_for_ever() {
+        let lease = Duration::from_millis(30);
+        let mut record = Record::default();
+        record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
+        assert_eq!(record.claim(0, 100, lease), Ok(()));
+        assert_eq!(record.claim(0, 110, lease), Err(Duration::from_millis(20)));
+        assert_eq!(record.claim(0, 130, lease), Ok(()));
+        record.settle(0, &[]);
+        assert_eq!(record.claim(0, 131, lease), Ok(()));
+    }
+
+    #[test]
+    fn records_read_back_as_they_were_written() {
+        let mut record = Record::default();
+        record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
+        record.settle(0, &[("slack".to_owned(), delivered())]);
+        let bytes = serde_json::to_vec(&record).unwrap();
+        assert_eq!(serde_json::from_slice::<Record>(&bytes).unwrap(), record);
+    }
+}

@@ -1,0 +1,385 @@
+//! One message in, posts to people and one `Notified` out.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
+use bonesetter_keys::{Signature, VerifyingKeys};
+use bonesetter_proto::v1::{Acted, Detected, Diagnosed, NoticeKind, Notified, SignedMessage};
+use futures::future::join_all;
+
+use crate::channel::Channel;
+use crate::metrics::NotifierMetrics;
+use crate::notice::{Notice, NoticeError};
+use crate::notices::{Notices, NoticesError};
+use crate::post::Attempt;
+use crate::record::{Candidate, Plan, Progress, Record, Told};
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(5);
+/// A notice waits this long for an older one on the same channel, or for another worker.
+const SHORT_WAIT: Duration = Duration::from_secs(2);
+
+/// Tells people, and remembers what it told them.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    pub(crate) channels: Vec<Channel>,
+    pub(crate) notices: Notices,
+    pub(crate) client: reqwest::Client,
+    pub(crate) clock: Clock,
+    /// How long one attempt can take at most; a worker that has held a notice for longer is dead.
+    pub(crate) lease: Duration,
+    /// How long a receiver that is away is tried.
+    pub(crate) patience: Duration,
+    pub(crate) metrics: NotifierMetrics,
+}
+
+/// Tells what svc-actuator decides and does.
+#[derive(Debug)]
+pub(crate) struct TellActed {
+    pub(crate) notifier: Arc<Notifier>,
+    pub(crate) trusted: Arc<VerifyingKeys>,
+}
+
+/// Tells how incidents end.
+#[derive(Debug)]
+pub(crate) struct TellResolved {
+    pub(crate) notifier: Arc<Notifier>,
+}
+
+impl Stage for TellActed {
+    type In = Acted;
+    type Out = Notified;
+
+    async fn handle(&self, input: &Input<Acted>) -> Outcome<Notified> {
+        let diagnosed = match input
+            .message
+            .diagnosis
+            .as_ref()
+            .map(|signed| self.verify(signed))
+        {
+            None => None,
+            Some(Ok(diagnosed)) => Some(diagnosed),
+            Some(Err(cause)) => {
+                return Outcome::Reject {
+                    reason: "unsigned-diagnosis",
+                    cause,
+                };
+            }
+        };
+        match Notice::of_acted(&input.subject, &input.message, diagnosed) {
+            Ok(None) => Outcome::Done(Vec::new()),
+            Ok(Some(notice))
+                if notice.kind == NoticeKind::Incident && notice.diagnosed.is_none() =>
+            {
+                let cause = anyhow::anyhow!("a proposal without the diagnosis that it rests on");
+                Outcome::Reject {
+                    reason: "unsigned-diagnosis",
+                    cause,
+                }
+            }
+            Ok(Some(notice)) => self.notifier.tell(&notice, input.deliveries).await,
+            Err(error) => reject(error),
+        }
+    }
+}
+
+impl TellActed {
+    fn verify(&self, signed: &SignedMessage) -> anyhow::Result<Diagnosed> {
+        let signature = Signature {
+            key_id: signed.key_id.clone(),
+            bytes: signed.signature.clone(),
+        };
+        let verified =
+            self.trusted
+                .verify::<Diagnosed>(&signed.subject, &signed.payload, &signature)?;
+        Ok(verified.into_inner())
+    }
+}
+
+impl Stage for TellResolved {
+    type In = Detected;
+    type Out = Notified;
+
+    async fn handle(&self, input: &Input<Detected>) -> Outcome<Notified> {
+        match Notice::of_detected(&input.subject, &input.message) {
+            Ok(None) => Outcome::Done(Vec::new()),
+            Ok(Some(notice)) => self.notifier.tell(&notice, input.deliveries).await,
+            Err(error) => reject(error),
+        }
+    }
+}
+
+fn reject(error: NoticeError) -> Outcome<Notified> {
+    let reason = match error {
+        NoticeError::NoIncident => "no-incident",
+        NoticeError::OtherIncident => "other-incident",
+        NoticeError::OtherDiagnosis => "other-diagnosis",
+    };
+    Outcome::Reject {
+        reason,
+        cause: error.into(),
+    }
+}
+
+/// What a look into the record said.
+enum Turn {
+    /// Nothing is to be told.
+    Silent(Plan),
+    /// Every channel has its result.
+    Settled(Told),
+    /// Another worker posts it, or something older comes first.
+    Wait(Duration),
+    /// This worker posts it, on these channels.
+    Post {
+        index: usize,
+        told: Told,
+        channels: Vec<String>,
+    },
+}
+
+impl Notifier {
+    async fn tell(&self, notice: &Notice, deliveries: u64) -> Outcome<Notified> {
+        match self.turn(notice).await {
+            Err(error) => after_error(error),
+            Ok(Turn::Silent(plan)) => {
+                tracing::info!(?plan, step = notice.step(), "nothing to tell");
+                Outcome::Done(Vec::new())
+            }
+            Ok(Turn::Settled(told)) => done(notice, &told),
+            Ok(Turn::Wait(after)) => Outcome::Retry {
+                after,
+                cause: anyhow::anyhow!("an older notice, or another worker, comes first"),
+            },
+            Ok(Turn::Post {
+                index,
+                told,
+                channels,
+            }) => {
+                let attempts = self.post(notice, &told, &channels).await;
+                self.settle(notice, index, attempts, deliveries).await
+            }
+        }
+    }
+
+    /// Writes the intent into the record before anything is posted.
+    async fn turn(&self, notice: &Notice) -> Result<Turn, NoticesError> {
+        let names: Vec<&str> = self.channels.iter().map(Channel::name).collect();
+        let now = millis(self.clock.now());
+        let decide = |record: &mut Record| {
+            let index = match record.plan(candidate(notice), &names, now) {
+                Plan::Tell(index) => index,
+                silent => return Turn::Silent(silent),
+            };
+            let Some(told) = record.told.get(index).cloned() else {
+                return Turn::Wait(SHORT_WAIT);
+            };
+            if told.is_settled() {
+                return Turn::Settled(told);
+            }
+            let channels = record.postable(index, now, self.patience);
+            if channels.is_empty() {
+                return Turn::Wait(SHORT_WAIT);
+            }
+            match record.claim(index, now, self.lease) {
+                Ok(()) => Turn::Post {
+                    index,
+                    told,
+                    channels,
+                },
+                Err(until) => Turn::Wait(until),
+            }
+        };
+        self.notices
+            .change(&notice.incident.id, decide)
+            .await
+            .map(|(_, turn)| turn)
+    }
+
+    async fn post(
+        &self,
+        notice: &Notice,
+        told: &Told,
+        channels: &[String],
+    ) -> Vec<(String, String, Attempt)> {
+        let key = notice.idempotency_key();
+        let attempts = channels.iter().map(async |name| {
+            let Some(channel) = self.channels.iter().find(|channel| channel.name() == name) else {
+                return (
+                    name.clone(),
+                    String::new(),
+                    Attempt::Refused("not-configured".to_owned()),
+                );
+            };
+            let Ok(body) = channel.render(notice, told) else {
+                return (
+                    name.clone(),
+                    String::new(),
+                    Attempt::Refused("unrenderable".to_owned()),
+                );
+            };
+            let hash = body.hash.clone();
+            let attempt = channel
+                .post(&self.client, body, &key, self.clock.now())
+                .await;
+            self.metrics.count(channel.name(), outcome_of(&attempt));
+            (name.clone(), hash, attempt)
+        });
+        join_all(attempts).await
+    }
+
+    /// Writes down what came of it; what is still open is tried again until its time is over.
+    async fn settle(
+        &self,
+        notice: &Notice,
+        index: usize,
+        attempts: Vec<(String, String, Attempt)>,
+        deliveries: u64,
+    ) -> Outcome<Notified> {
+        let now = millis(self.clock.now());
+        let mut after = backoff(deliveries);
+        let mut failures = Vec::new();
+        for (channel, _, attempt) in &attempts {
+            if let Attempt::Again {
+                failure,
+                after: asked,
+            } = attempt
+            {
+                tracing::warn!(channel, failure, "a notice was not delivered");
+                failures.push(format!("{channel}: {failure}"));
+                after = after.max(asked.unwrap_or_default());
+            }
+        }
+        let write = |record: &mut Record| {
+            let is_past = record
+                .told
+                .get(index)
+                .is_some_and(|told| told.is_past(now, self.patience));
+            let results: Vec<_> = attempts
+                .iter()
+                .filter_map(|(channel, hash, attempt)| {
+                    Some((channel.clone(), progress(attempt, hash, is_past)?))
+                })
+                .collect();
+            record.settle(index, &results);
+        };
+        match self.notices.change(&notice.incident.id, write).await {
+            Err(error) => after_error(error),
+            Ok((record, ())) => match record.told.get(index) {
+                Some(told) if told.is_settled() => done(notice, told),
+                _ if failures.is_empty() => Outcome::Retry {
+                    after: SHORT_WAIT,
+                    cause: anyhow::anyhow!("an older notice comes first on a channel"),
+                },
+                _ => Outcome::Retry {
+                    after,
+                    cause: anyhow::anyhow!(failures.join(", ")),
+                },
+            },
+        }
+    }
+}
+
+fn candidate(notice: &Notice) -> Candidate {
+    Candidate {
+        step: notice.step(),
+        cause: notice.cause(),
+        is_proposal: notice.kind == NoticeKind::Incident,
+        ends_with: notice.resolution.clone(),
+    }
+}
+
+const fn outcome_of(attempt: &Attempt) -> &'static str {
+    match attempt {
+        Attempt::Delivered => "delivered",
+        Attempt::Refused(_) => "refused",
+        Attempt::Again { .. } => "again",
+    }
+}
+
+/// The result of an attempt; `None` while it is worth another one.
+fn progress(attempt: &Attempt, body_hash: &str, is_past: bool) -> Option<Progress> {
+    let body_hash = body_hash.to_owned();
+    match attempt {
+        Attempt::Delivered => Some(Progress::Delivered { body_hash }),
+        Attempt::Refused(failure) => Some(Progress::Failed {
+            failure: failure.clone(),
+            body_hash,
+        }),
+        Attempt::Again { failure, .. } if is_past => Some(Progress::Failed {
+            failure: failure.clone(),
+            body_hash,
+        }),
+        Attempt::Again { .. } => None,
+    }
+}
+
+fn done(notice: &Notice, told: &Told) -> Outcome<Notified> {
+    let message = Notified {
+        envelope: None,
+        incident: Some(notice.incident.clone()),
+        failure_class: notice.failure_class.into(),
+        kind: notice.kind.into(),
+        deliveries: told.deliveries(&notice.idempotency_key()),
+    };
+    Outcome::Done(vec![Output {
+        step: notice.step(),
+        message,
+    }])
+}
+
+fn after_error(error: NoticesError) -> Outcome<Notified> {
+    match error {
+        NoticesError::Damaged { .. } => Outcome::Reject {
+            reason: "damaged-record",
+            cause: error.into(),
+        },
+        NoticesError::Bucket(_) | NoticesError::Contended(_) => Outcome::Retry {
+            after: SHORT_WAIT,
+            cause: error.into(),
+        },
+    }
+}
+
+/// Doubled with every delivery.
+fn backoff(deliveries: u64) -> Duration {
+    let doublings = u32::try_from(deliveries.saturating_sub(1))
+        .unwrap_or(u32::MAX)
+        .min(16);
+    FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY)
+}
+
+fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_is_open_until_it_is_final_or_too_old() {
+        let again = Attempt::again("timeout");
+        assert_eq!(progress(&again, "h", false), None);
+        let failed = |failure: &str| {
+            Some(Progress::Failed {
+                failure: failure.to_owned(),
+                body_hash: "h".to_owned(),
+            })
+        };
+        assert_eq!(progress(&again, "h", true), failed("timeout"));
+        assert_eq!(
+            progress(&Attempt::Refused("http-404".to_owned()), "h", false),
+            failed("http-404")
+        );
+    }
+
+    #[test]
+    fn waiting_grows_and_is_bounded() {
+        assert_eq!(backoff(1), FIRST_RETRY);
+        assert_eq!(backoff(4), 8 * FIRST_RETRY);
+        assert_eq!(backoff(u64::MAX), LAST_RETRY);
+    }
+}

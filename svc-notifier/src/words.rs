@@ -1,0 +1,127 @@
+//! How enumerations and typed fixes read in a message for people.
+
+use bonesetter_proto::v1::remedy::Fix;
+use bonesetter_proto::v1::{FailureClass, Mode, NoticeKind, Remedy, ResolvedReason};
+
+use crate::text;
+
+/// As Kubernetes itself calls it, where it has a word.
+pub(crate) const fn failure_class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Unspecified => "Unknown failure",
+        FailureClass::Failed => "Failed",
+        FailureClass::CrashLoopBackOff => "CrashLoopBackOff",
+        FailureClass::OomKilled => "OOMKilled",
+        FailureClass::ImagePull => "ImagePullBackOff",
+        FailureClass::CreateContainerConfigError => "CreateContainerConfigError",
+        FailureClass::CreateContainerError => "CreateContainerError",
+        FailureClass::Unschedulable => "Unschedulable",
+        FailureClass::ProbeKill => "Killed by probe",
+        FailureClass::Evicted => "Evicted",
+        FailureClass::JobFailed => "JobFailed",
+        FailureClass::ProgressDeadlineExceeded => "ProgressDeadlineExceeded",
+        FailureClass::ReplicaFailure => "ReplicaFailure",
+    }
+}
+
+/// The token that stands for the kind in steps and in the webhook body.
+pub(crate) const fn kind(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Unspecified => "unspecified",
+        NoticeKind::Incident => "incident",
+        NoticeKind::Applied => "applied",
+        NoticeKind::Verified => "verified",
+        NoticeKind::RolledBack => "rolled-back",
+        NoticeKind::Resolved => "resolved",
+        NoticeKind::Attention => "attention",
+    }
+}
+
+/// The token of an apply mode.
+pub(crate) const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Unspecified => "unspecified",
+        Mode::Suggest => "suggest",
+        Mode::Auto => "auto",
+    }
+}
+
+/// The token of a reason, as the watcher gives it.
+pub(crate) const fn resolved(reason: ResolvedReason) -> &'static str {
+    match reason {
+        ResolvedReason::Unspecified => "UNSPECIFIED",
+        ResolvedReason::Recovered => "RECOVERED",
+        ResolvedReason::Gone => "GONE",
+    }
+}
+
+/// What a fix does, without "the remedy is".
+pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
+    Some(match remedy.fix.as_ref()? {
+        Fix::RollBack(fix) => format!("roll back to revision {}", fix.to_revision),
+        Fix::SetMemory(fix) => {
+            let container = text::line(&fix.container, 63);
+            let limit = bytes(fix.limit);
+            if fix.request == 0 {
+                format!("set the memory limit of container {container} to {limit}")
+            } else {
+                let request = bytes(fix.request);
+                format!(
+                    "set the memory limit of container {container} to {limit}, its request to {request}"
+                )
+            }
+        }
+    })
+}
+
+/// In the largest binary unit that leaves no fraction, as Kubernetes writes quantities.
+fn bytes(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    UNITS
+        .iter()
+        .find(|(size, _)| bytes != 0 && bytes.is_multiple_of(*size))
+        .map_or_else(
+            || bytes.to_string(),
+            |(size, unit)| format!("{}{unit}", bytes / size),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use bonesetter_proto::v1::{RollBack, SetMemory};
+
+    use super::*;
+
+    #[test]
+    fn fixes_read_as_sentences() {
+        let set = |limit, request| {
+            Some(Fix::SetMemory(SetMemory {
+                container: "app".to_owned(),
+                limit,
+                request,
+            }))
+        };
+        let cases = [
+            (
+                Some(Fix::RollBack(RollBack { to_revision: 3 })),
+                Some("roll back to revision 3"),
+            ),
+            (
+                set(128 << 20, 0),
+                Some("set the memory limit of container app to 128Mi"),
+            ),
+            (
+                set(3 << 30, 1025),
+                Some("set the memory limit of container app to 3Gi, its request to 1025"),
+            ),
+            (None, None),
+        ];
+        for (fix, expected) in cases {
+            let found = remedy(&Remedy {
+                fix,
+                ..Remedy::default()
+            });
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
+}
