@@ -1,0 +1,55 @@
+//! What the actuator counts besides what the runner counts.
+
+use bonesetter_chassis::metrics::Metrics as Registry;
+use bonesetter_proto::v1::Acted;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+
+use crate::record::step_name;
+
+/// Label of one step.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StepLabel {
+    step: &'static str,
+    /// The first violation; empty where there is none.
+    violation: String,
+}
+
+/// Counters of this service.
+#[derive(Debug, Clone, Default)]
+pub struct Metrics {
+    steps: Family<StepLabel, Counter>,
+}
+
+impl Metrics {
+    /// Registers the counters of a process.
+    pub fn new(registry: &Registry) -> Self {
+        let this = Self::default();
+        registry.register(|registry| {
+            registry.register(
+                "actuator_steps",
+                "Steps published, with the first violation that stood against a change",
+                this.steps.clone(),
+            );
+        });
+        this
+    }
+
+    /// Counts one step.
+    pub fn count(&self, message: &Acted) {
+        let violations = message
+            .decision
+            .iter()
+            .flat_map(|decision| &decision.violations);
+        let violation = violations
+            .map(|it| it.name.clone())
+            .next()
+            .unwrap_or_default();
+        let label = StepLabel {
+            step: step_name(message.step()),
+            violation,
+        };
+        self.steps.get_or_create(&label).inc();
+    }
+}

@@ -1,0 +1,182 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::stage::{Input, Outcome, Stage};
+use bonesetter_proto::v1::{self, Acted, Change};
+use bonesetter_proto::{Namespace, to_timestamp};
+
+use super::{Progress, StageError, ended, next, outcome};
+use crate::changes::{Changes, Held};
+use crate::gates::Claim;
+use crate::kubernetes::ApiError;
+use crate::metrics::Metrics;
+use crate::plan::Planner;
+use crate::record::Draft;
+use crate::render::effect_of;
+use crate::violation::{Name, Violation};
+
+/// How often a write is tried when the object changes meanwhile; its status does all the time.
+const ATTEMPTS: u32 = 5;
+
+/// Makes an intended change, after checking everything again.
+#[derive(Debug)]
+pub struct Apply {
+    /// Renders, checks and writes.
+    pub planner: Arc<Planner>,
+    /// Where the inverse is kept.
+    pub changes: Arc<Changes>,
+    /// The time.
+    pub clock: Clock,
+    /// How long the workload has to become healthy.
+    pub deadline: Duration,
+    /// Counts.
+    pub metrics: Metrics,
+}
+
+impl Stage for Apply {
+    type In = Acted;
+    type Out = Acted;
+
+    async fn handle(&self, input: &Input<Acted>) -> Outcome<Acted> {
+        outcome(
+            &self.metrics,
+            self.apply(input).await,
+            input.message.diagnosis.clone(),
+            "",
+        )
+    }
+}
+
+impl Apply {
+    async fn apply(&self, input: &Input<Acted>) -> Result<Progress, StageError> {
+        let intended = &input.message;
+        let change = intended
+            .change
+            .as_ref()
+            .ok_or(StageError::Malformed("change"))?;
+        let incident = input.subject.incident.as_str();
+        let held = self.changes.get(incident).await?;
+        let Some(mut held) = held.filter(|held| held.record.effect_key == change.effect_key) else {
+            let detail = "the record of the intent is gone from bonesetter-changes";
+            let violation = Violation::new(Name::RecordMissing, detail);
+            let message = ended(intended, v1::Step::Refused, vec![violation]);
+            return Ok(Progress::Step(Draft::new(message)));
+        };
+        if let Some(known) = held.record.applied.as_ref().or(held.record.ended.as_ref()) {
+            return Ok(Progress::Step(known.clone()));
+        }
+        let namespace = input.subject.namespace.as_ref();
+        for _ in 0..ATTEMPTS {
+            match self
+                .attempt(&mut held, incident, namespace, intended, change)
+                .await
+            {
+                Err(StageError::Api(ApiError::Contended { .. })) => {}
+                Ok(message) => return Ok(Progress::Step(message)),
+                Err(error) => return Err(error),
+            }
+        }
+        let detail = format!("the object changed {ATTEMPTS} times while it was written");
+        let violation = Violation::new(Name::WriteContended, detail);
+        Ok(Progress::Step(
+            self.refuse(&mut held, intended, vec![violation]).await?,
+        ))
+    }
+
+    async fn attempt(
+        &self,
+        held: &mut Held,
+        incident: &str,
+        namespace: Option<&Namespace>,
+        intended: &Acted,
+        change: &Change,
+    ) -> Result<Draft, StageError> {
+        if self.was_written(held, change).await? {
+            return self.record_applied(held, intended).await;
+        }
+        let claim = Claim {
+            namespace,
+            target: change.target.as_ref(),
+            remedy: change.remedy.as_ref(),
+        };
+        let mut plan = self.planner.plan(incident, &claim).await?;
+        if let Some(planned) = &plan.change
+            && (planned.change_digest != change.change_digest
+                || planned.inverse_digest != change.inverse_digest)
+            && plan.write.is_some()
+        {
+            let detail = "what would be written now is not what was intended";
+            plan.violations
+                .push(Violation::new(Name::IntentDiffers, detail));
+        }
+        let Some(write) = plan.write.filter(|_| plan.violations.is_empty()) else {
+            return self.refuse(held, intended, plan.violations).await;
+        };
+        self.changes.seal(held, &write.edits)?;
+        self.changes.store(held).await?;
+        match self
+            .planner
+            .cluster
+            .write(&write.live, &write.edits, false)
+            .await
+        {
+            Ok(_) => self.record_applied(held, intended).await,
+            Err(error @ (ApiError::Refused { .. } | ApiError::Denied { .. })) => {
+                let violation = Violation::new(Name::ApiRefused, error.to_string());
+                self.refuse(held, intended, vec![violation]).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether an earlier attempt has written and could not say so. Without a stored inverse nothing
+    /// of ours was written, whatever the object claims.
+    async fn was_written(&self, held: &Held, change: &Change) -> Result<bool, StageError> {
+        let object = change
+            .target
+            .as_ref()
+            .and_then(|target| target.object.as_ref());
+        let Some(object) = object.filter(|_| held.record.inverse.is_some()) else {
+            return Ok(false);
+        };
+        let live = self
+            .planner
+            .cluster
+            .deployment(&object.namespace, &object.name)
+            .await?;
+        Ok(live.is_some_and(|live| {
+            live["metadata"]["uid"].as_str() == Some(object.uid.as_str())
+                && effect_of(&live) == Some(change.effect_key.as_str())
+        }))
+    }
+
+    async fn record_applied(&self, held: &mut Held, intended: &Acted) -> Result<Draft, StageError> {
+        let deadline = self.clock.now() + self.deadline;
+        let verification = v1::Verification {
+            observed: "the change was written".to_owned(),
+            healthy_since: None,
+            deadline: Some(to_timestamp(deadline)),
+        };
+        let message = Acted {
+            verification: Some(verification),
+            ..next(intended, v1::Step::Applied)
+        };
+        let draft = Draft::new(message);
+        held.record.applied = Some(draft.clone());
+        self.changes.store(held).await?;
+        Ok(draft)
+    }
+
+    async fn refuse(
+        &self,
+        held: &mut Held,
+        intended: &Acted,
+        violations: Vec<Violation>,
+    ) -> Result<Draft, StageError> {
+        let draft = Draft::new(ended(intended, v1::Step::Refused, violations));
+        held.record.ended = Some(draft.clone());
+        self.changes.store(held).await?;
+        Ok(draft)
+    }
+}
