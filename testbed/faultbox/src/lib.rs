@@ -1,1 +1,0 @@
-//! Bonesetter: the test image: a container that fails on request

@@ -1,0 +1,173 @@
+//! A `nats-server` with JetStream.
+
+use crate::ports::free_port;
+use crate::process::{self, Launch, Server};
+use crate::programs::{self, Program, Programs};
+use crate::ready;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A NATS server could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No program.
+    #[error(transparent)]
+    Program(#[from] programs::Error),
+    /// The process.
+    #[error(transparent)]
+    Process(#[from] process::Error),
+    /// It did not become ready.
+    #[error(transparent)]
+    Ready(#[from] ready::Error),
+    /// A file or port could not be used.
+    #[error("cannot prepare a NATS server in {}: {source}", dir.display())]
+    Prepare {
+        /// Its folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP client could not be made.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+}
+
+/// What can be chosen about a NATS server.
+#[derive(Debug, Clone, Default)]
+pub struct NatsOptions {
+    /// Text for the top level of the configuration file: an `authorization` or an `accounts`
+    /// block, and `system_account`. Without it everyone may do everything.
+    pub authorization: Option<String>,
+    /// The folder of its configuration, store and log. Without it: a temporary one, removed with
+    /// the guard.
+    pub dir: Option<PathBuf>,
+    /// The log file. Without it: `nats.log` in that folder.
+    pub log: Option<PathBuf>,
+}
+
+/// The configuration file of a server that listens on loopback only. JetStream writes through to
+/// the disk before it acknowledges (`sync_interval: always`): the promises that are tested on one
+/// server are those of a cluster that lost power.
+/// Source: NATS documentation, "Server configuration" and "JetStream configuration".
+pub fn configuration(port: u16, monitor: u16, store: &Path, authorization: Option<&str>) -> String {
+    let authorization = authorization.unwrap_or_default();
+    let store = serde_json::Value::from(store.to_string_lossy());
+    format!(
+        "server_name: bonesetter-testbed\n\
+         listen: \"127.0.0.1:{port}\"\n\
+         http: \"127.0.0.1:{monitor}\"\n\
+         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n\
+         {authorization}\n"
+    )
+}
+
+/// A running NATS server with its own store and port. Dropping it kills it.
+#[derive(Debug)]
+pub struct NatsServer {
+    program: PathBuf,
+    dir: PathBuf,
+    log: PathBuf,
+    port: u16,
+    monitor: u16,
+    server: Server,
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl NatsServer {
+    /// Starts a server and waits until JetStream is ready.
+    pub async fn start(options: NatsOptions) -> Result<Self, Error> {
+        let programs = Programs::locate(&[Program::NatsServer])?;
+        let program = programs.get(Program::NatsServer)?.to_owned();
+        let (dir, temporary) = match options.dir {
+            Some(dir) => (dir, None),
+            None => {
+                let temporary = tempfile::tempdir()
+                    .map_err(|source| Error::Prepare { dir: std::env::temp_dir(), source })?;
+                (temporary.path().to_owned(), Some(temporary))
+            }
+        };
+        let prepare = |source| Error::Prepare { dir: dir.clone(), source };
+        let port = free_port().map_err(prepare)?;
+        let monitor = free_port().map_err(prepare)?;
+        let text =
+            configuration(port, monitor, &dir.join("store"), options.authorization.as_deref());
+        fs::create_dir_all(&dir).map_err(prepare)?;
+        fs::write(dir.join("nats.conf"), text).map_err(prepare)?;
+        let log = options.log.unwrap_or_else(|| dir.join("nats.log"));
+        let server = launch(&program, &dir, &log)?;
+        let mut nats = Self { program, dir, log, port, monitor, server, _temporary: temporary };
+        nats.wait_ready().await?;
+        Ok(nats)
+    }
+
+    /// Where clients connect.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The monitoring endpoint (`/healthz`, `/jsz`, `/connz`).
+    pub fn monitor_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.monitor)
+    }
+
+    /// The configuration file; changed, it takes effect with [`NatsServer::restart`].
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.join("nats.conf")
+    }
+
+    /// The log file.
+    pub fn log_file(&self) -> &Path {
+        self.server.log()
+    }
+
+    /// Kills the server with SIGKILL: what a client sees when the machine is gone.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Stops the server in an orderly way.
+    pub async fn stop(&mut self) {
+        self.server.stop(Duration::from_secs(10)).await;
+    }
+
+    /// Starts the server again, stopped or killed or running, on the same port and store.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.stop().await;
+        self.server = launch(&self.program, &self.dir, &self.log)?;
+        self.wait_ready().await
+    }
+
+    async fn wait_ready(&mut self) -> Result<(), Error> {
+        let url = format!("{}/healthz", self.monitor_url());
+        let client = ready::local_http()?;
+        let limit = Duration::from_secs(30);
+        let probe = async || ready::get_ok(&client, &url).await;
+        ready::until("nats-server", limit, &mut [&mut self.server], probe).await?;
+        Ok(())
+    }
+
+    /// Hands out the process, for a supervisor that watches several.
+    pub(crate) fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}
+
+fn launch(program: &Path, dir: &Path, log: &Path) -> Result<Server, process::Error> {
+    Launch::new("nats", program, log.to_owned()).arg("-c").arg(dir.join("nats.conf")).start()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::configuration;
+    use std::path::Path;
+
+    #[test]
+    fn listens_on_loopback_and_syncs_every_write() {
+        let text = configuration(4222, 8222, Path::new("/s t"), Some("authorization { }"));
+        assert!(text.contains("listen: \"127.0.0.1:4222\""));
+        assert!(text.contains("store_dir: \"/s t\"\n  sync_interval: always"));
+        assert!(text.ends_with("authorization { }\n"));
+    }
+}

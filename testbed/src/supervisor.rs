@@ -1,0 +1,394 @@
+//! The parent of all servers: starts them, tells how far it is, watches them, and stops them in
+//! order: when it is told to, when one of them ends by itself, and when it panics.
+
+use crate::cluster::{self, write_private};
+use crate::loki::{self, LokiServer};
+use crate::minio::{self, BUCKET, MinioServer};
+use crate::nats::{self, NatsOptions, NatsServer};
+use crate::node::{self, NAME, Node, NodeLock, Places, leftovers};
+use crate::paths::Layout;
+use crate::postgres::{self, PostgresServer};
+use crate::process::{self, Server};
+use crate::programs::{self, Programs};
+use crate::progress::{Progress, Sink, Task};
+use crate::run::{ClusterKind, Part, Plan, clean_up};
+use crate::shipper::Shipper;
+use crate::state::{self, MinioState, NatsState, Phase, ProcessState, State};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Time between two looks at the servers.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// The testbed could not be started, or a part of it failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the state directory.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another supervisor has the state directory.
+    #[error("another supervisor runs in {}", dir.display())]
+    Taken {
+        /// The state directory.
+        dir: PathBuf,
+    },
+    /// NATS.
+    #[error("nats: {0}")]
+    Nats(#[from] nats::Error),
+    /// PostgreSQL.
+    #[error("postgres: {0}")]
+    Postgres(#[from] postgres::Error),
+    /// MinIO.
+    #[error("minio: {0}")]
+    Minio(#[from] minio::Error),
+    /// Loki.
+    #[error("loki: {0}")]
+    Loki(#[from] loki::Error),
+    /// The node.
+    #[error("node: {0}")]
+    Node(#[from] node::Error),
+    /// A program.
+    #[error(transparent)]
+    Program(#[from] programs::Error),
+    /// The test image.
+    #[error(transparent)]
+    Image(#[from] crate::image::Error),
+    /// A server ended.
+    #[error(transparent)]
+    Server(#[from] process::Error),
+    /// The state file.
+    #[error(transparent)]
+    State(#[from] state::Error),
+    /// A credential could not be written.
+    #[error(transparent)]
+    Credential(#[from] cluster::Error),
+    /// The shipper.
+    #[error("cannot make an HTTP client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// The one who asked for the testbed went away before it was ready.
+    #[error("whoever started the testbed went away before it was ready")]
+    Abandoned,
+    /// It was told to stop before it was ready.
+    #[error("stopped before everything was ready")]
+    Interrupted,
+    /// A panic, reported on standard error.
+    #[error("the supervisor panicked; see its log")]
+    Panic,
+}
+
+/// The running servers.
+#[derive(Debug, Default)]
+struct Running {
+    nats: Option<NatsServer>,
+    postgres: Option<PostgresServer>,
+    minio: Option<MinioServer>,
+    loki: Option<LokiServer>,
+    node: Option<Node>,
+}
+
+/// Tells progress to the one who started this process, until nobody listens.
+struct Teller {
+    is_abandoned: AtomicBool,
+}
+
+impl Teller {
+    fn tell(&self, progress: &Progress) {
+        let Ok(line) = serde_json::to_string(progress) else { return };
+        let mut out = io::stdout().lock();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            self.is_abandoned.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs the supervisor of a state directory until it is told to stop.
+pub fn supervise(dir: &Path) -> Result<(), Error> {
+    let layout = Layout::new(dir);
+    let teller = Teller { is_abandoned: AtomicBool::new(false) };
+    let sink = |progress: Progress| teller.tell(&progress);
+    let task = Task::begin("testbed", &sink);
+    let outcome = run(&layout, &teller, &sink);
+    if let Err(error) = &outcome {
+        task.failed(error.to_string());
+    }
+    outcome
+}
+
+fn run(layout: &Layout, teller: &Teller, sink: Sink<'_>) -> Result<(), Error> {
+    // A session of its own: the terminal that started it may close. It fails only for the leader
+    // of a process group, which has one already.
+    let _ = rustix::process::setsid();
+    let _lock = take_lock(layout)?;
+    let text = read(&layout.plan())?;
+    let plan: Plan = serde_json::from_slice(&text)
+        .map_err(|source| Error::File { path: layout.plan(), source: source.into() })?;
+    clean_up(layout);
+    let supervisor =
+        ProcessState::of("supervisor", std::process::id(), &layout.log("supervisor"));
+    let mut state = State::starting(layout.root(), supervisor);
+    state.write()?;
+
+    let cannot = |source| Error::File { path: layout.root().to_owned(), source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(cannot)?;
+    let mut running = Running::default();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(serve(layout, &plan, &mut running, &mut state, teller, sink))
+    }))
+    .unwrap_or(Err(Error::Panic));
+    if let Err(error) = &outcome {
+        log_line(&error.to_string());
+        state.error = Some(error.to_string());
+    }
+    state.phase = Phase::Stopping;
+    state.write()?;
+    runtime.block_on(stop(layout, &plan, &mut running));
+    state.phase = if outcome.is_ok() { Phase::Stopped } else { Phase::Failed };
+    state.servers.clear();
+    state.write()?;
+    outcome
+}
+
+impl State {
+    fn starting(dir: &Path, supervisor: ProcessState) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            phase: Phase::Starting,
+            error: None,
+            supervisor,
+            servers: Vec::new(),
+            nats: None,
+            postgres_url: None,
+            minio: None,
+            loki_url: None,
+            node: None,
+            kubeconfig: None,
+        }
+    }
+}
+
+fn take_lock(layout: &Layout) -> Result<File, Error> {
+    let path = layout.lock();
+    let cannot = |source| Error::File { path: path.clone(), source };
+    fs::create_dir_all(layout.root()).map_err(cannot)?;
+    let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Taken { dir: layout.root().to_owned() }),
+        Err(fs::TryLockError::Error(source)) => Err(cannot(source)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+/// Writes to standard error, which is the supervisor's log.
+fn log_line(text: &str) {
+    drop(writeln!(io::stderr(), "{} {text}", jiff::Timestamp::now()));
+}
+
+/// Starts everything, and watches it until a signal comes or a server ends.
+async fn serve(
+    layout: &Layout,
+    plan: &Plan,
+    running: &mut Running,
+    state: &mut State,
+    teller: &Teller,
+    sink: Sink<'_>,
+) -> Result<(), Error> {
+    let cannot = |source| Error::File { path: PathBuf::from("signals"), source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let task = Task::begin("testbed", sink);
+    tokio::select! {
+        started = start_all(layout, plan, running, sink) => started?,
+        () = wait_abandoned(teller, &task) => return Err(Error::Abandoned),
+        _ = terminate.recv() => return Err(Error::Interrupted),
+        _ = interrupt.recv() => return Err(Error::Interrupted),
+    }
+    running.describe(plan, layout, state)?;
+    state.phase = Phase::Ready;
+    state.write()?;
+    task.end("everything is ready");
+
+    tokio::select! {
+        ended = running.watch() => ended,
+        never = ship(running_logs(state), plan) => never,
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+/// Tells the time each second; returns when nobody listens any more.
+async fn wait_abandoned(teller: &Teller, task: &Task<'_>) {
+    while !teller.is_abandoned.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        task.say("starting the servers", None);
+    }
+}
+
+async fn start_all(
+    layout: &Layout,
+    plan: &Plan,
+    running: &mut Running,
+    sink: Sink<'_>,
+) -> Result<(), Error> {
+    let programs = Programs::locate(&plan.programs())?;
+    for part in ["nats", "postgres", "minio", "loki", "kubeconfigs"] {
+        // Every run begins with empty servers.
+        drop(fs::remove_dir_all(layout.part(part)));
+    }
+    let Running { nats, postgres, minio, loki, node } = running;
+    let has = |part: Part| plan.parts.contains(&part);
+    tokio::try_join!(
+        timed("nats", has(Part::Nats), sink, nats, async |_| {
+            Ok(NatsServer::start(NatsOptions {
+                authorization: plan.nats_authorization.clone(),
+                dir: Some(layout.part("nats")),
+                log: Some(layout.log("nats")),
+            })
+            .await?)
+        }),
+        timed("postgres", has(Part::Postgres), sink, postgres, async |_| {
+            Ok(PostgresServer::start(&layout.part("postgres"), layout.log("postgres")).await?)
+        }),
+        timed("minio", has(Part::Minio), sink, minio, async |_| {
+            let (dir, log) = (layout.part("minio"), layout.log("minio"));
+            Ok(MinioServer::start(&programs, &dir, log, plan.retention_days).await?)
+        }),
+        timed("loki", has(Part::Loki), sink, loki, async |_| {
+            Ok(LokiServer::start(&programs, &layout.part("loki"), layout.log("loki")).await?)
+        }),
+        timed("node", plan.cluster == ClusterKind::Node, sink, node, async |task| {
+            let faultbox = crate::image::build_faultbox(sink)?;
+            Ok(Node::start(NodeLock::take()?, &programs, &faultbox, layout, task).await?)
+        }),
+    )?;
+    Ok(())
+}
+
+/// Starts one server, if it is wanted, into its place, and tells how long it took.
+async fn timed<T>(
+    name: &str,
+    is_wanted: bool,
+    sink: Sink<'_>,
+    place: &mut Option<T>,
+    start: impl AsyncFnOnce(&Task<'_>) -> Result<T, Error>,
+) -> Result<(), Error> {
+    if is_wanted {
+        let task = Task::begin(name, sink);
+        task.say("starting", None);
+        *place = Some(start(&task).await?);
+        task.done("ready");
+    }
+    Ok(())
+}
+
+/// Where logs are, and where they go; none when there is no node or no Loki.
+fn running_logs(state: &State) -> Option<(PathBuf, String)> {
+    let pods = state.node.as_ref()?.pod_logs.clone();
+    Some((pods, state.loki_url.clone()?))
+}
+
+async fn ship(logs: Option<(PathBuf, String)>, plan: &Plan) -> Result<(), Error> {
+    if let Some((pods, loki)) = logs
+        && plan.cluster == ClusterKind::Node
+    {
+        Shipper::new(pods, NAME, &loki)?.run(log_line).await;
+    }
+    std::future::pending().await
+}
+
+impl Running {
+    fn servers(&mut self) -> Vec<&mut Server> {
+        let mut servers: Vec<&mut Server> = Vec::new();
+        servers.extend(self.nats.as_mut().map(NatsServer::server));
+        servers.extend(self.postgres.as_mut().map(PostgresServer::server));
+        servers.extend(self.minio.as_mut().map(MinioServer::server));
+        servers.extend(self.loki.as_mut().map(LokiServer::server));
+        if let Some(node) = &mut self.node {
+            servers.extend(node.servers());
+        }
+        servers
+    }
+
+    /// Returns when a server ends by itself.
+    async fn watch(&mut self) -> Result<(), Error> {
+        loop {
+            for server in self.servers() {
+                server.check_alive()?;
+            }
+            tokio::time::sleep(WATCH).await;
+        }
+    }
+
+    /// Writes down where everything is.
+    fn describe(&mut self, plan: &Plan, layout: &Layout, state: &mut State) -> Result<(), Error> {
+        state.servers = self
+            .servers()
+            .iter()
+            .map(|server| ProcessState::of(server.name(), server.pid(), server.log()))
+            .collect();
+        state.nats = self.nats.as_ref().map(|nats| NatsState {
+            url: nats.url(),
+            monitor_url: nats.monitor_url(),
+            config: nats.config_file(),
+        });
+        state.postgres_url = self.postgres.as_ref().map(|postgres| postgres.client().base_url());
+        state.loki_url = self.loki.as_ref().map(LokiServer::url);
+        if let Some(minio) = &self.minio {
+            let root_file = layout.part("minio-root.json");
+            let put_only_file = layout.part("minio-put-only.json");
+            for (file, access) in [(&root_file, &minio.root), (&put_only_file, &minio.put_only)] {
+                let text = serde_json::to_vec_pretty(access)
+                    .map_err(|source| Error::File { path: file.clone(), source: source.into() })?;
+                write_private(file, &text)?;
+            }
+            let (url, bucket) = (minio.root.endpoint.clone(), BUCKET.to_owned());
+            state.minio = Some(MinioState { url, bucket, root_file, put_only_file });
+        }
+        state.node = self.node.as_ref().map(|node| node.state().clone());
+        state.kubeconfig = match &plan.cluster {
+            ClusterKind::Node => state.node.as_ref().map(|node| node.kubeconfig.clone()),
+            ClusterKind::Existing { kubeconfig } => Some(kubeconfig.clone()),
+            ClusterKind::None => None,
+        };
+        Ok(())
+    }
+}
+
+/// Stops everything: the node first, because its workloads may use the other servers.
+async fn stop(layout: &Layout, plan: &Plan, running: &mut Running) {
+    if let Some(mut node) = running.node.take() {
+        node.stop(log_line).await;
+    } else if plan.cluster == ClusterKind::Node {
+        // Its start may have been cut off half-way.
+        leftovers::clean(&Places::new(layout));
+    }
+    if let Some(mut loki) = running.loki.take() {
+        loki.stop().await;
+    }
+    if let Some(mut minio) = running.minio.take() {
+        minio.stop().await;
+    }
+    if let Some(mut postgres) = running.postgres.take() {
+        postgres.stop().await;
+    }
+    if let Some(mut nats) = running.nats.take() {
+        nats.stop().await;
+    }
+}
