@@ -117,7 +117,7 @@ fn base64_encode(bytes: &[u8]) -> String {
 }
 
 /// Writes a file that only its owner may read.
-pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
     let cannot = |source| Error::Write { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(cannot)?;

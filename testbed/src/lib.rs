@@ -11,6 +11,7 @@
 
 pub mod cluster;
 pub mod cri;
+pub mod identity;
 pub mod image;
 pub mod loki;
 pub mod minio;

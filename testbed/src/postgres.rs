@@ -222,6 +222,15 @@ impl Postgres {
         Ok(self.url(name))
     }
 
+    /// Gives a role its password; the roles themselves come from SQL files that hold none.
+    pub async fn set_password(&self, role: &str, password: &str) -> Result<(), Error> {
+        let what = format!("setting the password of {role}");
+        let role = role.replace('"', "\"\"");
+        let password = password.replace('\'', "''");
+        let statement = format!("ALTER ROLE \"{role}\" LOGIN PASSWORD '{password}'");
+        self.execute("postgres", statement, &what).await
+    }
+
     /// Removes a database with the sessions that use it.
     pub async fn drop_database(&self, name: &str) -> Result<(), Error> {
         let what = format!("dropping the database {name}");

@@ -247,6 +247,11 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     }
 }
 
+/// Asks a process to end (SIGTERM).
+pub fn terminate(pid: u32) {
+    send(pid, Signal::TERM);
+}
+
 /// The last `count` lines of a file, indented; says so when there are none.
 pub fn last_lines(file: &Path, count: usize) -> String {
     let text = fs::read(file).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use crate::screen::{self, Screen};
 use bonesetter_testbed::cluster::Cluster;
+use bonesetter_testbed::identity;
 use bonesetter_testbed::paths::{Layout, default_state_dir};
 use bonesetter_testbed::progress::Progress;
 use bonesetter_testbed::run::{self, ClusterKind, Part, Plan};
@@ -66,6 +67,7 @@ struct Up {
     #[arg(long, required_if_eq("cluster", "existing"))]
     kubeconfig: Option<PathBuf>,
     /// File with accounts and users of NATS, in the format of its configuration file
+    /// [default: Bonesetter's own, with keys in the state directory]
     #[arg(long)]
     nats_authorization: Option<PathBuf>,
     /// Days for which MinIO refuses to delete an archived object
@@ -93,7 +95,7 @@ enum Source {
 }
 
 impl Up {
-    fn plan(&self) -> Result<Plan, Box<dyn Error>> {
+    fn plan(&self, dir: &Path) -> Result<Plan, Box<dyn Error>> {
         let wants = |only: Only| self.only.is_empty() || self.only.contains(&only);
         let parts = [
             (Only::Nats, Part::Nats),
@@ -109,16 +111,14 @@ impl Up {
             _ => ClusterKind::None,
         };
         let nats_authorization = match &self.nats_authorization {
-            Some(file) => Some(
-                fs::read_to_string(file)
-                    .map_err(|error| format!("cannot read {}: {error}", file.display()))?,
-            ),
-            None => None,
+            Some(file) => fs::read_to_string(file)
+                .map_err(|error| format!("cannot read {}: {error}", file.display()))?,
+            None => identity::authorization(dir)?,
         };
         Ok(Plan {
             parts: parts.into_iter().filter(|(only, _)| wants(*only)).map(|(_, part)| part).collect(),
             cluster,
-            nats_authorization,
+            nats_authorization: Some(nats_authorization),
             retention_days: self.retention_days,
         })
     }
@@ -135,7 +135,7 @@ impl Arguments {
         match self.command {
             Command::Up(up) => {
                 let program = std::env::current_exe()?;
-                let state = run::up(&dir, &up.plan()?, &program, &sink).await?;
+                let state = run::up(&dir, &up.plan(&dir)?, &program, &sink).await?;
                 screen::state(&state, &Layout::new(&dir).state())?;
             }
             Command::Down => run::down(&dir, &sink).await?,

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Builds everything, starts one testbed, tells the tests where it is, and stops it whatever happens.
+set -euo pipefail
+
+cache=$HOME/.cache/bonesetter
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+state=$cache/testbed/run
+
+cargo build --locked --workspace --bins
+testbed=$CARGO_TARGET_DIR/debug/testbed
+"$testbed" down
+trap '"$testbed" down' EXIT
+"$testbed" up
+
+export BONESETTER_TESTBED=$state/testbed.json
+cargo test --locked --workspace "$@"

@@ -1,0 +1,21 @@
+//! Waiting for something to become true, with the last answer in the failure.
+
+use anyhow::{Result, bail};
+use std::time::{Duration, Instant};
+
+/// Asks until the answer is `Some`. The limit only ends a test that would never end.
+pub(crate) async fn until<T>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    loop {
+        if let Some(answer) = ask().await? {
+            return Ok(answer);
+        }
+        if Instant::now() >= deadline {
+            bail!("{what}: still not so");
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
