@@ -1,0 +1,470 @@
+//! `name=value` in all its dresses: assignments, YAML, logfmt, headers, struct dumps, XML, call arguments,
+//! and a secret word followed by a random string.
+
+use crate::engine::Hit;
+use crate::json_text::{is_name_key, is_value_key};
+use crate::lexicon::{Naming, classify};
+use crate::rarity::is_random_token;
+use crate::value::{is_path, is_vacant, looks_random};
+
+/// The longest name and the longest value that are looked at.
+const NAME_LIMIT: usize = 100;
+const VALUE_LIMIT: usize = 16 << 10;
+
+/// Schemes of the Authorization header: the word before the credential.
+const SCHEMES: &[&str] = &[
+    "bearer",
+    "basic",
+    "token",
+    "digest",
+    "apikey",
+    "api-key",
+    "negotiate",
+    "ntlm",
+    "splunk",
+    "key",
+    "genie",
+    "genie-key",
+    "snowflake",
+    "flyv1",
+    "dpop",
+    "jwt",
+    "ssws",
+    "bot",
+    "hmac",
+    "accesskey",
+    "sso-key",
+    "apitoken",
+    "oauth",
+];
+
+/// Appends what names announce in a text.
+pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    assignments(text, hits);
+    crate::carrier_words::scan(text, hits);
+}
+
+fn assignments(text: &str, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let mut pair: Option<(usize, Naming)> = None;
+    for at in memchr::memchr2_iter(b'=', b':', bytes) {
+        let Some(name) = name_before(text, at) else {
+            continue;
+        };
+        let Some((start, end, quoted)) = value_after(text, at) else {
+            continue;
+        };
+        let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
+        let value = &text[start..end];
+        if is_name_key(last) && value.len() <= NAME_LIMIT {
+            pair = Some((end, classify(value)));
+        }
+        let mut naming = naming_of(text, name, at);
+        if let Some((from, announced)) = pair.filter(|_| is_value_key(last)) {
+            if start.saturating_sub(from) < 80 {
+                naming = naming.max(announced);
+            }
+        }
+        if naming > Naming::Ordinary {
+            let found = Assignment {
+                text,
+                name,
+                at,
+                start,
+                end,
+                quoted,
+                naming,
+            };
+            hits.extend(found.hit());
+        }
+    }
+}
+
+struct Assignment<'a> {
+    text: &'a str,
+    name: &'a str,
+    at: usize,
+    start: usize,
+    end: usize,
+    quoted: bool,
+    naming: Naming,
+}
+
+impl Assignment<'_> {
+    fn hit(&self) -> Option<Hit> {
+        let lower = self.name.to_ascii_lowercase();
+        let is_cookie = lower.ends_with("cookie") || lower.ends_with("cookies");
+        if self.text.as_bytes()[self.at] == b':' && is_cookie && !self.quoted {
+            return self.cookie(&lower);
+        }
+        let mut start = self.start;
+        let mut end = self.end;
+        let value = &self.text[start..end];
+        if self.quoted {
+            start += value.len() - without_scheme(value).len();
+        } else if is_scheme(value) {
+            (start, end) = self.credential(end)?;
+        }
+        let value = &self.text[start..end];
+        let secret = is_secret_value(self.naming, value)
+            && !(self.naming >= Naming::Strong && self.is_prose(value))
+            && (self.is_scheme_before(start) || !self.is_code(value));
+        secret.then(|| {
+            Hit::secret(
+                start,
+                end,
+                if lower.contains("authorization") {
+                    "authorization-header"
+                } else {
+                    "key-value"
+                },
+            )
+        })
+    }
+
+    fn is_scheme_before(&self, start: usize) -> bool {
+        start > self.start
+    }
+
+    /// The rest of the header after `Bearer`; of schemes with parameters all of them.
+    fn credential(&self, scheme_end: usize) -> Option<(usize, usize)> {
+        let rest = &self.text[scheme_end..];
+        let skipped = rest.len() - rest.trim_start_matches([' ', '\t', '+']).len();
+        if skipped == 0 || skipped > 8 {
+            return Some((self.start, self.end));
+        }
+        let start = scheme_end + skipped;
+        let scheme = self.text[self.start..scheme_end].to_ascii_lowercase();
+        let end = match scheme.as_str() {
+            "digest" | "hmac" => line_end(self.text, start),
+            _ => unquoted_end(self.text, start),
+        };
+        (start < end).then_some((start, end))
+    }
+
+    fn cookie(&self, lower: &str) -> Option<Hit> {
+        let mut start = self.start;
+        let mut end = line_end(self.text, start);
+        if lower.ends_with("set-cookie") {
+            let pair = self.text[start..end].split(';').next()?;
+            end = start + pair.len();
+            start += pair.find('=')? + 1;
+        }
+        let value = self.text[start..end].trim_end_matches(['"', '\'', ' ']);
+        (!is_vacant(value)).then(|| Hit::secret(start, start + value.len(), "cookie"))
+    }
+
+    /// `password: authentication failed for user` is a sentence.
+    fn is_prose(&self, value: &str) -> bool {
+        if self.quoted {
+            return false;
+        }
+        let spaced = self.text.as_bytes()[self.at] == b':' && self.start > self.at + 1;
+        let word = value
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b == b'\'' || b == b'-')
+            || is_capitalised(value);
+        let rest = self.text[self.end..].trim_start_matches(',');
+        let goes_on = rest.starts_with(' ')
+            && rest
+                .trim_start()
+                .starts_with(|c: char| c.is_ascii_alphabetic());
+        (spaced && word && goes_on) || value.len() == 1 && self.naming == Naming::Strong
+    }
+
+    /// A call, a member or a type: `password = get_password()`, `token = self.token`, `password: string`.
+    fn is_code(&self, value: &str) -> bool {
+        if self.quoted {
+            return false;
+        }
+        let is_identifier =
+            |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+        let call = value
+            .split_once('(')
+            .is_some_and(|(head, _)| head.split('.').all(is_identifier))
+            || self.text[self.end..].starts_with('(') && value.split('.').all(is_identifier);
+        let member = value.contains('.')
+            && value.split('.').all(is_identifier)
+            && value.split('.').count() >= 2
+            && self.naming < Naming::Password;
+        let same = classify(value) >= Naming::Strong
+            && value.split(['.', '_', '-']).all(is_identifier)
+            && value.len() < 40
+            && value.eq_ignore_ascii_case(self.name.trim_start_matches(['$', '@', '-']));
+        call || member || same
+    }
+}
+
+fn is_capitalised(value: &str) -> bool {
+    value.len() > 1
+        && value.bytes().enumerate().all(|(i, b)| {
+            if i == 0 {
+                b.is_ascii_uppercase()
+            } else {
+                b.is_ascii_lowercase()
+            }
+        })
+}
+
+/// Whether a value after a name of this class is to be taken out.
+pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
+    if naming == Naming::Ordinary || is_vacant(value) {
+        return false;
+    }
+    let numeric = value.bytes().all(|b| {
+        b.is_ascii_digit() || matches!(b, b'.' | b',' | b'%' | b'/' | b's' | b'm' | b'h' | b'-')
+    });
+    let plain_url = value.contains("://")
+        && !value.contains('@')
+        && !value.contains("?")
+        && !value.rsplit('/').next().is_some_and(looks_random);
+    match naming {
+        Naming::Ordinary => false,
+        Naming::Weak => is_random_token(value) && !plain_url && !is_path(value),
+        Naming::Strong => !is_path(value) && !plain_url && !(numeric && value.len() < 9),
+        Naming::Password => !(is_path(value) && value.starts_with(['/', '.'])) && !plain_url,
+    }
+}
+
+/// The credential of `Bearer abc`; the whole text if there is no scheme.
+pub(crate) fn without_scheme(value: &str) -> &str {
+    match value.split_once(' ') {
+        Some((scheme, rest)) if is_scheme(scheme) && !rest.trim().is_empty() => rest.trim_start(),
+        _ => value,
+    }
+}
+
+fn is_scheme(word: &str) -> bool {
+    SCHEMES
+        .iter()
+        .any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
+/// What the name announces, together with the word before it where that decides (`API Key: ...`).
+fn naming_of(text: &str, name: &str, at: usize) -> Naming {
+    let alone = classify(name);
+    if alone != Naming::Weak {
+        return alone;
+    }
+    let start = text[..at].rfind(name).unwrap_or(0);
+    let before = &text[..start];
+    let Some(head) = before.strip_suffix(' ') else {
+        return alone;
+    };
+    let word = head
+        .rsplit(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default();
+    if word.is_empty() || word.len() > 20 {
+        alone
+    } else {
+        classify(&format!("{word} {name}"))
+    }
+}
+
+/// The name that ends before the separator at `at`.
+pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let separator = bytes[at];
+    let mut end = at;
+    if separator == b'=' {
+        match bytes[..end].last() {
+            Some(b'!' | b'<' | b'>' | b'~') => return None,
+            Some(b':' | b'.' | b'+' | b'?' | b'=') => end -= 1,
+            _ => {}
+        }
+    } else if matches!(bytes.get(at + 1), Some(b':' | b'='))
+        || bytes[..end].last() == Some(&b':')
+        || text[at..].starts_with("://")
+    {
+        return None;
+    }
+    let floor = end.saturating_sub(NAME_LIMIT);
+    while end > floor && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    while end > floor && matches!(bytes[end - 1], b'"' | b'\'' | b'`' | b'\\' | b']' | b')') {
+        end -= 1;
+    }
+    let mut start = end;
+    while start > floor && is_name_byte(bytes[start - 1]) {
+        start -= 1;
+    }
+    let name = text
+        .get(start..end)?
+        .trim_start_matches(['-', '.', '/', '$', '@']);
+    (!name.is_empty()).then_some(name)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'@')
+}
+
+/// The value after the separator at `at`: start, end, and whether it is in quotes.
+pub(crate) fn value_after(text: &str, at: usize) -> Option<(usize, usize, bool)> {
+    let bytes = text.as_bytes();
+    let mut start = at + 1;
+    while start < bytes.len() && matches!(bytes[start], b'=' | b'>') && start < at + 3 {
+        start += 1;
+    }
+    while start < bytes.len() && matches!(bytes[start], b' ' | b'\t') {
+        start += 1;
+    }
+    quoted(text, start).or_else(|| {
+        let end = unquoted_end(text, start);
+        (start < end).then_some((start, end, false))
+    })
+}
+
+/// The inside of quotes that open at `start`, also escaped ones and those with a letter before them.
+pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
+    let bytes = text.as_bytes();
+    let mut open = start;
+    let prefixed = matches!(
+        bytes.get(open),
+        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L')
+    ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
+    open += usize::from(prefixed);
+    let slashes = bytes[open.min(bytes.len())..]
+        .iter()
+        .take(8)
+        .take_while(|b| **b == b'\\')
+        .count();
+    open += slashes;
+    let quote = *bytes
+        .get(open)
+        .filter(|b| matches!(b, b'"' | b'\'' | b'`'))?;
+    let first = open + 1;
+    let limit = bytes.len().min(first + VALUE_LIMIT);
+    let mut run = 0;
+    for index in first..limit {
+        match bytes[index] {
+            b'\\' => run += 1,
+            b if b == quote
+                && (if slashes == 0 {
+                    run % 2 == 0
+                } else {
+                    run <= slashes
+                }) =>
+            {
+                return Some((first, index - run.min(slashes), true));
+            }
+            b'\n' if quote != b'`' => return Some((first, index, true)),
+            _ => run = 0,
+        }
+    }
+    Some((first, text.floor_char_boundary(limit), true))
+}
+
+/// Where a value without quotes ends.
+pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let limit = bytes.len().min(start + VALUE_LIMIT);
+    let mut end = start;
+    while end < limit {
+        let rest = &bytes[end..];
+        match rest[0] {
+            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' => break,
+            b'\'' | b'<' if end > start => break,
+            b'\\' if matches!(rest.get(1), Some(b'n' | b'r' | b't' | b'"' | b'\\')) => break,
+            b',' | b';' | b'&' | b'|' if next_pair(&rest[1..]) => break,
+            _ => end += 1,
+        }
+    }
+    let mut end = text.floor_char_boundary(end);
+    while end > start {
+        let open = |c: u8| bytes[start..end].contains(&c);
+        match bytes[end - 1] {
+            b',' | b';' | b':' | b'.' => end -= 1,
+            b')' if !open(b'(') => end -= 1,
+            b']' if !open(b'[') => end -= 1,
+            b'}' if !open(b'{') => end -= 1,
+            _ => break,
+        }
+    }
+    end
+}
+
+/// Whether another `name=value` or nothing follows a separator.
+fn next_pair(rest: &[u8]) -> bool {
+    let rest = rest.strip_prefix(b"amp;").unwrap_or(rest);
+    let name = rest
+        .iter()
+        .take(NAME_LIMIT)
+        .take_while(|b| is_name_byte(**b) || **b == b' ' || **b == b'"')
+        .count();
+    rest.is_empty()
+        || matches!(rest[0], b' ' | b'\n' | b'"')
+        || (name > 0 && matches!(rest.get(name), Some(b'=' | b':')))
+}
+
+pub(crate) fn line_end(text: &str, start: usize) -> usize {
+    let bytes = &text.as_bytes()[start..];
+    let end = bytes
+        .iter()
+        .position(|b| matches!(b, b'\n' | b'\r' | b'"'))
+        .unwrap_or(bytes.len());
+    let escaped = memchr::memmem::find(&bytes[..end], b"\\n")
+        .or_else(|| memchr::memmem::find(&bytes[..end], b"\\r"));
+    start + escaped.unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut hits = vec![];
+        scan(text, &mut hits);
+        let hits = crate::engine::merge(hits);
+        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
+    }
+
+    #[test]
+    fn takes_out_values() {
+        for (text, expected) in [
+            ("password=hunter2 user=x", "hunter2"),
+            ("DB_PASSWORD: hunter2", "hunter2"),
+            ("{\\\"password\\\": \\\"hunter2\\\"}", "hunter2"),
+            ("'client_secret': 'abc def1'", "abc def1"),
+            ("config[\"api_key\"] = \"abcd1234\"", "abcd1234"),
+            ("token := \"abcd1234\"", "abcd1234"),
+            ("secret => 'abcd1234',", "abcd1234"),
+            ("Authorization: Bearer abc.def", "abc.def"),
+            ("-H Authorization:Bearer abcdef", "abcdef"),
+            ("authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+            ("Cookie: a=b; c=d", "a=b; c=d"),
+            ("Set-Cookie: sid=abc123; Path=/", "abc123"),
+            ("&{Host:x Password:hunter2 Port:1}", "hunter2"),
+            ("[password=hunter2, endpoint=x]", "hunter2"),
+            ("GET /?token=abcd1234&page=2", "abcd1234"),
+            (
+                "jdbc:sqlserver://h;user=sa;password=Hunter2;encrypt=true",
+                "Hunter2",
+            ),
+            ("<add key=\"ClearTextPassword\" value=\"x%y\" />", "x%y"),
+            ("- name: DB_PASSWORD\n  value: hunter2\n", "hunter2"),
+            ("API Key: 0123456789abcdef0123", "0123456789abcdef0123"),
+        ] {
+            assert_eq!(found(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest() {
+        for text in [
+            "password: authentication failed for user",
+            "password=${DB_PASSWORD}",
+            "token: <set to the key 'x' in secret 'y'>",
+            "primary_key=17 keyspace=default max_tokens=4096",
+            "password = get_password()",
+            "if token == nil { return }",
+            "std::token::Kind",
+            "tls key: /etc/tls/tls.key",
+            "token=********",
+            "pod=orders-5c9d8f7b6-x2x4z key=orders/default",
+        ] {
+            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+        }
+    }
+}

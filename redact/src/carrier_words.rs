@@ -1,0 +1,198 @@
+//! Carriers without a separator: `using token abc123`, `("API_KEY", "abc")`, `<password>abc</password>`.
+
+use crate::carrier::{is_secret_value, quoted};
+use crate::engine::Hit;
+use crate::lexicon::{Naming, classify};
+use crate::rarity::{is_random_token, is_token_byte};
+
+/// Words after which a random string is a secret, in lower case, as ends of words.
+const WORDS: &[&str] = &[
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "key",
+    "access",
+    "private",
+    "credential",
+    "credentials",
+    "bearer",
+    "auth",
+    "pwd",
+    "jwt",
+    "apikey",
+    "login",
+    "basic",
+    "passphrase",
+];
+
+/// Appends what stands behind such words, in argument pairs and in elements.
+pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    words(text, hits);
+    arguments(text, hits);
+    elements(text, hits);
+}
+
+fn words(text: &str, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let mut start = 0;
+    while start < bytes.len() {
+        if !is_word(bytes[start]) {
+            start += 1;
+            continue;
+        }
+        let length = bytes[start..].iter().take_while(|b| is_word(**b)).count();
+        let end = start + length;
+        if length <= 64 && announces(&bytes[start..end]) {
+            hits.extend(after_word(text, start, end));
+        }
+        start = end;
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+fn announces(word: &[u8]) -> bool {
+    WORDS.iter().any(|end| {
+        word.len() >= end.len()
+            && word[word.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
+    })
+}
+
+fn after_word(text: &str, start: usize, end: usize) -> Option<Hit> {
+    let word = &text[start..end];
+    let naming = classify(word);
+    if naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let mut from = end;
+    let rest = &text[from..];
+    for gap in [
+        " is ", " was ", " of ", " value ", ": ", " = ", " \"", " '", " \\\"", " `", "(\"", "('",
+        "(", " ", "-", "\t", ",", "|",
+    ] {
+        if rest.starts_with(gap) {
+            from += gap.len();
+            break;
+        }
+    }
+    if from == end {
+        return None;
+    }
+    while text[from..].starts_with(['"', '\'', ' ', '`', '\\']) && from < end + 24 {
+        from += 1;
+    }
+    let length = text.as_bytes()[from..]
+        .iter()
+        .take_while(|b| is_token_byte(**b))
+        .count();
+    let value = text
+        .get(from..from + length)?
+        .trim_end_matches(['.', ',', ':', ';']);
+    let environment = word.contains('_')
+        && naming >= Naming::Strong
+        && value.len() >= 8
+        && value.bytes().any(|b| b.is_ascii_digit());
+    (is_random_token(value) || environment && is_secret_value(naming, value))
+        .then(|| Hit::secret(from, from + value.len(), "secret-word"))
+}
+
+/// `"API_KEY", "value"`, also with one quote of each kind, as in calls, tuples and CSV.
+fn arguments(text: &str, hits: &mut Vec<Hit>) {
+    for needle in ["\",", "',", "\\\","] {
+        for at in memchr::memmem::find_iter(text.as_bytes(), needle) {
+            let name = text[..at]
+                .rsplit(['"', '\'', '\n'])
+                .next()
+                .unwrap_or_default();
+            if name.is_empty() || name.len() > 80 || name.contains([' ', '=', ':']) {
+                continue;
+            }
+            let naming = classify(name.trim_end_matches('\\'));
+            let rest = &text[at + needle.len()..];
+            let from = at + needle.len() + (rest.len() - rest.trim_start().len());
+            let Some((start, end, _)) = quoted(text, from) else {
+                continue;
+            };
+            if naming >= Naming::Weak
+                && is_secret_value(naming, &text[start..end])
+                && !text[start..end].starts_with('-')
+            {
+                hits.push(Hit::secret(start, end, "arguments"));
+            }
+        }
+    }
+}
+
+/// `<password>value</password>`.
+fn elements(text: &str, hits: &mut Vec<Hit>) {
+    for at in memchr::memmem::find_iter(text.as_bytes(), "</") {
+        let name: &str = text[at + 2..]
+            .split(['>', ' ', '\n'])
+            .next()
+            .unwrap_or_default();
+        if name.is_empty() || name.len() > 80 {
+            continue;
+        }
+        let naming = classify(name.rsplit(':').next().unwrap_or(name));
+        if naming == Naming::Ordinary {
+            continue;
+        }
+        let Some(open) = text[..at].rfind('>') else {
+            continue;
+        };
+        let body = &text[open + 1..at];
+        let value = body.trim();
+        let start = open + 1 + (body.len() - body.trim_start().len());
+        if is_secret_value(naming, value) {
+            hits.push(Hit::secret(start, start + value.len(), "element"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut hits = vec![];
+        scan(text, &mut hits);
+        let hits = crate::engine::merge(hits);
+        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
+    }
+
+    #[test]
+    fn takes_out_values() {
+        for (text, expected) in [
+            (
+                "using token a1b2c3d4e5f6g7h8i9j0 failed: 401",
+                "a1b2c3d4e5f6g7h8i9j0",
+            ),
+            (
+                "vatlayerTOKEN abcdef0123456789abcdef",
+                "abcdef0123456789abcdef",
+            ),
+            ("setProperty(\"ACCESS_TOKEN\", \"abc12345\")", "abc12345"),
+            ("('x-api-key', 'PMAK-1')", "PMAK-1"),
+            ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
+            ("ENV DB_PASSWORD hunter22", "hunter22"),
+        ] {
+            assert_eq!(found(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest() {
+        for text in [
+            "secret \"password\" is missing in object: default/orders",
+            "token review cache",
+            "password authentication is disabled for user reporting",
+            "private-repository-credentials",
+            "access denied for service-account-orders",
+        ] {
+            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+        }
+    }
+}

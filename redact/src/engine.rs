@@ -1,0 +1,237 @@
+//! Everything that finds something in a text, in one place, and how overlapping finds become one.
+
+use std::collections::HashSet;
+
+use crate::learn::Learnt;
+use crate::rules::{RuleError, Rules};
+use crate::{
+    carrier, decode, flags, formats::Formats, json_text, objectnames, rarity, urls, view, yaml_text,
+};
+
+/// How many encodings inside one another are looked into.
+const DEEPEST: usize = 4;
+
+/// How sure a find is of its kind; the surest of overlapping finds names the placeholder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Strength {
+    /// Personal data; gives way to a secret that it overlaps.
+    Personal,
+    /// Only random-looking.
+    Random,
+    /// The syntax says so.
+    Carrier,
+    /// Seen in a secret place.
+    Learnt,
+    /// A known token format.
+    Format,
+}
+
+/// One find in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) kind: String,
+    pub(crate) rule: String,
+    pub(crate) strength: Strength,
+    /// The placeholder needs quotes: a JSON number is replaced.
+    pub(crate) bare: bool,
+    /// The text whose placeholder it gets, if that is not the text found (an encoding of it).
+    pub(crate) value: Option<String>,
+}
+
+impl Hit {
+    pub(crate) fn new(
+        start: usize,
+        end: usize,
+        kind: &str,
+        rule: &str,
+        strength: Strength,
+    ) -> Self {
+        let personal = matches!(
+            kind,
+            "email" | "card" | "iban" | "ssn" | "phone" | "ip" | "mac"
+        );
+        let strength = if personal {
+            Strength::Personal
+        } else {
+            strength
+        };
+        Self {
+            start,
+            end,
+            kind: kind.to_owned(),
+            rule: rule.to_owned(),
+            strength,
+            bare: false,
+            value: None,
+        }
+    }
+
+    pub(crate) fn secret(start: usize, end: usize, rule: &str) -> Self {
+        Self::new(start, end, "secret", rule, Strength::Carrier)
+    }
+}
+
+/// Compiled rules and what they need.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    formats: Formats,
+    kinds: HashSet<String>,
+}
+
+impl Engine {
+    pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
+        let formats = Formats::new(rules)?;
+        let mut kinds: HashSet<String> = formats.kinds().map(str::to_owned).collect();
+        for kind in BUILTIN_KINDS {
+            kinds.insert((*kind).to_owned());
+        }
+        Ok(Self { formats, kinds })
+    }
+
+    /// Whether placeholders of this kind exist.
+    pub(crate) fn is_kind(&self, kind: &str) -> bool {
+        self.kinds.contains(kind)
+    }
+
+    /// Everything found in a text, without overlaps, in order.
+    pub(crate) fn scan(&self, text: &str, learnt: &Learnt) -> Vec<Hit> {
+        merge(self.scan_at(text, learnt, 0))
+    }
+
+    /// What a text inside another text holds, at a depth of encodings.
+    pub(crate) fn scan_at(&self, text: &str, learnt: &Learnt, depth: usize) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        if depth >= DEEPEST || text.len() < 4 {
+            if text.len() >= 4 {
+                self.scan_plain(text, learnt, &mut hits);
+            }
+            return hits;
+        }
+        self.scan_syntax(text, learnt, depth, &mut hits);
+        for view in view::views(text) {
+            for hit in merge(self.scan_at(&view.text, learnt, DEEPEST)) {
+                hits.extend(view.back(hit));
+            }
+        }
+        hits
+    }
+
+    fn scan_syntax(&self, text: &str, learnt: &Learnt, depth: usize, hits: &mut Vec<Hit>) {
+        let blocks = json_text::blocks(text);
+        let mut at = 0;
+        for block in &blocks {
+            let (start, end) = block.span();
+            self.scan_gap(text, at, start, learnt, hits);
+            json_text::scan(self, text, block, learnt, depth, hits);
+            at = end;
+        }
+        self.scan_gap(text, at, text.len(), learnt, hits);
+        if !blocks.is_empty() {
+            self.formats.scan(text, hits);
+        }
+        decode::scan(self, text, learnt, depth, hits);
+    }
+
+    fn scan_gap(&self, text: &str, start: usize, end: usize, learnt: &Learnt, hits: &mut Vec<Hit>) {
+        let first = hits.len();
+        self.scan_plain(&text[start..end], learnt, hits);
+        for hit in &mut hits[first..] {
+            hit.start += start;
+            hit.end += start;
+        }
+    }
+
+    fn scan_plain(&self, text: &str, learnt: &Learnt, hits: &mut Vec<Hit>) {
+        if text.is_empty() {
+            return;
+        }
+        self.formats.scan(text, hits);
+        carrier::scan(text, hits);
+        flags::scan(text, hits);
+        urls::scan(text, hits);
+        yaml_text::scan(text, hits);
+        objectnames::scan(text, hits);
+        rarity::scan(text, hits);
+        learnt.scan(text, hits);
+    }
+}
+
+/// Kinds that do not come from rules.
+const BUILTIN_KINDS: &[&str] = &[
+    "secret",
+    "withheld",
+    "forged",
+    "secret-name",
+    "configmap-name",
+    "key-name",
+    "volume",
+    "mount-path",
+    "name",
+    "path",
+];
+
+/// Unites overlapping finds; the surest one names the kind. Personal data gives way.
+pub(crate) fn merge(mut hits: Vec<Hit>) -> Vec<Hit> {
+    hits.retain(|hit| hit.start < hit.end);
+    hits.sort_by(|a, b| (a.start, b.end, b.strength).cmp(&(b.start, a.end, a.strength)));
+    let (personal, secret): (Vec<Hit>, Vec<Hit>) = hits
+        .into_iter()
+        .partition(|hit| hit.strength == Strength::Personal);
+    let secret = unite(secret);
+    let mut kept: Vec<Hit> = unite(personal);
+    kept.retain(|hit| !overlaps(&secret, hit));
+    let mut all = secret;
+    all.extend(kept);
+    all.sort_by_key(|hit| hit.start);
+    all
+}
+
+fn overlaps(sorted: &[Hit], hit: &Hit) -> bool {
+    let index = sorted.partition_point(|other| other.end <= hit.start);
+    sorted.get(index).is_some_and(|other| other.start < hit.end)
+}
+
+fn unite(hits: Vec<Hit>) -> Vec<Hit> {
+    let mut united: Vec<Hit> = Vec::with_capacity(hits.len());
+    for hit in hits {
+        match united.last_mut() {
+            Some(last) if hit.start < last.end => {
+                if hit.end > last.end {
+                    last.end = hit.end;
+                    last.value = None;
+                }
+                if hit.strength > last.strength {
+                    (last.kind, last.rule, last.strength) = (hit.kind, hit.rule, hit.strength);
+                }
+                last.bare |= hit.bare;
+            }
+            _ => united.push(hit),
+        }
+    }
+    united
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlapping_finds_become_one() {
+        let hits = vec![
+            Hit::secret(4, 10, "key-value"),
+            Hit::new(6, 14, "jwt", "jwt", Strength::Format),
+            Hit::new(12, 20, "email", "email", Strength::Format),
+            Hit::new(30, 34, "email", "email", Strength::Format),
+        ];
+        let merged = merge(hits);
+        assert_eq!(
+            merged
+                .iter()
+                .map(|h| (h.start, h.end, h.kind.as_str()))
+                .collect::<Vec<_>>(),
+            [(4, 14, "jwt"), (30, 34, "email")]
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Secrets on command lines: `--password value`, `-u user:password`, `-pvalue` of database clients.
+
+use crate::carrier::{is_secret_value, quoted, unquoted_end};
+use crate::engine::Hit;
+use crate::lexicon::{Naming, classify};
+use crate::value::is_vacant;
+
+/// What a command-line argument without a value announces for the next one.
+pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
+    let name = argument.strip_prefix('-')?;
+    if argument.contains(['=', ' ', ':']) || name.len() > 64 {
+        return None;
+    }
+    match classify(name) {
+        Naming::Ordinary => None,
+        naming => Some(naming),
+    }
+}
+
+/// Appends the values of secret flags in a text.
+pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    for at in memchr::memchr_iter(b'-', text.as_bytes()) {
+        let before = text.as_bytes()[..at].last().copied().unwrap_or(b' ');
+        if !matches!(
+            before,
+            b' ' | b'"' | b'\'' | b'\t' | b'\n' | b'[' | b'(' | b',' | b'`'
+        ) {
+            continue;
+        }
+        let length = text.as_bytes()[at..]
+            .iter()
+            .take(66)
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            .count();
+        let flag = &text[at..at + length];
+        if let Some(naming) = bare_flag(flag) {
+            hits.extend(next_argument(text, at + length, naming));
+        } else if matches!(flag, "-u" | "--user" | "--proxy-user" | "-U") {
+            hits.extend(user_and_password(text, at + length));
+        } else if flag.starts_with("-p") && flag.len() <= 2 || flag == "-a" || flag == "-w" {
+            hits.extend(short_password(text, at, flag));
+        } else if flag.starts_with("-p") && !flag.starts_with("-p-") {
+            hits.extend(glued_password(text, at));
+        }
+    }
+}
+
+fn next_argument(text: &str, from: usize, naming: Naming) -> Option<Hit> {
+    let start = argument_start(text, from)?;
+    let (start, end) = argument(text, start)?;
+    let value = &text[start..end];
+    let is_flag = value.starts_with('-') && !value.bytes().any(|b| b.is_ascii_digit());
+    (!is_flag && is_secret_value(naming, value)).then(|| Hit::secret(start, end, "flag"))
+}
+
+/// Skips what separates arguments: blanks, quotes and commas of lists, ` a4=` of audit records.
+fn argument_start(text: &str, from: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = from;
+    while at < bytes.len()
+        && at < from + 48
+        && matches!(
+            bytes[at],
+            b' ' | b'\t' | b'"' | b'\'' | b',' | b'\\' | b'\n' | b'`'
+        )
+    {
+        if matches!(bytes[at], b'"' | b'\'')
+            && at > from
+            && matches!(bytes[at - 1], b' ' | b',' | b'\n')
+        {
+            return Some(at);
+        }
+        at += 1;
+    }
+    if at == from {
+        return None;
+    }
+    let rest = &text[at..];
+    let audit = rest
+        .strip_prefix('a')
+        .map(|r| r.trim_start_matches(|c: char| c.is_ascii_digit()))
+        .and_then(|r| r.strip_prefix('='));
+    let yaml = rest.strip_prefix("- ");
+    Some(audit.or(yaml).map_or(at, |r| text.len() - r.len()))
+}
+
+fn argument(text: &str, start: usize) -> Option<(usize, usize)> {
+    if let Some((start, end, _)) = quoted(text, start) {
+        return Some((start, end));
+    }
+    let end = unquoted_end(text, start);
+    (start < end).then_some((start, end))
+}
+
+/// `-u user:password`.
+fn user_and_password(text: &str, from: usize) -> Option<Hit> {
+    let rest = &text[from..];
+    let start = from
+        + (rest.len()
+            - rest
+                .trim_start_matches([' ', '"', '\'', '=', '\\', ','])
+                .len());
+    if start == from || start > from + 6 {
+        return None;
+    }
+    let end = unquoted_end(text, start);
+    let (user, password) = text[start..end].split_once(':')?;
+    let plausible = !user.is_empty()
+        && !password.is_empty()
+        && !password.starts_with("//")
+        && !is_vacant(password);
+    let group = password.bytes().all(|b| b.is_ascii_digit()) && password.len() < 6;
+    (plausible && !group).then(|| Hit::secret(start + user.len() + 1, end, "user-flag"))
+}
+
+/// Programs whose `-p` or `-a` is a password.
+fn is_password_program(text: &str, at: usize) -> bool {
+    let line = &text[text[..at].rfind('\n').map_or(0, |i| i + 1)..at];
+    let line = &line[line.ceil_char_boundary(line.len().saturating_sub(400))..];
+    [
+        "mysql",
+        "mariadb",
+        "redis-cli",
+        "sshpass",
+        "docker login",
+        "podman login",
+        "helm registry",
+        "ldap",
+        "mongo",
+        "PsExec",
+        "psexec",
+        "rabbitmq",
+        "curl",
+        "smbclient",
+        "sqlcmd",
+        "osql",
+        "bcp",
+        "az login",
+        "nexus",
+        "oc login",
+        "argocd login",
+        "net use",
+        "login -u",
+        "wmic",
+        "pscp",
+        "plink",
+        "putty",
+        "isql",
+        "cqlsh",
+        "influx",
+        "kinit",
+        "keytool",
+        "snowsql",
+        "-u ",
+        "-U ",
+    ]
+    .iter()
+    .any(|program| line.contains(program))
+}
+
+fn short_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
+    if !is_password_program(text, at) {
+        return None;
+    }
+    let line = &text[text[..at].rfind('\n').map_or(0, |i| i + 1)..at];
+    let applies = match flag {
+        "-a" => line.contains("redis-cli"),
+        "-w" => line.contains("ldap"),
+        _ => true,
+    };
+    let hit = next_argument(text, at + flag.len(), Naming::Password)?;
+    let value = &text[hit.start..hit.end];
+    let port = value.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    (applies && !port && !value.contains("://")).then_some(hit)
+}
+
+fn glued_password(text: &str, at: usize) -> Option<Hit> {
+    if !is_password_program(text, at) {
+        return None;
+    }
+    let (start, end) = argument(text, at + 2)?;
+    let value = &text[start..end];
+    let plausible = value.len() >= 4
+        && !value.starts_with("ort")
+        && !value.starts_with("ass")
+        && !value.starts_with('=');
+    let port = value.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    (plausible && !port && !is_vacant(value)).then(|| Hit::secret(start, end, "flag"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut hits = vec![];
+        scan(text, &mut hits);
+        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
+    }
+
+    #[test]
+    fn takes_out_values() {
+        for (text, expected) in [
+            ("server --password hunter2 --verbose", "hunter2"),
+            ("exec '--api-key', 'abc-1'", "abc-1"),
+            ("a3=\"--password\" a4=\"hunter2\"", "hunter2"),
+            ("curl -u admin:hunter2 http://x", "hunter2"),
+            ("mysql -u root -phunter2 db", "hunter2"),
+            ("redis-cli -h x -a hunter2 ping", "hunter2"),
+            ("args:\n- --token\n- hunter2\n", "hunter2"),
+        ] {
+            assert_eq!(found(text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest() {
+        for text in [
+            "ssh -p 2222 host",
+            "run --key-count 5",
+            "docker run -u 1000:1000 x",
+            "--token --verbose",
+            "nginx -p /etc/nginx",
+            "a - b: password",
+        ] {
+            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+        }
+    }
+}

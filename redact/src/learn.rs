@@ -1,0 +1,334 @@
+//! Values and names seen in secret places, found again anywhere, in any common encoding.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::fmt::Write as _;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+use crate::engine::{Hit, Strength};
+use crate::value::is_distinctive;
+
+const MOST_VALUES: usize = 4096;
+const LONGEST: usize = 16 << 10;
+
+/// What the session knows to be secret.
+#[derive(Default)]
+pub(crate) struct Learnt {
+    /// Value to kind.
+    values: BTreeMap<String, String>,
+    /// Names of objects and keys to kind: found between boundaries only.
+    names: BTreeMap<String, String>,
+    /// Names that are searched for in certain phrases only.
+    phrased: BTreeMap<String, String>,
+    /// Names that texts need: of workloads, namespaces, containers.
+    public: HashSet<String>,
+    needles: Vec<Needle>,
+    matcher: Option<AhoCorasick>,
+    dirty: bool,
+    overflow: bool,
+}
+
+impl fmt::Debug for Learnt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Learnt({} values, {} names)",
+            self.values.len(),
+            self.names.len()
+        )
+    }
+}
+
+struct Needle {
+    value: String,
+    kind: String,
+    /// Bytes of the pattern before and after the value.
+    lead: usize,
+    trail: usize,
+    bounds: Bounds,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bounds {
+    /// Anywhere.
+    None,
+    /// Not inside a word.
+    Word,
+    /// Not inside a name with hyphens.
+    Name,
+}
+
+impl Learnt {
+    pub(crate) fn value(&mut self, value: &str, kind: &str) {
+        let value = value.trim();
+        if is_distinctive(value) && value.len() <= LONGEST {
+            self.insert_value(value, kind);
+        }
+        if value.contains('\n') {
+            for line in value
+                .lines()
+                .map(str::trim)
+                .filter(|line| line.len() >= 16 && !line.starts_with("-----"))
+            {
+                self.insert_value(line, kind);
+            }
+        }
+    }
+
+    fn insert_value(&mut self, value: &str, kind: &str) {
+        if self.values.len() >= MOST_VALUES {
+            self.overflow = true;
+        } else if !self.values.contains_key(value) {
+            self.values.insert(value.to_owned(), kind.to_owned());
+            self.dirty = true;
+        }
+    }
+
+    pub(crate) fn name(&mut self, name: &str, kind: &str) {
+        let names = if is_distinctive(name) && kind != "volume" {
+            &mut self.names
+        } else {
+            &mut self.phrased
+        };
+        if names.len() >= MOST_VALUES {
+            self.overflow = true;
+        } else if !name.is_empty() && !names.contains_key(name) {
+            names.insert(name.to_owned(), kind.to_owned());
+            self.dirty = true;
+        }
+    }
+
+    /// A name that stays readable even if a secret value or name is the same.
+    pub(crate) fn public(&mut self, name: &str) {
+        self.dirty |= self.public.insert(name.to_owned());
+    }
+
+    /// More was to be learnt than is kept: nothing can be proved any more.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.overflow
+    }
+
+    /// Makes what was learnt since the last call findable.
+    pub(crate) fn refresh(&mut self) {
+        if !self.dirty {
+            return;
+        }
+        self.dirty = false;
+        let mut patterns = Vec::new();
+        let mut needles = Vec::new();
+        for (value, kind) in self
+            .values
+            .iter()
+            .filter(|(value, _)| !self.public.contains(*value))
+        {
+            for (pattern, bounds) in encodings(value) {
+                needles.push(Needle {
+                    value: value.clone(),
+                    kind: kind.clone(),
+                    lead: 0,
+                    trail: 0,
+                    bounds,
+                });
+                patterns.push(pattern);
+            }
+        }
+        for (name, kind) in self
+            .names
+            .iter()
+            .filter(|(name, _)| !self.public.contains(*name))
+        {
+            needles.push(Needle {
+                value: name.clone(),
+                kind: kind.clone(),
+                lead: 0,
+                trail: 0,
+                bounds: Bounds::Name,
+            });
+            patterns.push(name.clone());
+        }
+        for (name, kind) in &self.phrased {
+            for (before, after) in phrases(kind) {
+                needles.push(Needle {
+                    value: name.clone(),
+                    kind: kind.clone(),
+                    lead: before.len(),
+                    trail: after.len(),
+                    bounds: Bounds::None,
+                });
+                patterns.push(format!("{before}{name}{after}"));
+            }
+        }
+        self.needles = needles;
+        let built = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(&patterns);
+        self.overflow |= built.is_err();
+        self.matcher = built.ok();
+    }
+
+    /// Appends what is known to be secret in a text.
+    pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
+        let Some(matcher) = &self.matcher else { return };
+        for found in matcher.find_overlapping_iter(text) {
+            let needle = &self.needles[found.pattern().as_usize()];
+            let (start, end) = (found.start() + needle.lead, found.end() - needle.trail);
+            if !needle.bounds.hold(text.as_bytes(), start, end)
+                || !text.is_char_boundary(start)
+                || !text.is_char_boundary(end)
+            {
+                continue;
+            }
+            let mut hit = Hit::new(start, end, &needle.kind, "learnt-value", Strength::Learnt);
+            hit.value = Some(needle.value.clone());
+            hits.push(hit);
+        }
+    }
+}
+
+impl Bounds {
+    fn hold(self, bytes: &[u8], start: usize, end: usize) -> bool {
+        let inside = |byte: Option<&u8>| match self {
+            Self::None => false,
+            Self::Word => byte.is_some_and(u8::is_ascii_alphanumeric),
+            Self::Name => byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'-'),
+        };
+        !inside(start.checked_sub(1).and_then(|index| bytes.get(index))) && !inside(bytes.get(end))
+    }
+}
+
+/// Where names that are ordinary words are still told apart.
+fn phrases(kind: &str) -> &'static [(&'static str, &'static str)] {
+    match kind {
+        "volume" => &[
+            ("volume \"", "\""),
+            ("volume \\\"", "\\\""),
+            ("volumes=[", "]"),
+        ],
+        "secret-name" => &[
+            ("secret \"", "\""),
+            ("secret \\\"", "\\\""),
+            ("secrets \"", "\""),
+            ("ecret '", "'"),
+            ("secret/", " "),
+        ],
+        "configmap-name" => &[
+            ("configmap \"", "\""),
+            ("configmap \\\"", "\\\""),
+            ("configmaps \"", "\""),
+            ("config map '", "'"),
+            ("configmap/", " "),
+        ],
+        _ => &[
+            ("find key ", " in"),
+            ("secret key \"", "\""),
+            ("the key '", "'"),
+        ],
+    }
+}
+
+/// A value as such, escaped in JSON, percent-encoded, and in base64 at all three phases.
+fn encodings(value: &str) -> Vec<(String, Bounds)> {
+    let wordy =
+        value.bytes().all(|b| b.is_ascii_alphabetic()) || value.bytes().all(|b| b.is_ascii_digit());
+    let bounds = if wordy && value.len() < 16 {
+        Bounds::Word
+    } else {
+        Bounds::None
+    };
+    let mut all = vec![(value.to_owned(), bounds)];
+    if let Ok(json) = serde_json::to_string(value) {
+        all.push((json.trim_matches('"').to_owned(), bounds));
+    }
+    let mut percent = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            percent.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(percent, "%{byte:02X}");
+        }
+    }
+    all.push((percent, bounds));
+    for phase in 0..3 {
+        let mut bytes = vec![0; phase];
+        bytes.extend(value.as_bytes());
+        // Characters that depend on neighbours are left out.
+        let first = [0, 2, 3][phase];
+        let whole = bytes.len() / 3 * 4 + [0, 1, 2][bytes.len() % 3];
+        for text in [
+            STANDARD_NO_PAD.encode(&bytes),
+            URL_SAFE_NO_PAD.encode(&bytes),
+        ] {
+            if let Some(stable) = text
+                .get(first..whole.min(text.len()))
+                .filter(|stable| stable.len() >= 7)
+            {
+                all.push((stable.to_owned(), Bounds::None));
+            }
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    all.dedup_by(|a, b| a.0 == b.0);
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn found(learnt: &Learnt, text: &str) -> Vec<String> {
+        let mut hits = vec![];
+        learnt.scan(text, &mut hits);
+        crate::engine::merge(hits)
+            .iter()
+            .map(|h| text[h.start..h.end].to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn finds_values_again_in_encodings() {
+        let mut learnt = Learnt::default();
+        learnt.value("p\"ss/w0rd-9", "secret");
+        learnt.refresh();
+        assert_eq!(found(&learnt, "got p\"ss/w0rd-9!"), ["p\"ss/w0rd-9"]);
+        assert_eq!(
+            found(&learnt, r#"{"a":"p\"ss/w0rd-9"}"#),
+            [r#"p\"ss/w0rd-9"#]
+        );
+        assert_eq!(found(&learnt, "?p=p%22ss%2Fw0rd-9"), ["p%22ss%2Fw0rd-9"]);
+        for lead in ["", "a", "ab", "abc"] {
+            let encoded = STANDARD.encode(format!("{lead}p\"ss/w0rd-9:x"));
+            assert_eq!(found(&learnt, &encoded).len(), 1, "{encoded}");
+        }
+    }
+
+    #[test]
+    fn names_have_boundaries_and_common_ones_need_a_phrase() {
+        let mut learnt = Learnt::default();
+        learnt.name("app-config", "configmap-name");
+        learnt.name("config", "configmap-name");
+        learnt.refresh();
+        assert_eq!(
+            found(&learnt, "configmap \"app-config\" not my-app-config-2"),
+            ["app-config"]
+        );
+        assert_eq!(
+            found(&learnt, "configmap \"config\" and config"),
+            ["config"]
+        );
+    }
+
+    #[test]
+    fn public_names_stay() {
+        let mut learnt = Learnt::default();
+        learnt.name("orders-db", "secret-name");
+        learnt.public("orders-db");
+        learnt.value("true", "secret");
+        learnt.refresh();
+        assert!(found(&learnt, "pod orders-db is true").is_empty());
+    }
+}

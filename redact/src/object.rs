@@ -1,0 +1,477 @@
+//! The walk over JSON objects.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::carrier::{is_secret_value, without_scheme};
+use crate::finding::ObjectFinding;
+use crate::json_text::{is_name_key, is_value_key};
+use crate::lexicon::{Naming, classify, is_secret_env};
+use crate::schema::{self, Shape};
+use crate::session::Session;
+use crate::value::is_vacant;
+
+pub(crate) use crate::object_text::redact_manifest;
+
+/// Redacts an object in a session that has learnt it.
+pub(crate) fn redact(session: &mut Session, mut object: Value) -> (Value, Vec<ObjectFinding>) {
+    let mut walk = Walk {
+        session,
+        findings: Vec::new(),
+        pointer: String::new(),
+        volumes: BTreeSet::new(),
+        depth: 0,
+    };
+    walk.shape(&mut object, &Shape::Object, "object");
+    let findings = std::mem::take(&mut walk.findings);
+    if findings.len() > session.limits.findings {
+        let withheld = Value::String(session.withheld("too-many-findings"));
+        let finding = ObjectFinding {
+            rule: "too-many-findings".into(),
+            kind: "withheld".into(),
+            pointer: String::new(),
+        };
+        return (withheld, vec![finding]);
+    }
+    (object, findings)
+}
+
+/// Names that explanations need: of the object, its namespace, owners, labels and containers.
+pub(crate) fn public_names(object: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    if matches!(object["kind"].as_str(), Some("Secret" | "ConfigMap")) {
+        return names;
+    }
+    for item in object["items"].as_array().into_iter().flatten() {
+        names.extend(public_names(item));
+    }
+    collect_names(object, &mut names, 0);
+    names
+}
+
+fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
+    if depth > 12 {
+        return;
+    }
+    let Value::Object(members) = value else {
+        return;
+    };
+    let metadata = &value["metadata"];
+    let labels = metadata["labels"]
+        .as_object()
+        .into_iter()
+        .flat_map(Map::values);
+    let singles = [
+        &metadata["name"],
+        &metadata["namespace"],
+        &value["serviceAccountName"],
+        &value["nodeName"],
+    ];
+    names.extend(
+        singles
+            .into_iter()
+            .chain(labels)
+            .filter_map(Value::as_str)
+            .map(str::to_owned),
+    );
+    for list in [
+        "containers",
+        "initContainers",
+        "ephemeralContainers",
+        "ownerReferences",
+    ] {
+        let items = value[list]
+            .as_array()
+            .into_iter()
+            .chain(metadata[list].as_array())
+            .flatten();
+        names.extend(
+            items
+                .filter_map(|item| item["name"].as_str())
+                .map(str::to_owned),
+        );
+    }
+    for key in ["spec", "template", "jobTemplate"] {
+        if let Some(inner) = members.get(key) {
+            collect_names(inner, names, depth + 1);
+        }
+    }
+}
+
+pub(crate) struct Walk<'a> {
+    pub(crate) session: &'a mut Session,
+    pub(crate) findings: Vec<ObjectFinding>,
+    pointer: String,
+    /// Names of the volumes of this pod that hold secrets.
+    volumes: BTreeSet<String>,
+    depth: usize,
+}
+
+impl Walk<'_> {
+    fn shape(&mut self, value: &mut Value, shape: &Shape, place: &'static str) {
+        if self.depth >= self.session.limits.depth {
+            return self.withhold(value, "too-deep", place);
+        }
+        self.depth += 1;
+        match shape {
+            Shape::Fields(place, table) => self.fields(value, table, place),
+            Shape::Each(shape) => self.each(value, |walk, value| walk.shape(value, shape, place)),
+            Shape::Drop => *value = Value::Null,
+            Shape::Secret(place, kind) => self.secret(value, kind, place),
+            Shape::Name(kind) => self.name(value, kind, place),
+            Shape::Withhold(reason) => self.withhold_all(value, reason, place),
+            Shape::EnvVar => self.env_var(value),
+            Shape::Header => self.header(value),
+            Shape::Arguments => self.free(value, Naming::Ordinary, "args"),
+            Shape::Annotations => self.annotations(value),
+            Shape::Reference => self.reference(value),
+            Shape::PodSpec => self.pod_spec(value),
+            Shape::Volume => self.volume(value),
+            Shape::VolumeMount => self.volume_mount(value),
+            Shape::Object => {
+                let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+                self.shape(value, schema::of_kind(&kind), "object");
+            }
+        }
+        self.depth -= 1;
+    }
+
+    fn fields(&mut self, value: &mut Value, table: &[(&str, &Shape)], place: &'static str) {
+        let Value::Object(members) = value else {
+            return self.free(value, Naming::Ordinary, place);
+        };
+        members.retain(|key, _| {
+            !table
+                .iter()
+                .any(|(name, shape)| name == key && matches!(shape, Shape::Drop))
+        });
+        self.members(value, |walk, key, value| {
+            match table.iter().find(|(name, _)| *name == key) {
+                Some((_, shape)) => walk.shape(value, shape, place),
+                None => walk.free(value, classify_field(key), place),
+            }
+        });
+    }
+
+    /// Every member of a mapping, with keys as free text.
+    fn members(&mut self, value: &mut Value, mut each: impl FnMut(&mut Self, &str, &mut Value)) {
+        let Value::Object(members) = value else {
+            return;
+        };
+        let mut redacted = Map::new();
+        for (key, mut value) in std::mem::take(members) {
+            self.inside(&key, |walk| {
+                each(walk, &key, &mut value);
+                let key = walk.text(&key, "key");
+                redacted.insert(key, value);
+            });
+        }
+        *members = redacted;
+    }
+
+    fn each(&mut self, value: &mut Value, mut each: impl FnMut(&mut Self, &mut Value)) {
+        match value {
+            Value::Array(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.inside(&index.to_string(), |walk| each(walk, item));
+                }
+            }
+            Value::Object(_) => self.members(value, |walk, _, value| each(walk, value)),
+            other => self.free(other, Naming::Ordinary, "object"),
+        }
+    }
+
+    fn inside(&mut self, key: &str, f: impl FnOnce(&mut Self)) {
+        let length = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer
+            .push_str(&key.replace('~', "~0").replace('/', "~1"));
+        f(self);
+        self.pointer.truncate(length);
+    }
+
+    /// Anything that no table knows.
+    pub(crate) fn free(&mut self, value: &mut Value, naming: Naming, place: &'static str) {
+        if self.depth >= self.session.limits.depth {
+            return self.withhold(value, "too-deep", place);
+        }
+        self.depth += 1;
+        match value {
+            Value::String(text) => *text = self.named_text(text, naming, place),
+            Value::Array(items) => {
+                let mut flagged = None;
+                for (index, item) in items.iter_mut().enumerate() {
+                    let naming = flagged.take().unwrap_or(naming);
+                    flagged = item.as_str().and_then(crate::flags::bare_flag);
+                    self.inside(&index.to_string(), |walk| walk.free(item, naming, place));
+                }
+            }
+            Value::Object(members) => {
+                let pair = members
+                    .iter()
+                    .find(|(key, value)| is_name_key(key) && value.is_string())
+                    .and_then(|(_, name)| name.as_str())
+                    .map(classify);
+                self.members(value, |walk, key, value| {
+                    let naming = pair
+                        .filter(|_| is_value_key(key))
+                        .unwrap_or_else(|| classify(key));
+                    walk.free(value, naming, place);
+                });
+            }
+            Value::Number(number) if naming >= Naming::Strong && number.to_string().len() >= 9 => {
+                self.secret(value, "secret", place)
+            }
+            _ => {}
+        }
+        self.depth -= 1;
+    }
+
+    fn named_text(&mut self, text: &str, naming: Naming, place: &'static str) -> String {
+        let secret = without_scheme(text);
+        if !is_secret_value(naming, secret) || self.session.is_placeholder(secret) {
+            return self.text(text, place);
+        }
+        self.session.learn_value(secret);
+        let placeholder = self.replace(secret, "secret", "json-member", place);
+        format!("{}{placeholder}", &text[..text.len() - secret.len()])
+    }
+
+    pub(crate) fn text(&mut self, text: &str, place: &'static str) -> String {
+        let redacted = self.session.redact_text_at(text, place);
+        for finding in redacted.findings {
+            self.findings.push(ObjectFinding {
+                rule: finding.rule,
+                kind: finding.kind,
+                pointer: self.pointer.clone(),
+            });
+        }
+        redacted.text
+    }
+
+    fn replace(&mut self, value: &str, kind: &str, rule: &str, place: &str) -> String {
+        if self.session.is_placeholder(value) {
+            return value.to_owned();
+        }
+        self.session.count(kind, rule, place);
+        self.findings.push(ObjectFinding {
+            rule: rule.to_owned(),
+            kind: kind.to_owned(),
+            pointer: self.pointer.clone(),
+        });
+        self.session.placeholder(kind, value)
+    }
+
+    fn withhold(&mut self, value: &mut Value, reason: &str, place: &str) {
+        if value
+            .as_str()
+            .is_some_and(|text| self.session.is_placeholder(text))
+        {
+            return;
+        }
+        self.session.count("withheld", reason, place);
+        self.findings.push(ObjectFinding {
+            rule: reason.to_owned(),
+            kind: "withheld".into(),
+            pointer: self.pointer.clone(),
+        });
+        *value = Value::String(self.session.withheld(reason));
+    }
+
+    fn withhold_all(&mut self, value: &mut Value, reason: &str, place: &'static str) {
+        match value {
+            Value::Object(_) => {
+                self.members(value, |walk, _, value| walk.withhold(value, reason, place))
+            }
+            Value::Null => {}
+            other => self.withhold(other, reason, place),
+        }
+    }
+
+    /// Every scalar below, whatever it is.
+    fn secret(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
+        match value {
+            Value::Null => {}
+            Value::Array(_) | Value::Object(_) if self.depth < self.session.limits.depth => {
+                self.depth += 1;
+                self.each(value, |walk, value| walk.secret(value, kind, place));
+                self.depth -= 1;
+            }
+            Value::Array(_) | Value::Object(_) => self.withhold(value, "too-deep", place),
+            scalar => {
+                let text = scalar
+                    .as_str()
+                    .map_or_else(|| scalar.to_string(), str::to_owned);
+                if kind == "secret" {
+                    self.session.learn_value(&text);
+                    if let Some(decoded) = crate::decode::decode(text.trim_end_matches('=')) {
+                        self.session.learn_value(&decoded);
+                    }
+                }
+                *scalar = Value::String(self.replace(&text, kind, "secret-field", place));
+            }
+        }
+    }
+
+    fn name(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
+        let Some(name) = value.as_str().map(str::to_owned) else {
+            return self.free(value, Naming::Ordinary, place);
+        };
+        if name.is_empty() || self.session.is_placeholder(&name) {
+            return;
+        }
+        self.session.learn_name(&name, kind);
+        *value = Value::String(self.replace(&name, kind, "object-name", place));
+    }
+
+    fn env_var(&mut self, value: &mut Value) {
+        let name = value["name"].as_str().unwrap_or_default().to_owned();
+        self.members(value, |walk, key, value| match key {
+            "value" if is_secret_env(&name) => {
+                if value.as_str().is_some_and(str::is_empty) {
+                    return;
+                }
+                walk.secret(value, "secret", "env");
+            }
+            "value" => walk.free(value, classify(&name), "env"),
+            "valueFrom" => walk.value_from(value),
+            _ => walk.free(value, Naming::Ordinary, "env"),
+        });
+    }
+
+    /// Which kind of source it is stays; everything else goes.
+    fn value_from(&mut self, value: &mut Value) {
+        if !value.is_object() {
+            return self.withhold_all(value, "value-from", "valueFrom");
+        }
+        self.members(value, |walk, key, value| {
+            if matches!(key, "secretKeyRef" | "configMapKeyRef") && value.is_object() {
+                let Shape::Fields(_, table) = &schema::VALUE_FROM else {
+                    return;
+                };
+                if let Some((_, shape)) = table.iter().find(|(name, _)| *name == key) {
+                    return walk.shape(value, shape, "valueFrom");
+                }
+            }
+            walk.session.count("withheld", "value-from", "valueFrom");
+            let pointer = walk.pointer.clone();
+            walk.findings.push(ObjectFinding {
+                rule: "value-from".into(),
+                kind: "withheld".into(),
+                pointer,
+            });
+            *value = serde_json::json!({ "redacted": walk.session.withheld("value-from") });
+        });
+    }
+
+    fn header(&mut self, value: &mut Value) {
+        let name = value["name"].as_str().unwrap_or_default().to_owned();
+        self.members(value, |walk, key, value| {
+            let naming = if key == "value" {
+                classify(&name)
+            } else {
+                Naming::Ordinary
+            };
+            walk.free(value, naming, "header");
+        });
+    }
+
+    fn annotations(&mut self, value: &mut Value) {
+        self.members(value, |walk, key, value| {
+            let parsed = match value.as_str() {
+                Some(text) if key.ends_with("last-applied-configuration") => {
+                    serde_json::from_str::<Value>(text).ok()
+                }
+                _ => None,
+            };
+            let Some(mut object) = parsed else {
+                return walk.free(value, classify(key), "annotations");
+            };
+            for name in public_names(&object) {
+                walk.session.learn_public(&name);
+            }
+            walk.shape(&mut object, &Shape::Object, "annotations");
+            *value = Value::String(object.to_string());
+        });
+    }
+
+    fn reference(&mut self, value: &mut Value) {
+        let kind = match value["kind"].as_str() {
+            Some("Secret") => Some("secret-name"),
+            Some("ConfigMap") => Some("configmap-name"),
+            _ => None,
+        };
+        self.members(value, |walk, key, value| match kind {
+            Some(kind) if key == "name" => walk.name(value, kind, "reference"),
+            _ => walk.free(value, classify_field(key), "reference"),
+        });
+    }
+
+    fn pod_spec(&mut self, value: &mut Value) {
+        let volumes = value["volumes"].as_array().into_iter().flatten();
+        let secret = volumes.filter(|volume| {
+            schema::SECRET_SOURCES
+                .iter()
+                .any(|(source, _)| volume.get(source).is_some())
+        });
+        let names = secret
+            .filter_map(|volume| volume["name"].as_str())
+            .map(str::to_owned)
+            .collect();
+        let outer = std::mem::replace(&mut self.volumes, names);
+        self.shape(value, &schema::POD_SPEC, "spec");
+        self.volumes = outer;
+    }
+
+    fn volume(&mut self, value: &mut Value) {
+        let secret = value["name"]
+            .as_str()
+            .is_some_and(|name| self.volumes.contains(name));
+        self.members(value, |walk, key, value| {
+            if key == "name" && secret {
+                return walk.name(value, "volume", "volumes");
+            }
+            let sources = schema::SECRET_SOURCES.iter().chain(schema::OTHER_SOURCES);
+            match sources.clone().find(|(source, _)| *source == key) {
+                Some((_, shape)) => walk.shape(value, shape, "volumes"),
+                None => walk.free(value, Naming::Ordinary, "volumes"),
+            }
+        });
+    }
+
+    fn volume_mount(&mut self, value: &mut Value) {
+        let secret = value["name"]
+            .as_str()
+            .is_some_and(|name| self.volumes.contains(name));
+        self.members(value, |walk, key, value| match key {
+            "name" if secret => walk.name(value, "volume", "volumeMounts"),
+            "mountPath" | "subPath" | "subPathExpr" | "devicePath" if secret => {
+                walk.secret(value, "mount-path", "volumeMounts")
+            }
+            _ => walk.free(value, Naming::Ordinary, "volumeMounts"),
+        });
+    }
+}
+
+/// Members of API objects whose names sound secret and are not, beside what every name says.
+fn classify_field(key: &str) -> Naming {
+    match key {
+        "key"
+        | "operator"
+        | "topologyKey"
+        | "serviceAccountToken"
+        | "automountServiceAccountToken" => Naming::Ordinary,
+        _ => classify(key),
+    }
+}
+
+/// Whether a JSON text is an object of the Kubernetes API.
+pub(crate) fn is_manifest(value: &Value) -> bool {
+    let kind = value["kind"].as_str().unwrap_or_default();
+    let known = value.get("apiVersion").is_some_and(Value::is_string)
+        || ["spec", "involvedObject", "data", "stringData", "items"]
+            .iter()
+            .any(|key| value.get(key).is_some());
+    !is_vacant(kind) && kind.as_bytes()[0].is_ascii_uppercase() && known
+}

@@ -1,0 +1,203 @@
+//! Random-looking strings, and the identifiers of a cluster that look random and are not secret.
+
+use crate::engine::{Hit, Strength};
+use crate::validate::entropy;
+use crate::value::{Shape, case_changes, is_masked, looks_random};
+
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'_' | b'-' | b'.' | b'/' | b'+' | b'=' | b'$' | b'~' | b'%' | b':' | b'@'
+        )
+}
+
+/// Whether a value in a place that hints at a secret is random enough to be one.
+pub(crate) fn is_random_token(value: &str) -> bool {
+    if value.len() < 12
+        || is_object_name(value)
+        || is_digest(value)
+        || is_masked(value)
+        || is_timestamp(value)
+    {
+        return false;
+    }
+    if is_uuid(value) {
+        return true;
+    }
+    let shape = Shape::of(value);
+    let longest = value
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .max_by_key(|part| part.len())
+        .unwrap_or_default();
+    let mixed =
+        shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16 && entropy(value) >= 3.3;
+    looks_random(longest) || (mixed && !has_words(value))
+}
+
+/// Two or more ordinary words between separators: a path, an image, a host name.
+fn has_words(value: &str) -> bool {
+    let is_word = |part: &&str| part.len() >= 3 && part.bytes().all(|b| b.is_ascii_lowercase());
+    value
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(is_word)
+        .count()
+        >= 2
+}
+
+/// Names of objects: words and short hashes between hyphens, dots and slashes.
+fn is_object_name(value: &str) -> bool {
+    let plain = value.bytes().all(|b| {
+        b.is_ascii_lowercase()
+            || b.is_ascii_digit()
+            || matches!(b, b'-' | b'.' | b'/' | b':' | b'_' | b'@')
+    });
+    let is_hash = |part: &str| part.len() >= 12 && part.bytes().any(|b| b.is_ascii_digit());
+    let is_word = |part: &str| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase());
+    let mut parts = value.split(['-', '.', '/', ':', '_', '@']);
+    plain && parts.clone().any(is_word) && parts.clone().count() >= 2 && !parts.any(is_hash)
+}
+
+fn is_uuid(value: &str) -> bool {
+    value.len() == 36
+        && value.bytes().enumerate().all(|(i, b)| {
+            if matches!(i, 8 | 13 | 18 | 23) {
+                b == b'-'
+            } else {
+                b.is_ascii_hexdigit()
+            }
+        })
+}
+
+fn is_digest(value: &str) -> bool {
+    [
+        "sha256:", "sha512:", "sha1:", "md5:", "sha512-", "sha384-", "sha256-", "h1:", "SHA256:",
+        "MD5:",
+    ]
+    .iter()
+    .any(|prefix| value.starts_with(prefix))
+        || value.contains("@sha256:")
+}
+
+fn is_timestamp(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    value.len() <= 40
+        && value.bytes().all(|b| {
+            b.is_ascii_digit() || matches!(b, b'-' | b':' | b'T' | b'Z' | b'.' | b'+' | b'/')
+        })
+        && digits >= 8
+        && value.contains([':', '-', '.', '/'])
+}
+
+/// Appends strings that are random in themselves, whatever stands before them.
+pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let length = bytes[at..].iter().take_while(|b| is_rare_byte(**b)).count();
+        if length >= 20 && length <= 4096 && is_rare(&text[at..at + length], &text[..at]) {
+            hits.push(Hit::new(
+                at,
+                at + length,
+                "secret",
+                "random-string",
+                Strength::Random,
+            ));
+        }
+        at += length.max(1);
+    }
+}
+
+fn is_rare_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=')
+}
+
+fn is_rare(token: &str, before: &str) -> bool {
+    let shape = Shape::of(token);
+    if shape.lower < 3 || shape.upper < 3 || shape.digits < 2 || is_digest(token) {
+        return false;
+    }
+    if [
+        "h1:",
+        "sha512-",
+        "sha256:",
+        "sha384-",
+        "sha1-",
+        "W/\"",
+        "etag",
+        "ETag",
+        "nonce",
+        "checksum",
+        "certificate",
+    ]
+    .iter()
+    .any(|lead| before.ends_with(lead))
+    {
+        return false;
+    }
+    let longest = token
+        .split(['_', '-', '+', '/', '='])
+        .max_by_key(|part| part.len())
+        .unwrap_or_default();
+    let shape = Shape::of(longest);
+    let length = longest.len();
+    length >= 16
+        && shape.digits >= 2
+        && shape.lower >= 3
+        && shape.upper >= 3
+        && case_changes(longest) >= length / 10
+        && entropy(longest) >= 3.6
+        && !is_camel_case(longest)
+}
+
+/// `ProgressDeadlineExceeded2`: humps of four and more letters.
+fn is_camel_case(word: &str) -> bool {
+    let humps = word
+        .split(|c: char| !c.is_ascii_lowercase())
+        .filter(|hump| hump.len() >= 3);
+    humps.map(str::len).sum::<usize>() * 2 >= word.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_tokens() {
+        for value in [
+            "a1b2c3d4e5f6g7h8i9j0",
+            "scp-test-1234567890abcdef1234567890abcdef",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "$1$28772684$iEwNOgGugqO9.bIz5sk8k/",
+        ] {
+            assert!(is_random_token(value), "{value}");
+        }
+        for value in [
+            "orders-5c9d8f7b6-x2x4z",
+            "service-account-orders",
+            "registry.example.com/team/app:1.2.3",
+            "sha256:e786f2e2f910803ef8ee096b48349c62",
+            "2025-01-01T00:00:00Z",
+            "ip-10-0-225-155.ec2.internal",
+        ] {
+            assert!(!is_random_token(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn rare_strings() {
+        let count = |text: &str| {
+            let mut hits = vec![];
+            scan(text, &mut hits);
+            hits.len()
+        };
+        assert_eq!(count("got 9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8 back"), 1);
+        for text in [
+            "integrity sha512-8fZiE/6yvH8Z1lzazjl5nCMfTF1iJkrJnKVW9xO2QF7BgCz74A==",
+            "ProgressDeadlineExceededForReplicaSet22",
+            "3c5fd9772e41762a3c5fd9772e41762a",
+        ] {
+            assert_eq!(count(text), 0, "{text}");
+        }
+    }
+}

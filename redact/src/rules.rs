@@ -1,0 +1,216 @@
+use serde::Deserialize;
+
+/// Rules that cannot be used. Names the rule, never a text that was to be redacted.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The file is not YAML of the documented shape.
+    #[error("cannot parse the redaction rules: {reason}")]
+    Parse {
+        /// What the parser says.
+        reason: String,
+    },
+    /// A pattern is not a regular expression.
+    #[error("rule {id}: the pattern is not a regular expression")]
+    Pattern {
+        /// The rule.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// A rule that cannot be applied.
+    #[error("rule {id}: {problem}")]
+    Invalid {
+        /// The rule.
+        id: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The keywords of all rules cannot be compiled.
+    #[error("cannot compile the keywords of the redaction rules")]
+    Keywords {
+        /// Why.
+        #[source]
+        source: Box<aho_corasick::BuildError>,
+    },
+}
+
+/// A test beyond the pattern.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The pattern is enough.
+    #[default]
+    None,
+    /// The check digit of payment cards.
+    Luhn,
+    /// The check digits of an IBAN.
+    Iban,
+    /// Digits and letters mixed as in random strings.
+    Random,
+    /// The first part is the header of a JSON Web Token.
+    Jwt,
+}
+
+/// When a rule is on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Class {
+    #[default]
+    Secret,
+    Personal,
+    Ip,
+}
+
+/// One rule of `rules.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Unique name, shown in findings.
+    pub id: String,
+    /// For people.
+    pub description: String,
+    /// The type in the placeholder: lower case letters, digits and `-`.
+    pub kind: String,
+    /// At least one of these, in any case, is in every text that the pattern matches. None: always tried.
+    #[serde(default)]
+    pub keywords: Vec<String>,
+    /// Regular expression on bytes. The first group is what is taken out, or the whole match.
+    pub pattern: String,
+    /// A test beyond the pattern.
+    #[serde(default)]
+    pub check: Check,
+    #[serde(default)]
+    pub(crate) class: Class,
+    /// Texts in which the rule finds something.
+    pub examples: Vec<String>,
+    /// Texts in which it finds nothing.
+    #[serde(default)]
+    pub counterexamples: Vec<String>,
+}
+
+/// Which rules are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// E-mail addresses, payment cards, IBANs, phone and social security numbers. On by default.
+    pub personal_data: bool,
+    /// IP and MAC addresses. Off by default: network failures cannot be explained without them.
+    pub ip_addresses: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            personal_data: true,
+            ip_addresses: false,
+        }
+    }
+}
+
+/// The rules as data, before they are compiled.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// In the order of the file.
+    pub rules: Vec<Rule>,
+    /// Which of them are on.
+    #[serde(skip)]
+    pub options: Options,
+}
+
+impl Rules {
+    /// The rules that come with this crate: `rules.yaml`.
+    pub fn builtin() -> Result<Self, RuleError> {
+        Self::parse(include_str!("../rules.yaml"))
+    }
+
+    /// Rules from YAML of the same shape as `rules.yaml`.
+    pub fn parse(yaml: &str) -> Result<Self, RuleError> {
+        let rules: Self = serde_saphyr::from_str(yaml).map_err(|error| RuleError::Parse {
+            reason: error.to_string(),
+        })?;
+        for rule in &rules.rules {
+            rule.validate()?;
+        }
+        Ok(rules)
+    }
+
+    /// The same rules with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    pub(crate) fn active(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(|rule| match rule.class {
+            Class::Secret => true,
+            Class::Personal => self.options.personal_data,
+            Class::Ip => self.options.ip_addresses,
+        })
+    }
+}
+
+impl Rule {
+    fn validate(&self) -> Result<(), RuleError> {
+        let invalid = |problem: &str| {
+            Err(RuleError::Invalid {
+                id: self.id.clone(),
+                problem: problem.to_owned(),
+            })
+        };
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if !is_name(&self.id) || !is_name(&self.kind) {
+            return invalid("id and kind are made of lower case letters, digits and hyphens");
+        }
+        if self.examples.is_empty() {
+            return invalid("has no example");
+        }
+        if self.keywords.iter().any(|keyword| keyword.is_empty()) {
+            return invalid("a keyword is empty");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_file_is_refused() {
+        for (yaml, expected) in [
+            ("rules: [{id: a}]", "cannot parse"),
+            (
+                "rules: [{id: 'A b', description: d, kind: k, pattern: x, examples: [x]}]",
+                "lower case",
+            ),
+            (
+                "rules: [{id: a, description: d, kind: k, pattern: x, examples: []}]",
+                "no example",
+            ),
+            (
+                "rules: [{id: a, description: d, kind: k, pattern: x, examples: [x], colour: red}]",
+                "cannot parse",
+            ),
+        ] {
+            let error = Rules::parse(yaml).unwrap_err().to_string();
+            assert!(error.contains(expected), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn ids_are_unique() {
+        let rules = Rules::builtin().unwrap();
+        let mut ids: Vec<_> = rules.rules.iter().map(|rule| &rule.id).collect();
+        let count = ids.len();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), count);
+    }
+}

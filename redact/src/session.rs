@@ -1,0 +1,367 @@
+use std::fmt;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::egress::{self, Leak};
+use crate::engine::{Engine, Hit, Strength};
+use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
+use crate::learn::Learnt;
+use crate::object;
+use crate::placeholder::{Pseudonyms, lookalikes};
+use crate::rules::{RuleError, Rules};
+use crate::value::looks_random;
+
+/// How often a text is scanned again because taking something out has uncovered something else.
+const ROUNDS: usize = 6;
+
+/// What is withheld rather than read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest text, in bytes.
+    pub text_bytes: usize,
+    /// Most finds in one text or object.
+    pub findings: usize,
+    /// Deepest object.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            text_bytes: 4 << 20,
+            findings: 20_000,
+            depth: 64,
+        }
+    }
+}
+
+/// The compiled rules; makes one session per incident. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Redactor {
+    engine: Arc<Engine>,
+    limits: Limits,
+}
+
+impl Redactor {
+    /// Compiles the rules.
+    pub fn new(rules: Rules) -> Result<Self, RuleError> {
+        let engine = Arc::new(Engine::new(&rules)?);
+        Ok(Self {
+            engine,
+            limits: Limits::default(),
+        })
+    }
+
+    /// The same rules with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A session for one incident. Placeholders of different keys have nothing in common.
+    pub fn session(&self, key: &[u8]) -> Session {
+        Session {
+            engine: Arc::clone(&self.engine),
+            limits: self.limits,
+            pseudonyms: Pseudonyms::new(key),
+            learnt: Learnt::default(),
+            report: Report::default(),
+            quiet: false,
+        }
+    }
+}
+
+/// Everything that belongs to one incident: placeholders, what was learnt, the report.
+pub struct Session {
+    engine: Arc<Engine>,
+    pub(crate) limits: Limits,
+    pseudonyms: Pseudonyms,
+    learnt: Learnt,
+    report: Report,
+    /// While learning, nothing is counted.
+    quiet: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("learnt", &self.learnt)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Remembers the secret values and the names of Secrets and `ConfigMaps` of an object, so that they are
+    /// found in every text and object that follows. Call it for all objects before redacting the first.
+    pub fn learn_object(&mut self, object: &Value) {
+        let quiet = std::mem::replace(&mut self.quiet, true);
+        for name in object::public_names(object) {
+            self.learnt.public(&name);
+        }
+        object::redact(self, object.clone());
+        self.quiet = quiet;
+    }
+
+    /// Remembers the secrets of a text, so that they are found in every text that follows.
+    pub fn learn_text(&mut self, text: &str) {
+        let quiet = std::mem::replace(&mut self.quiet, true);
+        self.redact_text(text);
+        self.quiet = quiet;
+    }
+
+    /// Redacts a text of any form: log lines, messages, manifests.
+    pub fn redact_text(&mut self, text: &str) -> RedactedText {
+        self.redact_text_at(text, "text")
+    }
+
+    /// Redacts a text and counts what is found under a place of the report.
+    pub fn redact_text_at(&mut self, text: &str, place: &str) -> RedactedText {
+        if text.len() > self.limits.text_bytes {
+            return self.withhold_text(text, "too-long", place);
+        }
+        if let Some(redacted) = object::redact_manifest(self, text) {
+            return redacted;
+        }
+        let mut pieces = vec![Piece::Input(0, text.len())];
+        let mut current = text.to_owned();
+        let mut findings: Vec<Finding> = Vec::new();
+        for _ in 0..ROUNDS {
+            let hits = self.find(&current);
+            if hits.is_empty() {
+                findings.sort_by_key(|finding| (finding.start, finding.end));
+                for finding in &findings {
+                    self.count(&finding.kind, &finding.rule, place);
+                }
+                return RedactedText {
+                    text: current,
+                    findings,
+                };
+            }
+            if findings.len() + hits.len() > self.limits.findings {
+                return self.withhold_text(text, "too-many-findings", place);
+            }
+            (current, pieces) = self.splice(&current, &pieces, hits, &mut findings);
+        }
+        self.withhold_text(text, "unstable", place)
+    }
+
+    /// Redacts a JSON value: a Kubernetes object by its schema, anything else as free text.
+    pub fn redact_object(&mut self, object: Value) -> (Value, Vec<ObjectFinding>) {
+        self.learn_object(&object);
+        object::redact(self, object)
+    }
+
+    /// Searches the final bytes of a message for every value and name that was learnt or taken out: as such,
+    /// JSON-escaped, percent-encoded, in base64.
+    pub fn egress_check(&self, bytes: &[u8]) -> Result<(), Leak> {
+        egress::check(bytes, &self.learnt, |text| self.pseudonyms.is_issued(text))
+    }
+
+    /// What was taken out so far.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+
+    /// Remembers a value that is secret.
+    pub fn learn_value(&mut self, value: &str) {
+        self.learnt.value(value, "secret");
+    }
+
+    pub(crate) fn learn_public(&mut self, name: &str) {
+        self.learnt.public(name);
+    }
+
+    pub(crate) fn learn_name(&mut self, name: &str, kind: &str) {
+        self.learnt.name(name, kind);
+    }
+
+    pub(crate) fn placeholder(&mut self, kind: &str, value: &str) -> String {
+        self.pseudonyms.placeholder(kind, value)
+    }
+
+    pub(crate) fn is_placeholder(&self, text: &str) -> bool {
+        self.pseudonyms.is_issued(text)
+    }
+
+    pub(crate) fn withheld(&mut self, reason: &str) -> String {
+        self.pseudonyms.withheld(reason)
+    }
+
+    pub(crate) fn count(&mut self, kind: &str, rule: &str, place: &str) {
+        if !self.quiet {
+            self.report.add(kind, rule, place);
+        }
+    }
+
+    fn withhold_text(&mut self, text: &str, reason: &str, place: &str) -> RedactedText {
+        self.count("withheld", reason, place);
+        let finding = Finding {
+            rule: reason.to_owned(),
+            kind: "withheld".to_owned(),
+            start: 0,
+            end: text.len(),
+        };
+        RedactedText {
+            text: self.withheld(reason),
+            findings: vec![finding],
+        }
+    }
+
+    /// What is to be taken out of a text, without our own placeholders.
+    fn find(&mut self, text: &str) -> Vec<Hit> {
+        self.learnt.refresh();
+        let looks = lookalikes(text);
+        let (own, forged): (Vec<_>, Vec<_>) = looks
+            .into_iter()
+            .partition(|&(start, end)| self.is_placeholder(&text[start..end]));
+        let mut hits = self.engine.scan(text, &self.learnt);
+        let forged = forged.into_iter().filter(|&(start, end)| {
+            let kind = text[start + 1..end].split(':').next().unwrap_or_default();
+            self.engine.is_kind(kind)
+        });
+        let forged: Vec<Hit> = forged
+            .map(|(start, end)| Hit::new(start, end, "forged", "placeholder", Strength::Format))
+            .collect();
+        if !forged.is_empty() {
+            hits.extend(forged);
+            hits = crate::engine::merge(hits);
+        }
+        hits.into_iter()
+            .filter_map(|hit| clear_of(hit, &own, text))
+            .collect()
+    }
+
+    fn splice(
+        &mut self,
+        text: &str,
+        pieces: &[Piece],
+        hits: Vec<Hit>,
+        findings: &mut Vec<Finding>,
+    ) -> (String, Vec<Piece>) {
+        let mut output = String::with_capacity(text.len());
+        let mut origins = Vec::with_capacity(pieces.len() + 2 * hits.len());
+        let mut at = 0;
+        for hit in hits {
+            copy(text, pieces, at, hit.start, &mut output, &mut origins);
+            let (start, end) = origin(pieces, hit.start, hit.end);
+            let value = hit
+                .value
+                .clone()
+                .unwrap_or_else(|| text[hit.start..hit.end].to_owned());
+            if hit.strength >= Strength::Carrier && is_worth_learning(&value) {
+                self.learnt.value(&value, &hit.kind);
+            }
+            let placeholder = self.placeholder(&hit.kind, &value);
+            let placeholder = if hit.bare {
+                format!("\"{placeholder}\"")
+            } else {
+                placeholder
+            };
+            origins.push(Piece::Replaced(start, end, placeholder.len()));
+            output.push_str(&placeholder);
+            findings.retain(|finding| !(start <= finding.start && finding.end <= end));
+            findings.push(Finding {
+                rule: hit.rule,
+                kind: hit.kind,
+                start,
+                end,
+            });
+            at = hit.end;
+        }
+        copy(text, pieces, at, text.len(), &mut output, &mut origins);
+        (output, origins)
+    }
+}
+
+/// Where a part of the current text comes from.
+#[derive(Debug, Clone, Copy)]
+enum Piece {
+    /// Copied from these bytes of the input.
+    Input(usize, usize),
+    /// Stands for these bytes of the input, in so many bytes.
+    Replaced(usize, usize, usize),
+}
+
+impl Piece {
+    fn len(self) -> usize {
+        match self {
+            Self::Input(start, end) => end - start,
+            Self::Replaced(_, _, length) => length,
+        }
+    }
+}
+
+/// The bytes of the input that `start..end` of the current text stands for.
+fn origin(pieces: &[Piece], start: usize, end: usize) -> (usize, usize) {
+    let (mut at, mut span) = (0, None::<(usize, usize)>);
+    for piece in pieces {
+        let next = at + piece.len();
+        if next > start && at < end {
+            let part = match *piece {
+                Piece::Input(from, _) => (from + start.max(at) - at, from + end.min(next) - at),
+                Piece::Replaced(from, to, _) => (from, to),
+            };
+            span = Some(span.map_or(part, |(from, to)| (from.min(part.0), to.max(part.1))));
+        }
+        at = next;
+    }
+    span.unwrap_or((0, 0))
+}
+
+fn copy(
+    text: &str,
+    pieces: &[Piece],
+    start: usize,
+    end: usize,
+    output: &mut String,
+    origins: &mut Vec<Piece>,
+) {
+    output.push_str(&text[start..end]);
+    let mut at = 0;
+    for piece in pieces {
+        let next = at + piece.len();
+        let (from, to) = (start.max(at), end.min(next));
+        if from < to {
+            origins.push(match *piece {
+                Piece::Input(origin, _) => Piece::Input(origin + from - at, origin + to - at),
+                Piece::Replaced(first, last, _) => Piece::Replaced(first, last, to - from),
+            });
+        }
+        at = next;
+    }
+}
+
+/// A find that is more than our own placeholders.
+fn clear_of(mut hit: Hit, own: &[(usize, usize)], text: &str) -> Option<Hit> {
+    let mut inside = own
+        .iter()
+        .filter(|&&(start, end)| start < hit.end && hit.start < end);
+    let Some(&(first, _)) = inside.next() else {
+        return Some(hit);
+    };
+    let last = inside.next_back().map_or_else(
+        || own.iter().find(|o| o.0 == first).map_or(first, |o| o.1),
+        |o| o.1,
+    );
+    let outside = |part: &str| part.bytes().any(|b| b.is_ascii_alphanumeric());
+    let before = text.get(hit.start..first).unwrap_or_default();
+    let after = text.get(last..hit.end).unwrap_or_default();
+    let between = own
+        .windows(2)
+        .filter(|w| w[0].1 >= first && w[1].0 <= last && w[0].1 < w[1].0)
+        .any(|w| outside(&text[w[0].1..w[1].0]));
+    if !outside(before) && !outside(after) && !between {
+        return None;
+    }
+    (hit.start, hit.end) = (hit.start.min(first), hit.end.max(last));
+    Some(hit)
+}
+
+/// Whether a value found in a text is searched for in other texts: not an ordinary word.
+fn is_worth_learning(value: &str) -> bool {
+    let digits = value.bytes().any(|b| b.is_ascii_digit());
+    let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
+    (value.len() >= 8 && digits && letters) || looks_random(value)
+}

@@ -1,0 +1,155 @@
+//! Checks that tell a real number or token from a look-alike.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// The check digit of payment cards (ISO/IEC 7812-1), over 12 to 19 digits that are not all the same.
+pub(crate) fn is_luhn(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|c| c.to_digit(10)).collect();
+    if !(12..=19).contains(&digits.len()) || digits.iter().all(|d| *d == digits[0]) {
+        return false;
+    }
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(index, digit)| match (index % 2, digit * 2) {
+            (0, _) => *digit,
+            (_, double) if double > 9 => double - 9,
+            (_, double) => double,
+        })
+        .sum();
+    sum % 10 == 0
+}
+
+/// The check digits of an IBAN (ISO 13616): the rearranged number modulo 97 is 1.
+pub(crate) fn is_iban(text: &str) -> bool {
+    let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    if !compact.is_ascii() || !(15..=34).contains(&compact.len()) {
+        return false;
+    }
+    let rearranged = compact[4..].chars().chain(compact[..4].chars());
+    let remainder = rearranged
+        .filter_map(|c| c.to_digit(36))
+        .fold(0_u32, |rest, digit| {
+            if digit > 9 {
+                (rest * 100 + digit) % 97
+            } else {
+                (rest * 10 + digit) % 97
+            }
+        });
+    remainder == 1
+}
+
+/// The last six characters of a GitHub or npm token: CRC-32 of the random part in base62.
+pub(crate) fn has_base62_crc(token: &str) -> bool {
+    let Some((_, body)) = token.rsplit_once('_') else {
+        return false;
+    };
+    let Some(split) = body.len().checked_sub(6) else {
+        return false;
+    };
+    if !body.is_ascii() {
+        return false;
+    }
+    let (random, check) = body.split_at(split);
+    let mut crc = u64::from(crc32(random.as_bytes()));
+    let mut expected = [b'0'; 6];
+    for place in expected.iter_mut().rev() {
+        let digit = u8::try_from(crc % 62).unwrap_or_default();
+        *place = match digit {
+            0..=9 => b'0' + digit,
+            10..=35 => b'A' + digit - 10,
+            _ => b'a' + digit - 36,
+        };
+        crc /= 62;
+    }
+    check.as_bytes() == expected
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32, byte: &u8| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 {
+                crc >> 1 ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            }
+        })
+    };
+    !bytes.iter().fold(!0, step)
+}
+
+/// Whether the first part of a token is the header of a JWT: base64url of a JSON object.
+pub(crate) fn is_jwt(text: &str) -> bool {
+    let header = text
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end_matches('=');
+    let Ok(bytes) = URL_SAFE_NO_PAD.decode(header) else {
+        return header.len() > 16;
+    };
+    bytes.first() == Some(&b'{')
+}
+
+/// Shannon entropy in bits per byte.
+pub(crate) fn entropy(text: &str) -> f64 {
+    let mut counts = [0_u32; 256];
+    for byte in text.bytes() {
+        counts[usize::from(byte)] += 1;
+    }
+    let Ok(length) = u32::try_from(text.len()) else {
+        return 8.0;
+    };
+    let length = f64::from(length);
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / length)
+        .map(|share| -share * share.log2())
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards() {
+        for (text, expected) in [
+            ("4111 1111 1111 1111", true),
+            ("6011000400000000", true),
+            ("4111111111111112", false),
+            ("0000000000000000", false),
+            ("42", false),
+        ] {
+            assert_eq!(is_luhn(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ibans() {
+        for (text, expected) in [
+            ("GB29NWBK60161331926819", true),
+            ("DE89 3704 0044 0532 0130 00", true),
+            ("DE89370400440532013001", false),
+            ("DE", false),
+        ] {
+            assert_eq!(is_iban(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn crc_of_tokens() {
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+        assert!(!has_base62_crc("ghp_000000000000000000000000000000000000"));
+        assert!(!has_base62_crc("short"));
+    }
+
+    #[test]
+    fn entropy_of_strings() {
+        assert!(entropy("aaaaaaaa") < 0.1);
+        assert!(entropy("k3f9q2xz7w5v1b8n") > 3.9);
+    }
+}

@@ -1,0 +1,516 @@
+//! What a value looks like: masked, a reference, a word, or random.
+
+use crate::validate::entropy;
+
+/// Values that say nothing, whatever the name before them.
+const EMPTY_WORDS: &[&str] = &[
+    "true",
+    "false",
+    "yes",
+    "no",
+    "on",
+    "off",
+    "null",
+    "nil",
+    "none",
+    "undefined",
+    "empty",
+    "unset",
+    "set",
+    "missing",
+    "required",
+    "optional",
+    "invalid",
+    "valid",
+    "expired",
+    "enabled",
+    "disabled",
+    "unknown",
+    "string",
+    "str",
+    "int",
+    "bool",
+    "boolean",
+    "object",
+    "char",
+    "varchar",
+    "text",
+    "any",
+    "bytes",
+    "byte",
+    "redacted",
+    "masked",
+    "hidden",
+    "filtered",
+    "removed",
+    "omitted",
+    "sensitive",
+    "not",
+    "is",
+    "was",
+    "the",
+    "a",
+    "an",
+    "for",
+    "of",
+    "and",
+    "or",
+    "in",
+    "to",
+    "from",
+    "with",
+    "failed",
+    "error",
+    "ok",
+    "authentication",
+    "default",
+    "exists",
+    "changed",
+    "updated",
+    "created",
+    "deleted",
+    "rotated",
+    "file",
+    "env",
+    "vault",
+    "opaque",
+    "basic",
+    "bearer",
+    "nan",
+    "n/a",
+    "unauthorized",
+    "forbidden",
+    "denied",
+    "must",
+    "cannot",
+    "could",
+    "should",
+    "has",
+    "been",
+    "found",
+    "provided",
+    "specified",
+    "mismatch",
+];
+
+/// Ordinary values that are never searched for in other texts, even when a secret has them.
+const COMMON_WORDS: &[&str] = &[
+    "production",
+    "staging",
+    "development",
+    "testing",
+    "default",
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "mongodb",
+    "rabbitmq",
+    "redis",
+    "kafka",
+    "localhost",
+    "username",
+    "password",
+    "passwd",
+    "secret",
+    "secrets",
+    "token",
+    "tokens",
+    "apikey",
+    "api-key",
+    "api_key",
+    "credential",
+    "credentials",
+    "admin",
+    "administrator",
+    "service",
+    "services",
+    "cluster",
+    "container",
+    "containers",
+    "namespace",
+    "deployment",
+    "configmap",
+    "kubernetes",
+    "enabled",
+    "disabled",
+    "required",
+    "optional",
+    "warning",
+    "critical",
+    "information",
+    "running",
+    "pending",
+    "failed",
+    "failure",
+    "succeeded",
+    "success",
+    "unknown",
+    "normal",
+    "public",
+    "private",
+    "internal",
+    "external",
+    "primary",
+    "replica",
+    "master",
+    "worker",
+    "backend",
+    "frontend",
+    "database",
+    "storage",
+    "server",
+    "client",
+    "example",
+    "changeme",
+    "config",
+    "settings",
+    "application",
+    "always",
+    "ifnotpresent",
+    "never",
+    "onfailure",
+    "tls.crt",
+    "tls.key",
+    "ca.crt",
+    "config.yaml",
+    "config.json",
+    "value",
+    "values",
+    "version",
+    "latest",
+    "stable",
+    "connect",
+    "connection",
+    "timeout",
+    "address",
+    "region",
+    "bucket",
+    "message",
+    "reason",
+    "status",
+    "object",
+    "string",
+    "number",
+    "boolean",
+    "integer",
+    "nothing",
+    "everything",
+    "monitoring",
+    "kube-system",
+    "payments",
+    "orders",
+    "checkout",
+    "hostname",
+    "endpoint",
+    "private_key",
+    "privatekey",
+    "public_key",
+    "database_url",
+    "db_password",
+    "db-password",
+    "root_password",
+    "us-east-1",
+    "eu-west-1",
+    "info",
+];
+
+/// Whether a value is nothing to hide: empty, masked, a reference to somewhere else, or a filler word.
+pub(crate) fn is_vacant(value: &str) -> bool {
+    let trimmed = value.trim_matches(['"', '\'', '`', '\\', ' ']);
+    trimmed.is_empty() || is_masked(trimmed) || is_reference(trimmed) || is_filler(trimmed)
+}
+
+fn is_filler(value: &str) -> bool {
+    value.len() <= 14
+        && EMPTY_WORDS
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word))
+}
+
+/// `****`, `xxxx`, `......`, `[REDACTED]`, `<hidden>`: something else has been here before.
+pub(crate) fn is_masked(value: &str) -> bool {
+    let inner = value.trim_matches([
+        '[', ']', '<', '>', '(', ')', '{', '}', '*', '#', '-', '_', '.', ' ',
+    ]);
+    let masks = value
+        .bytes()
+        .filter(|b| matches!(b, b'*' | b'x' | b'X' | b'.' | b'-' | b'#' | b'_' | b'?'))
+        .count();
+    inner.is_empty()
+        || masks == value.len()
+        || (value.len() >= 8 && has_run_of(value, b"*xX.#", 6) && masks * 2 >= value.len())
+        || (inner.len() != value.len() && is_filler(inner))
+        || ["REDACTED", "FILTERED", "MASKED"].contains(&inner.to_ascii_uppercase().as_str())
+}
+
+fn has_run_of(value: &str, bytes: &[u8], length: usize) -> bool {
+    let mut run = 0;
+    let mut last = 0;
+    for byte in value.bytes() {
+        run = match bytes.contains(&byte) {
+            true if byte == last => run + 1,
+            true => 1,
+            false => 0,
+        };
+        last = byte;
+        if run >= length {
+            return true;
+        }
+    }
+    false
+}
+
+/// `$VAR`, `${VAR}`, `$(VAR)`, `{{ .Values.x }}`, `%s`, `<your-token>`: a reference or a blank, not a value.
+pub(crate) fn is_reference(value: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty()
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && name.bytes().any(|b| b.is_ascii_alphabetic())
+            && (name.bytes().all(|b| !b.is_ascii_lowercase())
+                || name
+                    .bytes()
+                    .all(|b| !b.is_ascii_uppercase() && !b.is_ascii_digit()))
+    };
+    value
+        .strip_prefix('$')
+        .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
+        || (value.starts_with("${") && value.contains('}'))
+        || (value.starts_with("$(") && value.ends_with(')'))
+        || value.starts_with("{{")
+        || (value.starts_with('%') && value.len() <= 3)
+        || (value.starts_with('<')
+            && value.ends_with('>')
+            && !value.bytes().any(|b| b.is_ascii_digit()))
+}
+
+/// How mixed a string is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Shape {
+    pub(crate) lower: usize,
+    pub(crate) upper: usize,
+    pub(crate) digits: usize,
+    pub(crate) other: usize,
+}
+
+impl Shape {
+    pub(crate) fn of(value: &str) -> Self {
+        let mut shape = Self::default();
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' => shape.lower += 1,
+                b'A'..=b'Z' => shape.upper += 1,
+                b'0'..=b'9' => shape.digits += 1,
+                _ => shape.other += 1,
+            }
+        }
+        shape
+    }
+
+    pub(crate) fn classes(self) -> usize {
+        [self.lower, self.upper, self.digits, self.other]
+            .iter()
+            .filter(|n| **n > 0)
+            .count()
+    }
+}
+
+/// Whether a value after a weak name is random enough to be a secret.
+pub(crate) fn looks_random(value: &str) -> bool {
+    let shape = Shape::of(value);
+    let letters = shape.lower + shape.upper;
+    let length = value.len();
+    if length < 12 || (shape.digits == 0 && !(length >= 20 && is_single_random_word(value))) {
+        return false;
+    }
+    if letters == 0 {
+        return length >= 16;
+    }
+    entropy(value) >= if length >= 20 { 2.8 } else { 3.0 }
+}
+
+/// A long run of letters without separators that changes case inside, or is longer than any word.
+fn is_single_random_word(value: &str) -> bool {
+    let shape = Shape::of(value);
+    let letters = shape.lower + shape.upper;
+    letters * 10 >= value.len() * 9
+        && entropy(value) >= 3.5
+        && (case_changes(value) >= 5 || (shape.lower == 0 || shape.upper == 0) && value.len() >= 28)
+}
+
+/// How often the case changes between neighbours, camelCase words counting little.
+pub(crate) fn case_changes(value: &str) -> usize {
+    let bytes = value.as_bytes();
+    bytes
+        .windows(2)
+        .filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
+        .count()
+        + bytes
+            .windows(3)
+            .filter(|w| {
+                w[0].is_ascii_uppercase() && w[1].is_ascii_uppercase() && w[2].is_ascii_lowercase()
+            })
+            .count()
+}
+
+/// Whether a value is distinctive enough to be searched for in other texts.
+pub(crate) fn is_distinctive(value: &str) -> bool {
+    let shape = Shape::of(value);
+    let digits_only = shape.digits == value.len();
+    value.len() >= 6
+        && !is_vacant(value)
+        && !(digits_only && value.len() < 9)
+        && !COMMON_WORDS
+            .iter()
+            .any(|word| value.eq_ignore_ascii_case(word))
+        && !is_filler(value)
+        && value.bytes().any(|b| b.is_ascii_alphanumeric())
+}
+
+/// An unquoted value that starts like a path or a file name.
+pub(crate) fn is_path(value: &str) -> bool {
+    let rooted = value.starts_with('/')
+        || value.starts_with("./")
+        || value.starts_with("../")
+        || value.starts_with("~/")
+        || value.starts_with("file:");
+    let file = value.rsplit_once('.').is_some_and(|(stem, extension)| {
+        const EXTENSIONS: &[&str] = &[
+            "pem",
+            "key",
+            "crt",
+            "cer",
+            "cert",
+            "p12",
+            "pfx",
+            "jks",
+            "json",
+            "yaml",
+            "yml",
+            "txt",
+            "conf",
+            "properties",
+            "toml",
+            "ini",
+            "env",
+            "xml",
+            "go",
+            "py",
+            "rs",
+            "js",
+            "ts",
+            "java",
+            "c",
+            "h",
+            "sh",
+            "html",
+            "md",
+            "log",
+            "keystore",
+            "service",
+            "dll",
+            "exe",
+            "php",
+            "rb",
+        ];
+        !stem.is_empty() && EXTENSIONS.contains(&extension)
+    });
+    let segments = value.bytes().filter(|b| *b == b'/').count();
+    (rooted && segments >= 1 && !looks_random(value.rsplit('/').next().unwrap_or_default()))
+        || (file && value.len() < 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vacant_values() {
+        for value in [
+            "",
+            "\"\"",
+            "true",
+            "null",
+            "****",
+            "xxxxxxxx",
+            "[REDACTED]",
+            "<hidden>",
+            "$TOKEN",
+            "${TOKEN}",
+            "$(TOKEN)",
+            "{{ .x }}",
+            "%s",
+            "<your-token>",
+            "ghp_xxxxxxxxxxxxxxxx",
+            "...",
+        ] {
+            assert!(is_vacant(value), "{value}");
+        }
+        for value in [
+            "hunter2",
+            "p",
+            "$ecret1X",
+            "correct-horse",
+            "x9",
+            "Xk3xxq",
+            "$1$28772684$iEwNOgGugqO9",
+        ] {
+            assert!(!is_vacant(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn random_values() {
+        for value in [
+            "0123456789abcdef0123456789abcdef",
+            "s2s1gfcuatgbi61n8h5s",
+            "QpQcm9jLVR5cGU6IDQs",
+            "abcDEFghiJKLmnoPQRstuVWX",
+        ] {
+            assert!(looks_random(value), "{value}");
+        }
+        for value in [
+            "default",
+            "orders-worker",
+            "kubernetes-dashboard-certs",
+            "internationalization",
+            "short1",
+        ] {
+            assert!(!looks_random(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn distinctive_values() {
+        for value in ["hunter22", "correct-horse", "s3cr3t"] {
+            assert!(is_distinctive(value), "{value}");
+        }
+        for value in [
+            "true",
+            "default",
+            "production",
+            "8080",
+            "123456",
+            "abc",
+            "${TOKEN}",
+            "------",
+        ] {
+            assert!(!is_distinctive(value), "{value}");
+        }
+    }
+
+    #[test]
+    fn paths() {
+        for value in [
+            "/etc/tls/tls.key",
+            "./cert.p12",
+            "env/cert.p12",
+            "/var/run/secrets/token",
+        ] {
+            assert!(is_path(value), "{value}");
+        }
+        for value in ["abc/def+123=", "/3w1u2+X2Y4GJAFCRC2AZR80xk9", "hunter2"] {
+            assert!(!is_path(value), "{value}");
+        }
+    }
+}

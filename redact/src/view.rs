@@ -1,0 +1,208 @@
+//! Other readings of a text, with a way back to its bytes: without terminal colours and invisible
+//! characters, with split container log lines joined, percent-decoded.
+
+use crate::engine::Hit;
+
+/// A reading of a text and where each of its bytes comes from.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) text: String,
+    /// For each byte of `text`, the byte of the original; one more for the end.
+    starts: Vec<usize>,
+    /// For each byte of `text`, the byte after its origin.
+    ends: Vec<usize>,
+}
+
+impl View {
+    fn with_capacity(length: usize) -> Self {
+        Self {
+            text: String::with_capacity(length),
+            starts: Vec::with_capacity(length + 1),
+            ends: Vec::with_capacity(length),
+        }
+    }
+
+    /// Appends a character that stands for the bytes `start..end` of the original.
+    pub(crate) fn push(&mut self, character: char, start: usize, end: usize) {
+        self.text.push(character);
+        for _ in 0..character.len_utf8() {
+            self.starts.push(start);
+            self.ends.push(end);
+        }
+    }
+
+    /// A find in the view as one in the original.
+    pub(crate) fn back(&self, mut hit: Hit) -> Option<Hit> {
+        let start = *self.starts.get(hit.start)?;
+        let end = *self.ends.get(hit.end.checked_sub(1)?)?;
+        if hit.value.is_none() {
+            hit.value = self.text.get(hit.start..hit.end).map(str::to_owned);
+        }
+        (hit.start, hit.end) = (start, end);
+        (start < end).then_some(hit)
+    }
+
+    pub(crate) fn empty(length: usize) -> Self {
+        Self::with_capacity(length)
+    }
+}
+
+/// The readings that differ from the text itself.
+pub(crate) fn views(text: &str) -> Vec<View> {
+    let mut views = Vec::new();
+    if text.contains('\u{1b}')
+        || text.contains("[3") && text.contains("m") && text.contains("[0m")
+        || text.chars().any(is_invisible)
+    {
+        views.push(without_noise(text));
+    }
+    if text.contains(" P ") {
+        views.extend(joined_lines(text));
+    }
+    let lower_has =
+        |needle: &str| memchr::memmem::find(text.as_bytes(), needle.as_bytes()).is_some();
+    if ["%3D", "%3d", "%22", "%3A", "%3a", "%7B", "%7b"]
+        .iter()
+        .any(|needle| lower_has(needle))
+    {
+        views.push(percent_decoded(text));
+    }
+    views
+}
+
+fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn without_noise(text: &str) -> View {
+    let mut view = View::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut skip_to = 0;
+    for (index, character) in text.char_indices() {
+        if index < skip_to || is_invisible(character) {
+            continue;
+        }
+        if let Some(end) = escape_end(bytes, index) {
+            skip_to = end;
+            continue;
+        }
+        view.push(character, index, index + character.len_utf8());
+    }
+    view
+}
+
+/// The end of a terminal escape sequence that starts here, also one whose escape character was lost or
+/// written as `\u001b` or `\x1b`.
+fn escape_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let rest = &bytes[start..];
+    let introducers: [&[u8]; 6] = [b"\x1b[", b"\\u001b[", b"\\x1b[", b"\\033[", b"\\e[", b"["];
+    let introducer = introducers
+        .iter()
+        .find(|introducer| rest.starts_with(introducer))?;
+    let parameters = rest[introducer.len()..]
+        .iter()
+        .take(16)
+        .position(|b| !(b.is_ascii_digit() || *b == b';'))?;
+    let last = rest[introducer.len() + parameters];
+    let is_sequence = if introducer.len() == 1 {
+        last == b'm' && parameters > 0
+    } else {
+        last.is_ascii_alphabetic()
+    };
+    is_sequence.then_some(start + introducer.len() + parameters + 1)
+}
+
+/// Container log lines that the runtime has split: `TIME stdout P part` and `TIME stdout F rest`.
+fn joined_lines(text: &str) -> Option<View> {
+    let mut view = View::with_capacity(text.len());
+    let (mut joined, mut partial, mut offset) = (false, false, 0);
+    for line in text.split_inclusive('\n') {
+        let head = partial_head(line);
+        let skip = match head {
+            Some((length, _)) if partial => length,
+            _ => 0,
+        };
+        joined |= skip > 0;
+        partial = head.is_some_and(|(_, is_partial)| is_partial);
+        for (index, character) in line.char_indices().filter(|(index, _)| *index >= skip) {
+            if partial && matches!(character, '\n' | '\r') {
+                continue;
+            }
+            view.push(
+                character,
+                offset + index,
+                offset + index + character.len_utf8(),
+            );
+        }
+        offset += line.len();
+    }
+    joined.then_some(view)
+}
+
+/// The length of `TIME stdout P ` and whether it says that the line goes on.
+fn partial_head(line: &str) -> Option<(usize, bool)> {
+    let stream = line.find(" stdout ").or_else(|| line.find(" stderr "))?;
+    let tag = line.get(stream + 8..stream + 10)?;
+    (stream <= 48 && matches!(tag, "P " | "F ")).then_some((stream + 10, tag == "P "))
+}
+
+/// The text with `%XX` of ASCII characters decoded.
+fn percent_decoded(text: &str) -> View {
+    let bytes = text.as_bytes();
+    let mut view = View::with_capacity(text.len());
+    let mut skip_to = 0;
+    for (index, character) in text.char_indices() {
+        if index < skip_to {
+            continue;
+        }
+        let code = (character == '%')
+            .then(|| bytes.get(index + 1..index + 3))
+            .flatten();
+        let decoded = code
+            .and_then(|code| std::str::from_utf8(code).ok())
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
+        match decoded {
+            Some(byte) if byte.is_ascii_graphic() || byte == b' ' => {
+                skip_to = index + 3;
+                view.push(char::from(byte), index, index + 3);
+            }
+            _ => view.push(character, index, index + character.len_utf8()),
+        }
+    }
+    view
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn readings(text: &str) -> Vec<String> {
+        views(text).into_iter().map(|view| view.text).collect()
+    }
+
+    #[test]
+    fn readings_of_texts() {
+        for (text, expected) in [
+            ("\u{1b}[31mpass\u{1b}[0mword=x", "password=x"),
+            ("pass\u{200b}word=x", "password=x"),
+            (
+                "2025-01-01T00:00:00Z stdout P tok\n2025-01-01T00:00:00Z stdout F en=x\n",
+                "2025-01-01T00:00:00Z stdout P token=x\n",
+            ),
+            ("token%3Dabc", "token=abc"),
+        ] {
+            assert_eq!(readings(text), [expected], "{text}");
+        }
+        assert!(readings("plain [text] 100%").is_empty());
+    }
+
+    #[test]
+    fn a_find_covers_the_whole_origin() {
+        let text = "a \u{1b}[31mse\u{1b}[0mcret";
+        let view = without_noise(text);
+        let start = view.text.find("secret").unwrap();
+        let hit = view.back(Hit::secret(start, start + 6, "x")).unwrap();
+        assert_eq!(&text[hit.start..hit.end], "se\u{1b}[0mcret");
+        assert_eq!(hit.value.as_deref(), Some("secret"));
+    }
+}

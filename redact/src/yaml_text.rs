@@ -1,0 +1,132 @@
+//! YAML in texts: the data of a Secret, and values on the lines after their name.
+
+use crate::carrier::is_secret_value;
+use crate::engine::Hit;
+use crate::lexicon::{Naming, classify};
+
+/// Appends the data of Secrets and the blocks under secret names.
+pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    if !text.contains(":\n")
+        && !text.contains("|")
+        && !text.contains(":\r\n")
+        && !text.contains(">")
+    {
+        return;
+    }
+    let is_secret = text.contains("kind: Secret") || text.contains("kind: \"Secret\"");
+    let mut block: Option<Block> = None;
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start_matches([' ', '-']).len();
+        let content = line.trim();
+        if let Some(open) = &block {
+            if content.is_empty() || indent > open.indent {
+                open.line(line, offset, indent, hits);
+                offset += line.len();
+                continue;
+            }
+        }
+        block = Block::open(content, indent, is_secret);
+        offset += line.len();
+    }
+}
+
+/// Lines that are indented deeper than the one that opened them.
+struct Block {
+    indent: usize,
+    naming: Naming,
+    /// A mapping of names to secret values; else one value over many lines.
+    mapping: bool,
+}
+
+impl Block {
+    fn open(content: &str, indent: usize, is_secret: bool) -> Option<Self> {
+        let (name, rest) = content.trim_start_matches("- ").split_once(':')?;
+        let name = name.trim_matches(['"', '\'']);
+        let rest = rest.trim();
+        if name == "stringData" || (is_secret && name == "data") {
+            return rest.is_empty().then_some(Self {
+                indent,
+                naming: Naming::Password,
+                mapping: true,
+            });
+        }
+        let naming = classify(name);
+        let scalar = matches!(rest.as_bytes().first(), Some(b'|' | b'>')) && rest.len() <= 3;
+        (scalar && naming >= Naming::Weak || rest.is_empty() && naming >= Naming::Strong).then_some(
+            Self {
+                indent,
+                naming,
+                mapping: false,
+            },
+        )
+    }
+
+    fn line(&self, line: &str, offset: usize, indent: usize, hits: &mut Vec<Hit>) {
+        let content = line.trim();
+        let start = offset + (line.len() - line.trim_start().len());
+        if self.mapping && indent <= self.indent + 8 {
+            if let Some((name, rest)) = content.split_once(": ") {
+                if !name.contains([' ', '"', '=']) || name.starts_with('"') {
+                    let value = rest.trim().trim_matches(['"', '\'']);
+                    let from = start + content.len() - rest.trim_start().len()
+                        + usize::from(rest.trim().starts_with(['"', '\'']));
+                    if value.len() > 2 || !matches!(value, "|" | ">" | "|-" | ">-") {
+                        push(hits, from, value);
+                    }
+                    return;
+                }
+            }
+            if content.ends_with(':') && !content.contains(' ') {
+                return;
+            }
+        }
+        if self.mapping {
+            push(hits, start, content);
+        } else if !content.contains(": ")
+            && !content.ends_with(':')
+            && !content.starts_with("- ")
+            && is_secret_value(self.naming, content)
+        {
+            hits.push(Hit::secret(start, start + content.len(), "yaml-block"));
+        }
+    }
+}
+
+fn push(hits: &mut Vec<Hit>, start: usize, value: &str) {
+    if !value.is_empty() && !matches!(value, "|" | ">" | "|-" | ">-" | "|+") {
+        hits.push(Hit::secret(start, start + value.len(), "secret-manifest"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Vec<&str> {
+        let mut hits = vec![];
+        scan(text, &mut hits);
+        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
+    }
+
+    #[test]
+    fn takes_out_the_data_of_secrets() {
+        let text = "kind: Secret\ndata:\n  user: YWRtaW4=\n  tls.key: \"abc\"\ntype: Opaque\nmetadata:\n  name: x\n";
+        assert_eq!(found(text), ["YWRtaW4=", "abc"]);
+        let text = "stringData:\n  tls.key: |\n    line one\n    line: two\nother: x\n";
+        assert_eq!(found(text), ["line one", "two"]);
+    }
+
+    #[test]
+    fn takes_out_blocks_under_a_secret_name() {
+        assert_eq!(found("password: |\n  hunter2\nuser: x\n"), ["hunter2"]);
+        assert_eq!(
+            found("env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(
+            found("secrets:\n  - name: x\n    optional: true\n"),
+            Vec::<&str>::new()
+        );
+    }
+}
