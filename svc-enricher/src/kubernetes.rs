@@ -1,0 +1,382 @@
+//! Reading from the Kubernetes API.
+//!
+//! Objects are read as plain JSON and kept as the server wrote them: digests and diffs must not
+//! depend on which fields this build knows. Answers are parsed here and not by the client library,
+//! which writes what it cannot parse to the log.
+
+use bonesetter_proto::v1::LogChunk;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DynamicObject, ListParams, LogParams};
+use kube::core::{ApiResource, GroupVersionKind, Request};
+use kube::{Api, Client, Resource as _};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::lines::TailLimits;
+use crate::pod_log;
+use crate::pods::LogPlan;
+use crate::provenance::Recorder;
+
+const PAGE_ITEMS: u32 = 500;
+/// 10,000 objects of one kind; more of one workload say nothing new.
+const MAX_PAGES: usize = 20;
+/// Read of one log before fewer lines are asked for.
+const MAX_LOG_BYTES: usize = 8 * 1024 * 1024;
+
+/// Why a query brought nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The object does not exist, or its kind does not.
+    #[error("cannot {what}: it does not exist")]
+    NotFound {
+        /// What was attempted.
+        what: String,
+    },
+    /// Our account may not.
+    #[error("cannot {what}: not allowed ({reason}); grant the permission to svc-enricher")]
+    Denied {
+        /// What was attempted.
+        what: String,
+        /// As the server said.
+        reason: String,
+    },
+    /// The server is away, overloaded or too slow.
+    #[error("cannot {what}: the API server does not answer ({reason})")]
+    Unavailable {
+        /// What was attempted.
+        what: String,
+        /// As far as it is known.
+        reason: String,
+    },
+    /// The server answered, and the answer is no.
+    #[error("cannot {what}: {reason}")]
+    Refused {
+        /// What was attempted.
+        what: String,
+        /// As the server said.
+        reason: String,
+    },
+}
+
+impl QueryError {
+    fn new(what: String, error: &kube::Error) -> Self {
+        let kube::Error::Api(status) = error else {
+            return Self::Unavailable {
+                what,
+                reason: chain(error),
+            };
+        };
+        let reason = status.message.clone();
+        match status.code {
+            404 => Self::NotFound { what },
+            403 => Self::Denied { what, reason },
+            401 | 408 | 429 | 500.. => Self::Unavailable { what, reason },
+            _ => Self::Refused { what, reason },
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// Which objects to list.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    pub(crate) labels: Option<String>,
+    pub(crate) fields: Option<String>,
+    pub(crate) max: Option<u32>,
+}
+
+/// The API during one collection.
+#[derive(Debug)]
+pub(crate) struct Kubernetes<'a> {
+    client: &'a ClientOf,
+    recorder: &'a Recorder,
+    deadline: Instant,
+}
+
+/// A client that can be printed.
+#[derive(Clone)]
+pub(crate) struct ClientOf(pub(crate) Client);
+
+impl std::fmt::Debug for ClientOf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// The resource of a kind; its plural is guessed as `kubectl` users would write it.
+pub(crate) fn resource(api_version: &str, kind: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind))
+}
+
+impl<'a> Kubernetes<'a> {
+    /// Queries are recorded, and none goes on after the deadline.
+    pub(crate) const fn new(
+        client: &'a ClientOf,
+        recorder: &'a Recorder,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            client,
+            recorder,
+            deadline,
+        }
+    }
+
+    /// One object.
+    pub(crate) async fn get(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, QueryError> {
+        let what = format!("read {} {}", resource.kind, place(namespace, name));
+        let inputs = json!({"kind": resource.kind, "namespace": namespace, "name": name});
+        let read = async {
+            check_names(&what, &[namespace, name])?;
+            let request = Request::new(url(resource, namespace))
+                .get(name, &kube::api::GetParams::default())
+                .map_err(|error| unusable(&what, &error))?;
+            let mut object = self.request(&what, request).await?;
+            set_type(&mut object, resource);
+            Ok(object)
+        };
+        let result = self.in_time(&what, read).await;
+        let bytes = |object: &Value| object.to_string().into_bytes();
+        self.record(
+            &format!("kubernetes.get_{}", resource.kind.to_lowercase()),
+            &inputs,
+            &result,
+            bytes,
+        );
+        result
+    }
+
+    /// All objects that match, page by page.
+    pub(crate) async fn list(
+        &self,
+        resource: &ApiResource,
+        namespace: &str,
+        filter: &Filter,
+    ) -> Result<Vec<Value>, QueryError> {
+        let what = format!("list {} {}", resource.plural, place(namespace, ""));
+        let inputs = json!({
+            "kind": resource.kind, "namespace": namespace,
+            "labels": filter.labels, "fields": filter.fields, "max": filter.max,
+        });
+        let result = self
+            .in_time(&what, self.list_pages(&what, resource, namespace, filter))
+            .await;
+        let bytes = |objects: &Vec<Value>| Value::from(objects.clone()).to_string().into_bytes();
+        self.record(
+            &format!("kubernetes.list_{}", resource.plural),
+            &inputs,
+            &result,
+            bytes,
+        );
+        result
+    }
+
+    async fn list_pages(
+        &self,
+        what: &str,
+        resource: &ApiResource,
+        namespace: &str,
+        filter: &Filter,
+    ) -> Result<Vec<Value>, QueryError> {
+        check_names(what, &[namespace])?;
+        let mut params = ListParams::default().limit(filter.max.unwrap_or(PAGE_ITEMS));
+        params.label_selector.clone_from(&filter.labels);
+        params.field_selector.clone_from(&filter.fields);
+        let mut objects = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let request = Request::new(url(resource, namespace))
+                .list(&params)
+                .map_err(|error| unusable(what, &error))?;
+            let mut page = self.request(what, request).await?;
+            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
+                objects.extend(items);
+            }
+            let next = crate::json::text(&page, "/metadata/continue");
+            if next.is_empty() || filter.max.is_some() {
+                break;
+            }
+            params.continue_token = Some(next.to_owned());
+        }
+        for object in &mut objects {
+            set_type(object, resource);
+        }
+        Ok(objects)
+    }
+
+    /// The tail of one log. Fewer lines are asked for where the lines are so long that the newest
+    /// would not be reached.
+    pub(crate) async fn log(
+        &self,
+        plan: &LogPlan,
+        limits: TailLimits,
+    ) -> Result<LogChunk, QueryError> {
+        let what = format!("read the log {}", plan.name());
+        let inputs = json!({
+            "namespace": plan.pod.namespace, "pod": plan.pod.name, "container": plan.container,
+            "previous": plan.previous, "lines": limits.lines,
+        });
+        let result = self
+            .in_time(&what, self.read_log(&what, plan, limits))
+            .await;
+        let bytes = |chunk: &LogChunk| {
+            chunk
+                .lines
+                .iter()
+                .flat_map(|line| line.text.bytes().chain(*b"\n"))
+                .collect()
+        };
+        self.record("kubernetes.pod_log", &inputs, &result, bytes);
+        result
+    }
+
+    async fn read_log(
+        &self,
+        what: &str,
+        plan: &LogPlan,
+        limits: TailLimits,
+    ) -> Result<LogChunk, QueryError> {
+        check_names(
+            what,
+            &[&plan.pod.namespace, &plan.pod.name, &plan.container],
+        )?;
+        let pods: Api<Pod> = Api::namespaced(self.client.0.clone(), &plan.pod.namespace);
+        let mut lines = limits.lines;
+        loop {
+            let params = LogParams {
+                container: Some(plan.container.clone()),
+                previous: plan.previous,
+                timestamps: true,
+                tail_lines: i64::try_from(lines).ok(),
+                ..LogParams::default()
+            };
+            let stream = pods
+                .log_stream(&plan.pod.name, &params)
+                .await
+                .map_err(|error| QueryError::new(what.to_owned(), &error))?;
+            let (tail, ended) = pod_log::read_tail(stream, limits, MAX_LOG_BYTES)
+                .await
+                .map_err(|error| QueryError::Unavailable {
+                    what: what.to_owned(),
+                    reason: error.to_string(),
+                })?;
+            if ended || lines == 1 {
+                return pod_log::chunk(plan, tail).ok_or_else(|| QueryError::Refused {
+                    what: what.to_owned(),
+                    reason: "the node no longer has it".to_owned(),
+                });
+            }
+            lines = (lines / 4).max(1);
+        }
+    }
+
+    async fn request(
+        &self,
+        what: &str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<Value, QueryError> {
+        let text = self
+            .client
+            .0
+            .request_text(request)
+            .await
+            .map_err(|error| QueryError::new(what.to_owned(), &error))?;
+        serde_json::from_str(&text).map_err(|error| QueryError::Refused {
+            what: what.to_owned(),
+            reason: format!("the answer is not JSON: {error}"),
+        })
+    }
+
+    async fn in_time<T>(
+        &self,
+        what: &str,
+        query: impl Future<Output = Result<T, QueryError>>,
+    ) -> Result<T, QueryError> {
+        match tokio::time::timeout_at(self.deadline, query).await {
+            Ok(result) => result,
+            Err(_) => Err(QueryError::Unavailable {
+                what: what.to_owned(),
+                reason: "no answer before the deadline".to_owned(),
+            }),
+        }
+    }
+
+    fn record<T>(
+        &self,
+        tool: &str,
+        inputs: &Value,
+        result: &Result<T, QueryError>,
+        bytes: impl Fn(&T) -> Vec<u8>,
+    ) {
+        let bytes = match result {
+            Ok(result) => bytes(result),
+            Err(error) => error.to_string().into_bytes(),
+        };
+        self.recorder.record(tool, inputs, &bytes);
+    }
+}
+
+fn place(namespace: &str, name: &str) -> String {
+    match (namespace, name) {
+        ("", name) => name.to_owned(),
+        (namespace, "") => format!("in namespace {namespace}"),
+        (namespace, name) => format!("{namespace}/{name}"),
+    }
+}
+
+fn url(resource: &ApiResource, namespace: &str) -> String {
+    let namespace = if namespace.is_empty() {
+        None
+    } else {
+        Some(namespace)
+    };
+    DynamicObject::url_path(resource, namespace)
+}
+
+/// Names become part of a URL path; what no object can be called is not asked for.
+fn check_names(what: &str, names: &[&str]) -> Result<(), QueryError> {
+    let is_fine = |name: &&str| {
+        name.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte))
+            && !name.contains("..")
+    };
+    if names.iter().all(is_fine) {
+        return Ok(());
+    }
+    Err(QueryError::Refused {
+        what: what.to_owned(),
+        reason: "that is not a name that an object can have".to_owned(),
+    })
+}
+
+fn unusable(what: &str, error: &dyn std::error::Error) -> QueryError {
+    QueryError::Refused {
+        what: what.to_owned(),
+        reason: error.to_string(),
+    }
+}
+
+/// Lists leave out the type of their items.
+fn set_type(object: &mut Value, resource: &ApiResource) {
+    if let Some(object) = object.as_object_mut() {
+        object.insert(
+            "apiVersion".to_owned(),
+            Value::from(resource.api_version.clone()),
+        );
+        object.insert("kind".to_owned(), Value::from(resource.kind.clone()));
+    }
+}
