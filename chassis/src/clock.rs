@@ -55,9 +55,8 @@ fn millis(at: SystemTime) -> u64 {
 
 /// RFC 3339 with milliseconds, UTC.
 pub fn rfc3339(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at)
-        .map(|at| format!("{at:.3}"))
-        .unwrap_or_else(|_| "1970-01-01T00:00:00.000Z".to_owned())
+    let at = jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{at:.3}")
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use crate::telemetry::continue_trace;
 use crate::topology::ConsumerSpec;
 
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
-const LONGEST_RETRY: Duration = Duration::from_secs(300);
+const LONGEST_RETRY: Duration = Duration::from_mins(5);
 
 /// What one durable consumer is handled with.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ mod users;
 pub use permissions::{Permissions, authorization, permissions, variable};
 pub use users::{Role, USERS, User, user};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 const MIB: i64 = 1024 * 1024;
 
 /// The largest message that any stream accepts: 256 KiB of evidence and what surrounds it.

@@ -47,7 +47,7 @@ impl fmt::Debug for Bus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bus")
             .field("server", &self.client.server_info().server_name)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

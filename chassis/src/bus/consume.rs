@@ -109,34 +109,33 @@ impl Puller {
             return Some(pulled);
         }
         loop {
-            let stream = match self.stream.as_mut() {
-                Some(stream) => stream,
-                None => {
-                    let fresh = self.bind(shutdown).await?;
-                    self.stream.insert(fresh)
-                }
+            if self.stream.is_none() {
+                self.stream = Some(self.bind(shutdown).await?);
+            }
+            let Some(stream) = self.stream.as_mut() else {
+                continue;
             };
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return None,
                 Ok(()) = self.connects.changed() => {
                     tracing::debug!(consumer = self.spec.name, "connected anew, pulling anew");
-                    self.renew().await;
+                    self.renew();
                     if let Some(pulled) = self.returned.pop_front() {
                         return Some(pulled);
                     }
                 }
                 next = stream.next() => match next {
                     Some(Ok(message)) => {
-                        if let Some(pulled) = pulled(&self.bus.client, message) {
+                        if let Some(pulled) = pulled(&self.bus.client, &message) {
                             return Some(pulled);
                         }
                     }
                     Some(Err(error)) => {
                         tracing::warn!(consumer = self.spec.name, %error, "pulling anew");
-                        self.renew().await;
+                        self.renew();
                     }
-                    None => self.renew().await,
+                    None => self.renew(),
                 },
             }
         }
@@ -149,19 +148,19 @@ impl Puller {
 
     /// Gives back what was pulled ahead, so that another replica need not wait for the ack wait.
     pub(crate) async fn hand_back(mut self) {
-        self.renew().await;
+        self.renew();
         for pulled in self.returned {
             pulled.acker.retry_after(Duration::from_millis(1)).await;
         }
     }
 
     /// Drops the pull, keeping what it holds already.
-    async fn renew(&mut self) {
+    fn renew(&mut self) {
         let Some(mut stream) = self.stream.take() else {
             return;
         };
         while let Some(Some(Ok(message))) = stream.next().now_or_never() {
-            self.returned.extend(pulled(&self.bus.client, message));
+            self.returned.extend(pulled(&self.bus.client, &message));
         }
     }
 
@@ -199,7 +198,7 @@ impl Puller {
     }
 }
 
-fn pulled(client: &Client, message: async_nats::jetstream::Message) -> Option<Pulled> {
+fn pulled(client: &Client, message: &async_nats::jetstream::Message) -> Option<Pulled> {
     let (sequence, deliveries, stored_at, pending) = match message.info() {
         Ok(info) => (
             info.stream_sequence,

@@ -10,7 +10,7 @@ use crate::topology::{
 };
 
 /// JetStream's own window for message ids; the unique subject protects beyond it.
-const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// What could not be created or changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,52 @@
+# Everything that people run. `make help` says what each target does and how long it takes.
+
+CACHE := $(HOME)/.cache/bonesetter
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+BIN := $(CARGO_TARGET_DIR)/debug
+
+# A KUBECONFIG that happens to be in the environment must not turn the demo on somebody's cluster:
+# only one that is given on the command line counts.
+ifeq ($(origin KUBECONFIG),command line)
+DEMO_CLUSTER := existing
+export DEMO_KUBECONFIG := $(KUBECONFIG)
+export DEMO_IMAGE
+else
+DEMO_CLUSTER := node
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down test check fmt lint deny generate build
+
+help: ## Show this help.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Break ten workloads on a real node and show what Bonesetter makes of them (3 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
+	@testbed/preflight.sh $(DEMO_CLUSTER)
+	@cargo build --quiet --workspace --bins
+	@$(BIN)/demo
+
+demo-down: build ## Stop every server that a demo left running (20 s).
+	@$(BIN)/demo down
+
+test: ## Run every test against real servers (10 min; the first time 40 min, to build the servers).
+	@testbed/preflight.sh node
+	@testbed/test.sh
+
+check: fmt lint deny ## Formatting, clippy with warnings as errors, licences and bans (3 min).
+
+fmt: ## Check the formatting (2 s).
+	cargo fmt --all --check
+
+lint: ## Run clippy with warnings as errors (2 min).
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: ## Check bans, licences and sources of dependencies (5 s; the first time 5 min, to build cargo-deny).
+	@testbed/tools.sh
+	$(CACHE)/tools/bin/cargo-deny --workspace check bans licenses sources
+
+generate: build ## Write the files that are generated from code (10 s).
+	BLESS=1 cargo test --quiet -p bonesetter-proto --test generated
+	$(BIN)/bonesetter deploy nats > deploy/nats/accounts.conf
+
+build: ## Build every program (5 min from nothing).
+	@cargo build --quiet --workspace --bins

@@ -1,0 +1,140 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::KeyDirectory;
+use bonesetter_proto::v1::{Detected, Incident};
+use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
+use tokio_util::sync::CancellationToken;
+
+/// A nats-server of the test's own, provisioned, with the users and permissions of production.
+pub(crate) struct Bed {
+    pub(crate) nats: NatsServer,
+    pub(crate) keys: KeyDirectory,
+    _dir: tempfile::TempDir,
+}
+
+impl Bed {
+    pub(crate) async fn start() -> Self {
+        let bed = Self::start_bare().await;
+        let bus = bed.bus("provisioner").await;
+        provision(&bus).await.expect("provisioned");
+        bed
+    }
+
+    pub(crate) async fn start_bare() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authorization = identity::authorization(dir.path()).unwrap();
+        let options = NatsOptions {
+            authorization: Some(authorization),
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.expect("nats-server");
+        Self {
+            nats,
+            keys: identity::keys(dir.path()).unwrap(),
+            _dir: dir,
+        }
+    }
+
+    pub(crate) async fn bus(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .expect("connected")
+    }
+
+    pub(crate) fn common(&self, name: &'static str) -> Common {
+        let signing_file: Option<PathBuf> = Writer::ALL
+            .into_iter()
+            .find(|writer| writer.service() == name)
+            .map(|writer| self.keys.signing(writer));
+        Common {
+            cluster: "test".to_owned(),
+            nats: NatsSettings {
+                url: self.nats.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys: KeySettings {
+                signing_file,
+                trusted_dir: Some(self.keys.trusted()),
+                ..KeySettings::default()
+            },
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        }
+    }
+
+    pub(crate) async fn service(&self, name: &'static str) -> Service {
+        start(name, self.common(name)).await.expect("started")
+    }
+}
+
+pub(crate) async fn start(name: &'static str, common: Common) -> anyhow::Result<Service> {
+    let about = About {
+        name,
+        version: "0",
+        modes: &[],
+    };
+    let shutdown = CancellationToken::new();
+    Service::start(
+        about,
+        common,
+        "test",
+        shutdown,
+        Readiness::default(),
+        Metrics::default(),
+    )
+    .await
+}
+
+pub(crate) fn subject(number: u8, step: &str) -> Subject {
+    let letter = char::from(b'a' + number % 26);
+    let id = format!("{}{}", letter, "b".repeat(IncidentId::LENGTH - 1));
+    Subject {
+        stage: Stage::Detected,
+        cluster: "test".to_owned(),
+        namespace: Namespace::new("shop").ok(),
+        kind: "Deployment".to_owned(),
+        incident: IncidentId::new(id).unwrap(),
+        step: step.to_owned(),
+    }
+}
+
+pub(crate) fn detected(subject: &Subject) -> Detected {
+    let incident = Incident {
+        id: subject.incident.to_string(),
+        ..Incident::default()
+    };
+    Detected {
+        incident: Some(incident),
+        ..Detected::default()
+    }
+}
+
+/// Polls until a stream holds at least so many messages; fails with what it holds.
+pub(crate) async fn stored(bus: &Bus, stage: Stage, count: usize) -> Vec<StoredMessage> {
+    let stream = topology::stream_of(stage).unwrap();
+    let reader = StreamReader::new(bus.clone(), stream.name);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = reader.all(&stage.filter()).await.expect("readable");
+        if found.len() >= count {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "waited in vain for {count} messages of {stage}; there are {found:?}"
+        );
+        tokio::task::yield_now().await;
+    }
+}

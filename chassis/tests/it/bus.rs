@@ -1,0 +1,139 @@
+use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, provision};
+use bonesetter_chassis::topology;
+use bonesetter_proto::v1::{Acted, Detected};
+use bonesetter_proto::{Stage, from_timestamp};
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::bed::{Bed, detected, stored, subject};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provisioning_may_be_repeated() {
+    let bed = Bed::start_bare().await;
+    let bus = bed.bus("provisioner").await;
+    let first = provision(&bus).await.unwrap();
+    assert_eq!(provision(&bus).await.unwrap(), first);
+    assert_eq!(first.streams, topology::STREAMS.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_stored_once_however_often_it_is_published() {
+    let bed = Bed::start().await;
+    let watcher = bed.service("svc-watcher").await;
+    let publisher = watcher.publisher::<Detected>();
+    let subject = subject(0, "open");
+    let first = publisher
+        .publish(&subject, detected(&subject), "")
+        .await
+        .unwrap();
+    let again = publisher
+        .publish(&subject, detected(&subject), "")
+        .await
+        .unwrap();
+    assert_eq!((first, again), (Stored::Now(1), Stored::Before(1)));
+
+    let found = stored(&bed.bus("operator").await, Stage::Detected, 1).await;
+    assert_eq!(found.len(), 1);
+    let envelope = Detected::decode(found[0].payload.clone())
+        .unwrap()
+        .envelope
+        .unwrap();
+    assert_eq!(envelope.subject, found[0].subject);
+    assert_eq!(envelope.message_id, found[0].header("Nats-Msg-Id").unwrap());
+    assert_eq!(envelope.producer, "svc-watcher");
+    assert!(from_timestamp(&envelope.produced_at.unwrap()).is_some());
+    assert_eq!(
+        found[0].header("ce-type"),
+        Some("dev.bonesetter.detected.v1")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_found_again_after_the_server_has_forgotten_the_id() {
+    let mut bed = Bed::start().await;
+    let watcher = bed.service("svc-watcher").await;
+    let publisher = watcher.publisher::<Detected>();
+    let subject = subject(0, "open");
+    publisher
+        .publish(&subject, detected(&subject), "")
+        .await
+        .unwrap();
+    bed.nats.restart().await.unwrap();
+    let again = publisher
+        .publish(&subject, detected(&subject), "")
+        .await
+        .unwrap();
+    assert_eq!(again, Stored::Before(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_permission_is_said_at_once_and_not_after_a_timeout() {
+    let bed = Bed::start().await;
+    let watcher = bed.service("svc-watcher").await;
+    let error = watcher
+        .publisher::<bonesetter_proto::v1::Notified>()
+        .publish(
+            &subject(0, "x").at(Stage::Notified, "x"),
+            Default::default(),
+            "",
+        )
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PublishError::NotAllowed { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_signed_is_not_published_without_a_key() {
+    let bed = Bed::start().await;
+    let watcher = bed.service("svc-watcher").await;
+    let publisher = watcher.publisher::<Acted>();
+    let error = publisher
+        .publish(&subject(0, "x").at(Stage::Acted, "x"), Acted::default(), "")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, PublishError::NoSigningKey { .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_too_large_is_refused_and_not_retried() {
+    let bed = Bed::start().await;
+    let watcher = bed.service("svc-watcher").await;
+    let subject = subject(0, "open");
+    let mut message = detected(&subject);
+    message.incident.as_mut().unwrap().cluster = "x".repeat(600 * 1024);
+    let error = watcher
+        .publisher()
+        .publish(&subject, message, "")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PublishError::TooLarge { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_written_by_compare_and_set() {
+    let bed = Bed::start().await;
+    let bucket = Bucket::new(bed.bus("svc-watcher").await, topology::EPISODES);
+    let value = |text: &'static str| Bytes::from_static(text.as_bytes());
+    assert_eq!(bucket.get("a.b").await.unwrap(), None);
+    let first = bucket.create("a.b", value("1")).await.unwrap();
+    let conflict = bucket.create("a.b", value("2")).await.unwrap_err();
+    assert!(matches!(conflict, KvError::Conflict { .. }), "{conflict}");
+    let second = bucket.update("a.b", value("3"), first).await.unwrap();
+    assert!(matches!(
+        bucket.update("a.b", value("4"), first).await,
+        Err(KvError::Conflict { .. })
+    ));
+    let entries = bucket.entries().await.unwrap();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(
+        (entries[0].0.as_str(), &entries[0].1.value),
+        ("a.b", &value("3"))
+    );
+    bucket.delete("a.b", second).await.unwrap();
+    assert_eq!(bucket.get("a.b").await.unwrap(), None);
+    assert!(bucket.entries().await.unwrap().is_empty());
+    bucket.create("a.b", value("5")).await.unwrap();
+}

@@ -1,0 +1,8 @@
+//! The runner and the bus against a real nats-server with the permissions of production.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod bed;
+mod bus;
+mod isolation;
+mod runner;
+mod startup;
