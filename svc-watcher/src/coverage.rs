@@ -27,8 +27,12 @@ pub struct Coverage {
 impl Coverage {
     /// Every kind in every scope, none of them listed yet.
     pub fn of(scopes: &[Scope]) -> Self {
-        let all = Kind::ALL.iter().flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
-        Self { lists: all.map(|list| (list, Listing::Awaited)).collect() }
+        let all = Kind::ALL
+            .iter()
+            .flat_map(|kind| scopes.iter().map(|scope| (*kind, scope.clone())));
+        Self {
+            lists: all.map(|list| (list, Listing::Awaited)).collect(),
+        }
     }
 
     /// A list is complete.
@@ -43,7 +47,9 @@ impl Coverage {
 
     /// Whether nothing is awaited any more.
     pub fn is_ready(&self) -> bool {
-        self.lists.values().all(|listing| *listing != Listing::Awaited)
+        self.lists
+            .values()
+            .all(|listing| *listing != Listing::Awaited)
     }
 
     /// Whether an object like this would be known if it existed.
@@ -51,14 +57,19 @@ impl Coverage {
         let scopes = [None, Some(object.namespace.clone())];
         Kind::of(object).is_some_and(|kind| {
             scopes.into_iter().any(|scope| {
-                self.lists.get(&(kind, scope)).is_some_and(|it| *it == Listing::Complete)
+                self.lists
+                    .get(&(kind, scope))
+                    .is_some_and(|it| *it == Listing::Complete)
             })
         })
     }
 
     /// What is refused, for example `ReplicaSet` or `ReplicaSet in shop`.
     pub fn refused(&self) -> Vec<String> {
-        let refused = self.lists.iter().filter(|(_, listing)| **listing == Listing::Refused);
+        let refused = self
+            .lists
+            .iter()
+            .filter(|(_, listing)| **listing == Listing::Refused);
         refused
             .map(|((kind, scope), _)| match scope {
                 Some(namespace) => format!("{} in {namespace}", kind.as_str()),

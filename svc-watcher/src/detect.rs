@@ -111,18 +111,29 @@ pub fn assess(
         }
     }
     findings.sort_by(|a, b| {
-        let key = |it: &Finding| (std::cmp::Reverse(severity(it.class)), it.object.name.clone());
-        key(a).cmp(&key(b)).then_with(|| a.container.cmp(&b.container))
+        let key = |it: &Finding| {
+            (
+                std::cmp::Reverse(severity(it.class)),
+                it.object.name.clone(),
+            )
+        };
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.container.cmp(&b.container))
     });
     let is_healthy = findings.is_empty() && family.does_its_work();
-    Assessment { findings, is_healthy }
+    Assessment {
+        findings,
+        is_healthy,
+    }
 }
 
 impl Family<'_> {
     fn controller_of(&self, pod: &Pod) -> Option<&Facts> {
         let controller = pod.head.controller.as_ref()?;
         let mut all = self.root.iter().chain(&self.members);
-        all.find(|facts| facts.head().object.uid == controller.uid).copied()
+        all.find(|facts| facts.head().object.uid == controller.uid)
+            .copied()
     }
 
     /// Whether the owner has not already answered what happened to the pod.
@@ -153,7 +164,11 @@ impl Family<'_> {
             };
             other.completed_since.is_some()
                 && other.head.created > job.head.created
-                && other.head.controller.as_ref().is_some_and(|it| it.uid == controller.uid)
+                && other
+                    .head
+                    .controller
+                    .as_ref()
+                    .is_some_and(|it| it.uid == controller.uid)
         })
     }
 

@@ -95,9 +95,15 @@ impl Memory {
         let class = record.and_then(Record::open).map(|episode| episode.class.0);
         keep(&mut self.failing, !observed.findings.is_empty());
         keep(&mut self.healthy, observed.is_healthy);
-        keep(&mut self.absent, matches!(observed.presence, Presence::Absent { .. }));
+        keep(
+            &mut self.absent,
+            matches!(observed.presence, Presence::Absent { .. }),
+        );
         let is_changed = !observed.findings.is_empty()
-            && observed.findings.iter().all(|finding| Some(finding.class) != class);
+            && observed
+                .findings
+                .iter()
+                .all(|finding| Some(finding.class) != class);
         keep(&mut self.changed, is_changed);
     }
 }
@@ -135,7 +141,8 @@ pub fn next(
         return Effect::Publish(pending.clone());
     }
     let Some(episode) = record.open() else {
-        let is_absent = matches!(observed.presence, Presence::Absent { .. });
+        // What is known by references only may come back under the same uid.
+        let is_absent = observed.presence == (Presence::Absent { is_watched: true });
         let ended = record.episode.end.as_ref().map(|end| end.at);
         if is_absent && lasts(ended, MEMORY_OF_THE_GONE) {
             return Effect::Forget;
@@ -150,7 +157,10 @@ pub fn next(
     if is_gone {
         return store(resolve(cluster, record, Reason::Gone, now, windows));
     }
-    if !matches!(observed.presence, Presence::Present | Presence::Referenced { .. }) {
+    if !matches!(
+        observed.presence,
+        Presence::Present | Presence::Referenced { .. }
+    ) {
         return Effect::Rest;
     }
     if lasts(memory.healthy, windows.stability) {
@@ -188,7 +198,9 @@ fn open(
         Presence::Referenced { is_watched: true } => windows.settle.max(ORPHAN_GRACE),
         Presence::Leaving | Presence::Absent { .. } => return Effect::Rest,
     };
-    let is_settled = memory.failing.is_some_and(|since| now.duration_since(since) >= settle);
+    let is_settled = memory
+        .failing
+        .is_some_and(|since| now.duration_since(since) >= settle);
     let Some(class) = observed.findings.first().map(|finding| finding.class) else {
         return Effect::Rest;
     };
@@ -214,8 +226,19 @@ fn open(
         end: None,
     };
     let resolved = record.map_or_else(BTreeMap::new, |record| record.resolved.clone());
-    let record = Record { owner: observed.owner.clone(), episode, resolved, pending: None };
-    store(tell(cluster, record, "open".to_owned(), Phase::Open, observed.findings))
+    let record = Record {
+        owner: observed.owner.clone(),
+        episode,
+        resolved,
+        pending: None,
+    };
+    store(tell(
+        cluster,
+        record,
+        "open".to_owned(),
+        Phase::Open,
+        observed.findings,
+    ))
 }
 
 /// The same class has been resolved a short while ago. A rollout that exceeds its deadline is a
@@ -242,7 +265,13 @@ fn reclassify(
     episode.failing_objects = failing_objects(observed.findings);
     episode.told = now;
     let step = format!("reclassified-{}", episode.reclassifications);
-    tell(cluster, record, step, Phase::Reclassified, observed.findings)
+    tell(
+        cluster,
+        record,
+        step,
+        Phase::Reclassified,
+        observed.findings,
+    )
 }
 
 fn update(cluster: &str, record: &Record, observed: &Observation<'_>, now: Timestamp) -> Record {
@@ -263,7 +292,9 @@ fn resolve(
     windows: &Windows,
 ) -> Record {
     let mut record = record.clone();
-    record.resolved.retain(|_, at| now.duration_since(*at) < windows.cooldown);
+    record
+        .resolved
+        .retain(|_, at| now.duration_since(*at) < windows.cooldown);
     for class in &record.episode.classes {
         record.resolved.insert(*class, now);
     }
@@ -308,7 +339,11 @@ pub fn describe(
     Detected {
         incident: Some(incident),
         failure_class: episode.class.0.into(),
-        symptoms: findings.iter().take(MAX_SYMPTOMS).map(Finding::to_symptom).collect(),
+        symptoms: findings
+            .iter()
+            .take(MAX_SYMPTOMS)
+            .map(Finding::to_symptom)
+            .collect(),
         failing_objects: episode.failing_objects,
         ..Detected::default()
     }
@@ -321,7 +356,9 @@ pub fn failing_objects(findings: &[Finding]) -> u32 {
 }
 
 fn update_interval(updates: u32) -> SignedDuration {
-    (0..updates.min(6)).fold(UPDATE_INTERVAL, |interval, _| interval * 2).min(MAX_UPDATE_INTERVAL)
+    (0..updates.min(6))
+        .fold(UPDATE_INTERVAL, |interval, _| interval * 2)
+        .min(MAX_UPDATE_INTERVAL)
 }
 
 #[cfg(test)]

@@ -33,8 +33,13 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind that is watched.
-    pub const ALL: [Self; 5] =
-        [Self::Pod, Self::ReplicaSet, Self::Deployment, Self::Job, Self::Event];
+    pub const ALL: [Self; 5] = [
+        Self::Pod,
+        Self::ReplicaSet,
+        Self::Deployment,
+        Self::Job,
+        Self::Event,
+    ];
 
     /// The kind as manifests spell it.
     pub const fn as_str(self) -> &'static str {
@@ -58,10 +63,14 @@ impl Kind {
 
     /// The watched kind that an object is of; none for any other kind or group.
     pub fn of(object: &Object) -> Option<Self> {
-        let group = |version: &str| version.split_once('/').map_or("", |(group, _)| group).to_owned();
+        let group = |version: &str| {
+            version
+                .split_once('/')
+                .map_or("", |(group, _)| group)
+                .to_owned()
+        };
         Self::ALL.into_iter().find(|kind| {
-            kind.as_str() == object.kind
-                && group(kind.api_version()) == group(&object.api_version)
+            kind.as_str() == object.kind && group(kind.api_version()) == group(&object.api_version)
         })
     }
 }
@@ -190,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    fn head(owners: serde_json::Value) -> Head {
+    fn head(owners: &serde_json::Value) -> Head {
         let meta = json!({"name": "a", "namespace": "n", "uid": "u", "ownerReferences": owners});
         Head::read(Kind::Pod, &serde_json::from_value(meta).unwrap())
     }
@@ -201,10 +210,19 @@ mod tests {
             json!([{"kind": kind, "apiVersion": api_version, "name": "o", "uid": "ou",
                     "controller": controller}])
         };
-        assert_eq!(head(owner("ReplicaSet", "apps/v1", true)).controller.unwrap().uid, "ou");
-        assert_eq!(head(owner("ReplicaSet", "apps/v1", false)).controller, None);
-        assert_eq!(head(owner("Node", "v1", true)).controller, None);
-        assert_eq!(head(json!([])).controller, None);
+        assert_eq!(
+            head(&owner("ReplicaSet", "apps/v1", true))
+                .controller
+                .unwrap()
+                .uid,
+            "ou"
+        );
+        assert_eq!(
+            head(&owner("ReplicaSet", "apps/v1", false)).controller,
+            None
+        );
+        assert_eq!(head(&owner("Node", "v1", true)).controller, None);
+        assert_eq!(head(&json!([])).controller, None);
     }
 
     #[test]

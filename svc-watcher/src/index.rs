@@ -35,7 +35,10 @@ impl Index {
         let uid = facts.head().object.uid.clone();
         let mut touched = self.detach(&uid);
         if let Some(controller) = &facts.head().controller {
-            self.children.entry(controller.uid.clone()).or_default().insert(uid.clone());
+            self.children
+                .entry(controller.uid.clone())
+                .or_default()
+                .insert(uid.clone());
         }
         // It may have been the root owner of its children until now, or be it from now on.
         touched.push(facts.head().object.clone());
@@ -53,7 +56,11 @@ impl Index {
 
     /// Takes out what a complete list no longer holds: every object that `is_listed` covers and
     /// `seen` lacks.
-    pub fn retain(&mut self, is_listed: impl Fn(&Object) -> bool, seen: &HashSet<String>) -> Touched {
+    pub fn retain(
+        &mut self,
+        is_listed: impl Fn(&Object) -> bool,
+        seen: &HashSet<String>,
+    ) -> Touched {
         let is_stale = |facts: &&Facts| {
             let object = &facts.head().object;
             is_listed(object) && !seen.contains(&object.uid)
@@ -68,7 +75,9 @@ impl Index {
     pub fn kill(&mut self, kill: ProbeKill) -> Touched {
         let touched = self.root_of(&kill.pod_uid).cloned().into_iter().collect();
         let kills = self.kills.entry(kill.pod_uid.clone()).or_default();
-        let is_newer = kills.get(&kill.container).is_none_or(|known| known.at < kill.at);
+        let is_newer = kills
+            .get(&kill.container)
+            .is_none_or(|known| known.at < kill.at);
         if is_newer {
             kills.insert(kill.container.clone(), kill);
         }
@@ -96,7 +105,10 @@ impl Index {
 
     /// Every root owner of a known object.
     pub fn roots(&self) -> BTreeSet<&Object> {
-        self.objects.keys().filter_map(|uid| self.root_of(uid)).collect()
+        self.objects
+            .keys()
+            .filter_map(|uid| self.root_of(uid))
+            .collect()
     }
 
     /// A root owner and all that it controls.
@@ -112,7 +124,11 @@ impl Index {
                 }
             }
         }
-        Family { uid, root: self.objects.get(uid), members }
+        Family {
+            uid,
+            root: self.objects.get(uid),
+            members,
+        }
     }
 
     /// The known kills of the pods of a family.
@@ -156,7 +172,12 @@ mod tests {
             ..Object::default()
         };
         let controller = controller.map(object);
-        let head = Head { object: object(uid), controller, is_leaving: false, created: None };
+        let head = Head {
+            object: object(uid),
+            controller,
+            is_leaving: false,
+            created: None,
+        };
         Facts::Unreadable(Unreadable { head })
     }
 
@@ -166,19 +187,31 @@ mod tests {
 
     fn members<'a>(index: &'a Index, uid: &'a str) -> BTreeSet<&'a str> {
         let family = index.family(uid);
-        family.members.iter().map(|facts| facts.head().object.uid.as_str()).collect()
+        family
+            .members
+            .iter()
+            .map(|facts| facts.head().object.uid.as_str())
+            .collect()
     }
 
     #[test]
     fn families_form_in_whatever_order_their_members_arrive() {
-        let objects = [("pod", Some("set")), ("set", Some("deploy")), ("deploy", None)];
+        let objects = [
+            ("pod", Some("set")),
+            ("set", Some("deploy")),
+            ("deploy", None),
+        ];
         for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [0, 2, 1]] {
             let mut index = Index::default();
             for position in order {
                 let (uid, controller) = objects[position];
                 index.apply(facts(uid, controller));
             }
-            assert_eq!(members(&index, "deploy"), BTreeSet::from(["pod", "set"]), "{order:?}");
+            assert_eq!(
+                members(&index, "deploy"),
+                BTreeSet::from(["pod", "set"]),
+                "{order:?}"
+            );
             assert_eq!(index.roots().len(), 1);
             assert!(index.family("deploy").root.is_some());
         }
@@ -190,7 +223,9 @@ mod tests {
         assert!(uids(&index.apply(facts("pod", Some("set")))).contains("set"));
         let touched = index.apply(facts("set", Some("deploy")));
         assert!(uids(&touched).is_superset(&BTreeSet::from(["set", "deploy"])));
-        assert!(uids(&index.apply(facts("pod", None))).is_superset(&BTreeSet::from(["pod", "deploy"])));
+        assert!(
+            uids(&index.apply(facts("pod", None))).is_superset(&BTreeSet::from(["pod", "deploy"]))
+        );
         assert!(uids(&index.remove("set")).contains("deploy"));
         assert_eq!(index.remove("set"), Touched::new());
     }

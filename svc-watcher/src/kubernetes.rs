@@ -13,8 +13,8 @@ use k8s_openapi::api::core::v1 as core;
 use kube::api::ListParams;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{DeserializeGuard, Status};
-use kube::runtime::watcher::{self, watcher};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tracing::{debug, warn};
@@ -58,15 +58,27 @@ pub enum KubernetesError {
 /// A client from a kubeconfig file, or from the pod's ServiceAccount when none is given.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<Client, KubernetesError> {
     let config = match kubeconfig {
-        None => kube::Config::incluster().map_err(|source| KubernetesError::InCluster(Box::new(source)))?,
+        None => kube::Config::incluster()
+            .map_err(|source| KubernetesError::InCluster(Box::new(source)))?,
         Some(path) => {
             let failed = |source| KubernetesError::Kubeconfig {
                 path: path.to_owned(),
                 source: Box::new(source),
             };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
+            let has_proxy = file.clusters.iter().any(|named| {
+                named
+                    .cluster
+                    .as_ref()
+                    .is_some_and(|cluster| cluster.proxy_url.is_some())
+            });
             let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(file, &options).await.map_err(failed)?
+            let mut config = kube::Config::from_custom_kubeconfig(file, &options)
+                .await
+                .map_err(failed)?;
+            // A proxy of the environment is for the internet, not for the API server.
+            config.proxy_url = config.proxy_url.filter(|_| has_proxy);
+            config
         }
     };
     Client::try_from(config).map_err(|source| KubernetesError::Client(Box::new(source)))
@@ -87,7 +99,7 @@ pub struct Signal {
 #[derive(Debug)]
 pub enum Change {
     /// An object exists and looks like this now.
-    Applied(Facts),
+    Applied(Box<Facts>),
     /// A probe has killed a container.
     Killed(ProbeKill),
     /// An object has been deleted.
@@ -104,7 +116,9 @@ pub enum Change {
 /// that a slow caller slows the API server and not the memory.
 pub fn watch(client: &Client, scopes: &[Scope]) -> impl Stream<Item = Signal> + Send + use<> {
     let watches = scopes.iter().flat_map(|scope| {
-        Kind::ALL.into_iter().map(|kind| watch_one(client, kind, scope.clone()))
+        Kind::ALL
+            .into_iter()
+            .map(|kind| watch_one(client, kind, scope.clone()))
     });
     stream::select_all(watches.collect::<Vec<_>>())
 }
@@ -120,35 +134,45 @@ fn watch_one(client: &Client, kind: Kind, scope: Scope) -> BoxStream<'static, Si
 }
 
 /// A kind that facts are read from.
-trait Watched: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug
-    + DeserializeOwned + Send + Sync + 'static
+trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
 {
     const FIELDS: Option<&'static str> = None;
 
     fn read(&self) -> Option<Change>;
 }
 
+fn applied(facts: Facts) -> Change {
+    Change::Applied(Box::new(facts))
+}
+
 impl Watched for core::Pod {
     fn read(&self) -> Option<Change> {
-        Some(Change::Applied(Facts::Pod(Pod::read(self))))
+        Some(applied(Facts::Pod(Pod::read(self))))
     }
 }
 
 impl Watched for ReplicaSet {
     fn read(&self) -> Option<Change> {
-        Some(Change::Applied(Facts::Workload(Workload::read_replica_set(self))))
+        Some(applied(Facts::Workload(Workload::read_replica_set(self))))
     }
 }
 
 impl Watched for Deployment {
     fn read(&self) -> Option<Change> {
-        Some(Change::Applied(Facts::Workload(Workload::read_deployment(self))))
+        Some(applied(Facts::Workload(Workload::read_deployment(self))))
     }
 }
 
 impl Watched for batch::Job {
     fn read(&self) -> Option<Change> {
-        Some(Change::Applied(Facts::Job(Job::read(self))))
+        Some(applied(Facts::Job(Job::read(self))))
     }
 }
 
@@ -167,10 +191,15 @@ fn read<K: Watched>(kind: Kind, object: &DeserializeGuard<K>) -> Option<Change> 
         Err(invalid) => {
             let head = Head::read(kind, &invalid.metadata);
             let object = &head.object;
-            warn!(kind = kind.as_str(), namespace = object.namespace, name = object.name,
-                uid = object.uid, "an object could not be decoded; it is not judged");
+            warn!(
+                kind = kind.as_str(),
+                namespace = object.namespace,
+                name = object.name,
+                uid = object.uid,
+                "an object could not be decoded; it is not judged"
+            );
             debug!(uid = object.uid, error = %invalid.error, "why it could not be decoded");
-            (kind != Kind::Event).then(|| Change::Applied(Facts::Unreadable(Unreadable { head })))
+            (kind != Kind::Event).then(|| applied(Facts::Unreadable(Unreadable { head })))
         }
     }
 }
@@ -183,12 +212,19 @@ fn api<K: Watched>(client: &Client, scope: &Scope) -> Api<DeserializeGuard<K>> {
 }
 
 fn watch_kind<K: Watched>(client: &Client, kind: Kind, scope: Scope) -> BoxStream<'static, Signal> {
-    let config = watcher::Config { field_selector: K::FIELDS.map(str::to_owned), ..watcher::Config::default() };
+    let config = watcher::Config {
+        field_selector: K::FIELDS.map(str::to_owned),
+        ..watcher::Config::default()
+    };
     let mut seen = HashSet::new();
     let events = watcher(api::<K>(client, &scope), config.page_size(PAGE)).default_backoff();
     let signals = events.filter_map(move |event| {
         let change = translate(kind, &scope, &mut seen, event);
-        let signal = change.map(|change| Signal { kind, scope: scope.clone(), change });
+        let signal = change.map(|change| Signal {
+            kind,
+            scope: scope.clone(),
+            change,
+        });
         futures::future::ready(signal)
     });
     signals.boxed()
@@ -215,8 +251,12 @@ fn translate<K: Watched>(
         Err(error) if is_refused(&error) => Some(Change::Refused),
         Err(error) => {
             let namespace = scope.as_deref().unwrap_or("*");
-            warn!(kind = kind.as_str(), namespace, error = chain(&error),
-                "a watch was interrupted; it is tried again");
+            warn!(
+                kind = kind.as_str(),
+                namespace,
+                error = chain(&error),
+                "a watch was interrupted; it is tried again"
+            );
             None
         }
     }
@@ -266,14 +306,21 @@ async fn list_kind<K: Watched>(
     scope: &Scope,
 ) -> Result<Option<Vec<Change>>, KubernetesError> {
     let api = api::<K>(client, scope);
-    let mut parameters = ListParams { field_selector: K::FIELDS.map(str::to_owned), ..ListParams::default() }.limit(PAGE);
+    let mut parameters = ListParams {
+        field_selector: K::FIELDS.map(str::to_owned),
+        ..ListParams::default()
+    }
+    .limit(PAGE);
     let mut changes = Vec::new();
     loop {
         let page = match api.list(&parameters).await {
             Ok(page) => page,
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => return Ok(None),
             Err(source) => {
-                return Err(KubernetesError::List { kind: kind.as_str(), source: Box::new(source) });
+                return Err(KubernetesError::List {
+                    kind: kind.as_str(),
+                    source: Box::new(source),
+                });
             }
         };
         changes.extend(page.items.iter().filter_map(|object| read(kind, object)));

@@ -1,3 +1,9 @@
 //! The svc-watcher process.
 
-fn main() {}
+use std::process::ExitCode;
+
+use bonesetter_chassis::service;
+
+fn main() -> ExitCode {
+    service::main(svc_watcher::ABOUT, svc_watcher::run)
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bonesetter_chassis::config::comma_list;
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Scope;
@@ -9,20 +10,22 @@ use crate::coverage::Scope;
 /// Which namespaces are watched. Exclusion wins; by default all are watched, `kube-system` too,
 /// because what fails there fails everybody.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Namespaces {
     /// Watched namespaces; all of them when empty. With a list each namespace is watched by itself,
-    /// so that a Role in each suffices and no ClusterRole is needed.
-    pub watch: BTreeSet<String>,
+    /// so that a Role in each suffices and no `ClusterRole` is needed.
+    #[serde(with = "comma_list")]
+    pub watch: Vec<String>,
     /// Namespaces that are not watched even so.
-    pub exclude: BTreeSet<String>,
+    #[serde(with = "comma_list")]
+    pub exclude: Vec<String>,
 }
 
 impl Namespaces {
     /// Whether objects of a namespace count.
     pub fn is_watched(&self, namespace: &str) -> bool {
-        let is_listed = self.watch.is_empty() || self.watch.contains(namespace);
-        is_listed && !self.exclude.contains(namespace)
+        let has = |names: &[String]| names.iter().any(|name| name == namespace);
+        (self.watch.is_empty() || has(&self.watch)) && !has(&self.exclude)
     }
 
     /// What has to be watched: single namespaces, or all of them at once.
@@ -30,7 +33,12 @@ impl Namespaces {
         if self.watch.is_empty() {
             return vec![None];
         }
-        self.watch.difference(&self.exclude).cloned().map(Some).collect()
+        let watched: BTreeSet<&String> = self
+            .watch
+            .iter()
+            .filter(|name| self.is_watched(name))
+            .collect();
+        watched.into_iter().cloned().map(Some).collect()
     }
 }
 
@@ -39,8 +47,11 @@ mod tests {
     use super::*;
 
     fn namespaces(watch: &[&str], exclude: &[&str]) -> Namespaces {
-        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Namespaces { watch: set(watch), exclude: set(exclude) }
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Namespaces {
+            watch: list(watch),
+            exclude: list(exclude),
+        }
     }
 
     #[test]
@@ -49,7 +60,7 @@ mod tests {
             (&[], &[], true, 1),
             (&["shop"], &[], true, 1),
             (&["other"], &[], false, 1),
-            (&["shop", "other"], &["shop"], false, 1),
+            (&["shop", "other", "other"], &["shop"], false, 1),
             (&[], &["shop"], false, 1),
         ];
         for (watch, exclude, is_watched, scopes) in cases {
@@ -57,7 +68,10 @@ mod tests {
             assert_eq!(namespaces.is_watched("shop"), is_watched, "{namespaces:?}");
             assert_eq!(namespaces.scopes().len(), scopes, "{namespaces:?}");
         }
-        assert_eq!(namespaces(&["a", "b"], &["b"]).scopes(), [Some("a".to_owned())]);
+        assert_eq!(
+            namespaces(&["a", "b"], &["b"]).scopes(),
+            [Some("a".to_owned())]
+        );
         assert_eq!(namespaces(&[], &["b"]).scopes(), [None]);
     }
 }

@@ -40,20 +40,28 @@ pub fn observe(
     thresholds: &Thresholds,
 ) -> Verdict {
     let presence = presence(index, coverage, owner);
-    let assessment = match presence {
-        Presence::Absent { .. } => Assessment { findings: Vec::new(), is_healthy: false },
-        _ => {
-            let family = index.family(&owner.uid);
-            assess(&family, &index.kills_of(&family), now, thresholds)
+    let assessment = if matches!(presence, Presence::Absent { .. }) {
+        Assessment {
+            findings: Vec::new(),
+            is_healthy: false,
         }
+    } else {
+        let family = index.family(&owner.uid);
+        assess(&family, &index.kills_of(&family), now, thresholds)
     };
-    Verdict { owner: owner.clone(), presence, assessment }
+    Verdict {
+        owner: owner.clone(),
+        presence,
+        assessment,
+    }
 }
 
 fn presence(index: &Index, coverage: &Coverage, owner: &Object) -> Presence {
     if let Some(facts) = index.get(&owner.uid) {
         // What has turned out to have an owner fails there.
-        let is_root = index.root_of(&owner.uid).is_some_and(|root| root.uid == owner.uid);
+        let is_root = index
+            .root_of(&owner.uid)
+            .is_some_and(|root| root.uid == owner.uid);
         return match (is_root, facts.head().is_leaving) {
             (false, _) => Presence::Absent { is_watched: true },
             (true, true) => Presence::Leaving,
@@ -65,7 +73,11 @@ fn presence(index: &Index, coverage: &Coverage, owner: &Object) -> Presence {
     // What outlives a known owner is being deleted after it. The pods of one that is not watched
     // may just be replaced.
     let counts = |is_leaving: bool| !(is_watched && is_leaving);
-    if family.members.iter().any(|facts| counts(facts.head().is_leaving)) {
+    if family
+        .members
+        .iter()
+        .any(|facts| counts(facts.head().is_leaving))
+    {
         Presence::Referenced { is_watched }
     } else {
         Presence::Absent { is_watched }

@@ -27,7 +27,10 @@ mod tests {
     use super::*;
 
     fn head(uid: &str, controller: Option<&str>) -> Head {
-        let object = |uid: &str| Object { uid: uid.to_owned(), ..Object::default() };
+        let object = |uid: &str| Object {
+            uid: uid.to_owned(),
+            ..Object::default()
+        };
         Head {
             object: object(uid),
             controller: controller.map(object),
@@ -36,18 +39,29 @@ mod tests {
         }
     }
 
-    fn root(known: &[(&str, Option<&str>)]) -> String {
-        let heads: Vec<Head> =
-            known.iter().map(|(uid, controller)| head(uid, *controller)).collect();
+    type Known = [(&'static str, Option<&'static str>)];
+
+    fn root(known: &Known) -> String {
+        let heads: Vec<Head> = known
+            .iter()
+            .map(|(uid, controller)| head(uid, *controller))
+            .collect();
         let find = |uid: &str| heads.iter().find(|head| head.object.uid == uid);
         root_owner(&heads[0], find).uid.clone()
     }
 
     #[test]
     fn the_last_controller_is_the_root_owner() {
-        let cases: [(&[(&str, Option<&str>)], &str); 4] = [
+        let cases: [(&Known, &str); 4] = [
             (&[("pod", None)], "pod"),
-            (&[("pod", Some("set")), ("set", Some("deploy")), ("deploy", None)], "deploy"),
+            (
+                &[
+                    ("pod", Some("set")),
+                    ("set", Some("deploy")),
+                    ("deploy", None),
+                ],
+                "deploy",
+            ),
             (&[("pod", Some("set")), ("set", Some("deploy"))], "deploy"),
             (&[("pod", Some("stateful"))], "stateful"),
         ];

@@ -19,7 +19,9 @@ pub enum RecordError {
     #[error("could not read an episode record; delete its key to start over")]
     Json(#[from] serde_json::Error),
     /// The message of the step that is still to be published is garbled.
-    #[error("could not read the unpublished step of an episode record; delete its key to start over")]
+    #[error(
+        "could not read the unpublished step of an episode record; delete its key to start over"
+    )]
     Pending,
 }
 
@@ -103,12 +105,17 @@ pub struct Pending {
 impl Pending {
     /// A step and its message.
     pub fn new(step: String, message: &Detected) -> Self {
-        Self { step, message: STANDARD.encode(message.encode_to_vec()) }
+        Self {
+            step,
+            message: STANDARD.encode(message.encode_to_vec()),
+        }
     }
 
     /// The message.
     pub fn message(&self) -> Result<Detected, RecordError> {
-        let bytes = STANDARD.decode(&self.message).map_err(|_| RecordError::Pending)?;
+        let bytes = STANDARD
+            .decode(&self.message)
+            .map_err(|_| RecordError::Pending)?;
         Detected::decode(bytes.as_slice()).map_err(|_| RecordError::Pending)
     }
 }
@@ -132,7 +139,10 @@ impl Record {
     /// The record after its pending step has been published.
     #[must_use]
     pub fn published(&self) -> Self {
-        Self { pending: None, ..self.clone() }
+        Self {
+            pending: None,
+            ..self.clone()
+        }
     }
 }
 

@@ -51,10 +51,19 @@ pub async fn scan(
         .collect();
     verdicts.sort_by(|a, b| {
         let key = |it: &Verdict| (it.owner.namespace.clone(), it.owner.kind.clone());
-        key(a).cmp(&key(b)).then_with(|| a.owner.name.cmp(&b.owner.name))
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.owner.name.cmp(&b.owner.name))
     });
-    let findings = verdicts.iter().filter_map(|verdict| message(cluster, verdict, now)).collect();
-    Ok(Scan { findings, not_watched: coverage.refused(), objects: index.len() })
+    let findings = verdicts
+        .iter()
+        .filter_map(|verdict| message(cluster, verdict, now))
+        .collect();
+    Ok(Scan {
+        findings,
+        not_watched: coverage.refused(),
+        objects: index.len(),
+    })
 }
 
 async fn read_list(
@@ -73,7 +82,7 @@ async fn read_list(
     for change in changes {
         match change {
             Change::Applied(facts) if namespaces.is_watched(&facts.head().object.namespace) => {
-                index.apply(facts);
+                index.apply(*facts);
             }
             Change::Killed(kill) => {
                 index.kill(kill);
@@ -99,5 +108,8 @@ fn message(cluster: &str, verdict: &Verdict, now: Timestamp) -> Option<Detected>
         end: None,
     };
     let message = describe(cluster, &verdict.owner, &episode, findings);
-    Some(Detected { phase: Phase::Open.into(), ..message })
+    Some(Detected {
+        phase: Phase::Open.into(),
+        ..message
+    })
 }

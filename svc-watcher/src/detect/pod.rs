@@ -49,11 +49,11 @@ pub(super) fn is_recently_evicted(pod: &Pod, now: Timestamp) -> bool {
 }
 
 /// The class of a container and the termination that it is told from, if any.
-fn judge<'a>(
-    container: &'a Container,
+fn judge(
+    container: &Container,
     was_killed: impl Fn(&Ended) -> bool,
     now: Timestamp,
-) -> Option<(FailureClass, Option<&'a Ended>)> {
+) -> Option<(FailureClass, Option<&Ended>)> {
     let last = container.last.as_ref();
     let class_of = |ended: &Ended| match ended.ending {
         Ending::OutOfMemory => FailureClass::OomKilled,
@@ -82,8 +82,9 @@ fn judge<'a>(
         State::Running(since) => {
             let last = last?;
             let class = class_of(last);
-            let is_recent =
-                last.finished.is_some_and(|at| now.duration_since(at) < LOOP_LIMIT);
+            let is_recent = last
+                .finished
+                .is_some_and(|at| now.duration_since(at) < LOOP_LIMIT);
             let is_down = !container.is_ready
                 && is_recent
                 && matches!(class, FailureClass::OomKilled | FailureClass::ProbeKill);
@@ -123,12 +124,18 @@ fn is_probe_kill(pod: &Pod, container: &Container, ended: &Ended, kills: &[&Prob
 fn failed(pod: &Pod) -> Finding {
     let since = ended_at(pod);
     if pod.is_evicted {
-        return Finding { is_ending: true, ..about_pod(pod, FailureClass::Evicted, since) };
+        return Finding {
+            is_ending: true,
+            ..about_pod(pod, FailureClass::Evicted, since)
+        };
     }
-    let bad = pod.containers.iter().filter_map(|container| match &container.state {
-        State::Ended(ended) if ended.ending != Ending::Success => Some((container, ended)),
-        _ => None,
-    });
+    let bad = pod
+        .containers
+        .iter()
+        .filter_map(|container| match &container.state {
+            State::Ended(ended) if ended.ending != Ending::Success => Some((container, ended)),
+            _ => None,
+        });
     let class = |ended: &Ended| match ended.ending {
         Ending::OutOfMemory => FailureClass::OomKilled,
         Ending::NotStarted => FailureClass::CreateContainerError,
@@ -136,15 +143,21 @@ fn failed(pod: &Pod) -> Finding {
     };
     match bad.max_by_key(|(_, ended)| super::severity(class(ended))) {
         Some((container, ended)) => about_container(pod, container, class(ended), Some(ended)),
-        None => Finding { is_ending: true, ..about_pod(pod, FailureClass::Failed, since) },
+        None => Finding {
+            is_ending: true,
+            ..about_pod(pod, FailureClass::Failed, since)
+        },
     }
 }
 
 fn ended_at(pod: &Pod) -> Option<Timestamp> {
-    let containers = pod.containers.iter().filter_map(|container| match &container.state {
-        State::Ended(ended) => ended.finished,
-        _ => None,
-    });
+    let containers = pod
+        .containers
+        .iter()
+        .filter_map(|container| match &container.state {
+            State::Ended(ended) => ended.finished,
+            _ => None,
+        });
     containers.chain(pod.changed).max().or(pod.head.created)
 }
 
@@ -179,6 +192,10 @@ fn about_container(
         signal: ended.and_then(|ended| ended.signal),
         restarts: container.restarts,
         is_ending: !is_creation,
-        ..about_pod(pod, class, ended.and_then(|ended| ended.finished).or(pod.head.created))
+        ..about_pod(
+            pod,
+            class,
+            ended.and_then(|ended| ended.finished).or(pod.head.created),
+        )
     }
 }

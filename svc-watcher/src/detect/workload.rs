@@ -12,7 +12,11 @@ pub(super) fn findings(workload: &Workload, members: &[&Facts]) -> Vec<Finding> 
     }
     let mut findings = Vec::new();
     if let Some(since) = workload.stuck_since {
-        findings.push(about(&workload.head, FailureClass::ProgressDeadlineExceeded, since));
+        findings.push(about(
+            &workload.head,
+            FailureClass::ProgressDeadlineExceeded,
+            since,
+        ));
     }
     // A Deployment repeats what its ReplicaSet says.
     let is_repeated = members.iter().any(|facts| match facts {
@@ -33,7 +37,8 @@ pub(super) fn findings(workload: &Workload, members: &[&Facts]) -> Vec<Finding> 
 /// A job has failed when it will not try again: over its backoff limit or deadline, or by its own
 /// pod failure policy.
 pub(super) fn job_finding(job: &Job) -> Option<Finding> {
-    job.failed_since.map(|since| about(&job.head, FailureClass::JobFailed, since))
+    job.failed_since
+        .map(|since| about(&job.head, FailureClass::JobFailed, since))
 }
 
 fn about(head: &Head, class: FailureClass, since: Timestamp) -> Finding {

@@ -119,13 +119,18 @@ impl Pod {
         let empty = api::PodStatus::default();
         let status = pod.status.as_ref().unwrap_or(&empty);
         let conditions = status.conditions.as_deref().unwrap_or_default();
-        let init = status.init_container_statuses.as_deref().unwrap_or_default();
+        let init = status
+            .init_container_statuses
+            .as_deref()
+            .unwrap_or_default();
         let main = status.container_statuses.as_deref().unwrap_or_default();
         Self {
             head,
             phase: phase(status.phase.as_deref()),
             is_evicted: status.reason.as_deref() == Some("Evicted"),
-            is_ready: conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True"),
+            is_ready: conditions
+                .iter()
+                .any(|it| it.type_ == "Ready" && it.status == "True"),
             unschedulable_since: unschedulable_since(conditions, &pod.metadata),
             changed: conditions
                 .iter()
@@ -141,7 +146,9 @@ impl Pod {
 impl Container {
     fn read(status: &api::ContainerStatus, is_init: bool) -> Self {
         let ended = |state: Option<&api::ContainerState>| {
-            state.and_then(|state| state.terminated.as_ref()).map(Ended::read)
+            state
+                .and_then(|state| state.terminated.as_ref())
+                .map(Ended::read)
         };
         Self {
             name: status.name.clone(),
@@ -175,10 +182,13 @@ impl Waiting {
     fn read(waiting: &api::ContainerStateWaiting) -> Self {
         match waiting.reason.as_deref().unwrap_or_default() {
             "CrashLoopBackOff" => Self::BackOff,
-            "ImagePullBackOff" | "ErrImagePull" | "ErrImageNeverPull" | "InvalidImageName"
-            | "ImageInspectError" | "RegistryUnavailable" | "SignatureValidationFailed" => {
-                Self::Image
-            }
+            "ImagePullBackOff"
+            | "ErrImagePull"
+            | "ErrImageNeverPull"
+            | "InvalidImageName"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => Self::Image,
             "CreateContainerConfigError" => Self::Config,
             "CreateContainerError" | "PreCreateHookError" => Self::Create,
             "RunContainerError" | "StartError" | "PreStartHookError" | "PostStartHookError" => {
@@ -248,6 +258,9 @@ fn unschedulable_since(
     let condition = conditions.iter().find(|it| it.type_ == "PodScheduled")?;
     let is_unschedulable =
         condition.status == "False" && condition.reason.as_deref() == Some("Unschedulable");
-    let since = condition.last_transition_time.as_ref().or(meta.creation_timestamp.as_ref());
+    let since = condition
+        .last_transition_time
+        .as_ref()
+        .or(meta.creation_timestamp.as_ref());
     time(since).filter(|_| is_unschedulable)
 }

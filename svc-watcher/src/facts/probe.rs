@@ -30,7 +30,9 @@ impl ProbeKill {
             .iter()
             .any(|wording| message.contains(wording));
         let (_, rest) = involved.field_path.as_deref()?.split_once('{')?;
-        let container = rest.strip_suffix('}').filter(|name| is_probe && !name.is_empty())?;
+        let container = rest
+            .strip_suffix('}')
+            .filter(|name| is_probe && !name.is_empty())?;
         Some(Self {
             pod_uid: involved.uid.clone()?,
             container: container.to_owned(),
@@ -40,7 +42,10 @@ impl ProbeKill {
 }
 
 fn last_seen(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
     let times = [
         series.map(|at| at.0),
         event.last_timestamp.as_ref().map(|at| at.0),
@@ -69,12 +74,23 @@ mod tests {
     #[test]
     fn kills_by_liveness_and_startup_probes_are_read_with_their_last_time() {
         let kill = |message: &str, path: &str| ProbeKill::read(&event("Killing", message, path));
-        let liveness = kill("Container app failed liveness probe, will be restarted", "spec.containers{app}");
+        let liveness = kill(
+            "Container app failed liveness probe, will be restarted",
+            "spec.containers{app}",
+        );
         let liveness = liveness.unwrap();
-        assert_eq!((liveness.pod_uid.as_str(), liveness.container.as_str()), ("pu", "app"));
+        assert_eq!(
+            (liveness.pod_uid.as_str(), liveness.container.as_str()),
+            ("pu", "app")
+        );
         assert_eq!(liveness.at, "2026-11-02T10:01:00Z".parse().unwrap());
         let startup = "Container side failed startup probe, will be restarted";
-        assert_eq!(kill(startup, "spec.initContainers{side}").unwrap().container, "side");
+        assert_eq!(
+            kill(startup, "spec.initContainers{side}")
+                .unwrap()
+                .container,
+            "side"
+        );
     }
 
     #[test]
@@ -82,7 +98,11 @@ mod tests {
         let probe = "Container app failed liveness probe, will be restarted";
         for other in [
             event("Killing", "Stopping container app", "spec.containers{app}"),
-            event("Unhealthy", "Liveness probe failed: connection refused", "spec.containers{app}"),
+            event(
+                "Unhealthy",
+                "Liveness probe failed: connection refused",
+                "spec.containers{app}",
+            ),
             event("Killing", probe, ""),
             event("Killing", probe, "spec.containers{}"),
         ] {

@@ -36,7 +36,10 @@ impl Workload {
         let since = |type_: &str, is_met: fn(&str, &str) -> bool| {
             let condition = conditions.iter().find(|condition| {
                 condition.type_ == type_
-                    && is_met(&condition.status, condition.reason.as_deref().unwrap_or_default())
+                    && is_met(
+                        &condition.status,
+                        condition.reason.as_deref().unwrap_or_default(),
+                    )
             })?;
             time(condition.last_transition_time.as_ref()).or(head.created)
         };
@@ -120,7 +123,9 @@ impl Job {
         let status = job.status.clone().unwrap_or_default();
         let conditions = status.conditions.as_deref().unwrap_or_default();
         let since = |type_: &str| {
-            let condition = conditions.iter().find(|it| it.type_ == type_ && it.status == "True")?;
+            let condition = conditions
+                .iter()
+                .find(|it| it.type_ == type_ && it.status == "True")?;
             time(condition.last_transition_time.as_ref()).or(head.created)
         };
         Self {

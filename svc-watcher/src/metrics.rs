@@ -1,0 +1,69 @@
+//! Names and help texts.
+
+use bonesetter_chassis::metrics::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+/// The kind of a step: `open`, `update`, `reclassified` or `resolved`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StepLabel {
+    pub(crate) step: &'static str,
+}
+
+/// A kind of Kubernetes objects.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct KindLabel {
+    pub(crate) kind: &'static str,
+}
+
+/// What svc-watcher counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct WatcherMetrics {
+    pub(crate) objects: Gauge,
+    pub(crate) open: Gauge,
+    pub(crate) steps: Family<StepLabel, Counter>,
+    pub(crate) undecodable: Family<KindLabel, Counter>,
+    pub(crate) refused: Gauge,
+    pub(crate) failed_rounds: Counter,
+}
+
+impl WatcherMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self::default();
+        metrics.register(|registry| {
+            registry.register(
+                "watcher_objects",
+                "Kubernetes objects known",
+                this.objects.clone(),
+            );
+            registry.register(
+                "watcher_incidents_open",
+                "Incidents that are open",
+                this.open.clone(),
+            );
+            registry.register(
+                "watcher_steps",
+                "Steps of incidents published",
+                this.steps.clone(),
+            );
+            registry.register(
+                "watcher_undecodable",
+                "Kubernetes objects that could not be decoded",
+                this.undecodable.clone(),
+            );
+            registry.register(
+                "watcher_refused_lists",
+                "Lists that the API server does not let us have",
+                this.refused.clone(),
+            );
+            registry.register(
+                "watcher_failed_rounds",
+                "Rounds in which the bus could not be used",
+                this.failed_rounds.clone(),
+            );
+        });
+        this
+    }
+}

@@ -1,0 +1,351 @@
+//! Joins what Kubernetes says, what is remembered, and the time, and publishes what follows.
+//!
+//! Changes only mark root owners; twice a second all that are marked, and all about which something
+//! is under way, are judged from the index. So a burst of changes costs one judgement, windows end
+//! without anything changing, and what was missed while the service was down is found by the first
+//! lists. Nothing is judged before these are complete.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::health::Waiting;
+use futures::{Stream, StreamExt as _};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::coverage::{Coverage, Scope};
+use crate::detect::Thresholds;
+use crate::episode::{Presence, Windows};
+use crate::facts::{Facts, Kind, Object};
+use crate::index::{Index, Touched};
+use crate::kubernetes::{Change, Signal};
+use crate::ledger::{Ledger, LedgerError, Tracked};
+use crate::metrics::{KindLabel, StepLabel, WatcherMetrics};
+use crate::namespaces::Namespaces;
+use crate::observe::{Verdict, observe};
+
+/// How often what is marked or under way is judged.
+const TICK: Duration = Duration::from_millis(500);
+/// How many episodes are carried on at a time.
+const CONCURRENCY: usize = 16;
+/// The longest pause, in ticks, after rounds in which the bus could not be used.
+const MAX_PAUSE: u32 = 32;
+/// Kills of pods that are not known are forgotten after this time; their pods come at once or never.
+const KILL_MEMORY: SignedDuration = SignedDuration::from_mins(10);
+
+/// What the source works with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) namespaces: Namespaces,
+    pub(crate) windows: Windows,
+    pub(crate) thresholds: Thresholds,
+    pub(crate) ledger: Ledger,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: WatcherMetrics,
+    /// Becomes ready with the first lists.
+    pub(crate) waiting: Waiting,
+}
+
+/// The state of the watcher.
+#[derive(Debug)]
+pub(crate) struct Source {
+    parts: Parts,
+    index: Index,
+    coverage: Coverage,
+    /// Root owners with a record, or about which something is under way, by uid.
+    tracked: HashMap<String, Tracked>,
+    owners: HashMap<String, Object>,
+    marked: BTreeMap<String, Object>,
+    is_ready: bool,
+    /// Ticks to let pass, and how many the next failure adds.
+    pause: u32,
+    next_pause: u32,
+}
+
+/// One root owner in one round.
+struct Case {
+    verdict: Verdict,
+    tracked: Tracked,
+}
+
+impl Source {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let coverage = Coverage::of(&parts.namespaces.scopes());
+        Self {
+            parts,
+            index: Index::default(),
+            coverage,
+            tracked: HashMap::new(),
+            owners: HashMap::new(),
+            marked: BTreeMap::new(),
+            is_ready: false,
+            pause: 0,
+            next_pause: 1,
+        }
+    }
+
+    /// Works until shut down.
+    pub(crate) async fn run(
+        mut self,
+        signals: impl Stream<Item = Signal>,
+        shutdown: CancellationToken,
+    ) {
+        let mut signals = pin!(signals);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_loaded = false;
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                signal = signals.next() => match signal {
+                    Some(signal) => self.take(signal),
+                    None => return,
+                },
+                _ = ticks.tick() => {
+                    if self.pause > 0 {
+                        self.pause -= 1;
+                    } else if is_loaded {
+                        self.round().await;
+                    } else {
+                        is_loaded = self.load().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads what was remembered; says whether that worked.
+    async fn load(&mut self) -> bool {
+        let records = match self.parts.ledger.load().await {
+            Ok(records) => records,
+            Err(error) => {
+                self.fail(&error);
+                return false;
+            }
+        };
+        let (mut open, mut unwatched) = (0_usize, 0_usize);
+        for (record, revision) in records {
+            // What happens elsewhere is not known: its owner is not gone, only out of sight.
+            if !self.parts.namespaces.is_watched(&record.owner.namespace) {
+                unwatched += 1;
+                continue;
+            }
+            open += usize::from(record.open().is_some());
+            let uid = record.owner.uid.clone();
+            self.owners.insert(uid.clone(), record.owner.clone());
+            let stored = Some((record, revision));
+            self.tracked.insert(
+                uid,
+                Tracked {
+                    stored,
+                    is_active: true,
+                    ..Tracked::default()
+                },
+            );
+        }
+        info!(
+            records = self.tracked.len(),
+            open, unwatched, "read the episodes"
+        );
+        true
+    }
+
+    /// Takes in what Kubernetes says.
+    fn take(&mut self, signal: Signal) {
+        let Signal {
+            kind,
+            scope,
+            change,
+        } = signal;
+        let touched = match change {
+            Change::Applied(facts) => self.apply(kind, *facts),
+            Change::Killed(kill) => self.index.kill(kill),
+            Change::Deleted(uid) => self.index.remove(&uid),
+            Change::Listed(seen) => {
+                self.coverage.complete(kind, &scope);
+                self.retain(kind, &scope, &seen)
+            }
+            Change::Refused => {
+                if self.coverage.refuse(kind, &scope) {
+                    let namespace = scope.as_deref().unwrap_or("*");
+                    warn!(
+                        kind = kind.as_str(),
+                        namespace,
+                        "not watched: the API server refuses; \
+                        grant list and watch, the rest works without"
+                    );
+                }
+                self.retain(kind, &scope, &HashSet::new())
+            }
+        };
+        self.marked
+            .extend(touched.into_iter().map(|owner| (owner.uid.clone(), owner)));
+        if !self.is_ready && self.coverage.is_ready() {
+            self.is_ready = true;
+            self.parts.waiting.ready();
+            let not_watched = self.coverage.refused().join(", ");
+            info!(
+                objects = self.index.len(),
+                not_watched, "the first lists are complete"
+            );
+        }
+    }
+
+    fn apply(&mut self, kind: Kind, facts: Facts) -> Touched {
+        if !self
+            .parts
+            .namespaces
+            .is_watched(&facts.head().object.namespace)
+        {
+            return Touched::new();
+        }
+        if matches!(facts, Facts::Unreadable(_)) {
+            let label = KindLabel {
+                kind: kind.as_str(),
+            };
+            self.parts.metrics.undecodable.get_or_create(&label).inc();
+        }
+        self.index.apply(facts)
+    }
+
+    fn retain(&mut self, kind: Kind, scope: &Scope, seen: &HashSet<String>) -> Touched {
+        let is_listed = |object: &Object| {
+            let is_in_scope = scope
+                .as_ref()
+                .is_none_or(|namespace| *namespace == object.namespace);
+            is_in_scope && Kind::of(object) == Some(kind)
+        };
+        self.index.retain(is_listed, seen)
+    }
+
+    /// Judges what is marked or under way, and does what follows.
+    async fn round(&mut self) {
+        if !self.is_ready {
+            return;
+        }
+        let Ok(now) = Timestamp::try_from(self.parts.clock.now()) else {
+            error!("the machine's clock shows a time that is out of range; nothing is judged");
+            return;
+        };
+        self.index.forget_kills(now - KILL_MEMORY);
+        let cases = self.cases(now);
+        let (ledger, windows) = (&self.parts.ledger, &self.parts.windows);
+        let is_away = AtomicBool::new(false);
+        let carried = futures::stream::iter(cases).map(|mut case| async {
+            let mut result = Ok(Vec::new());
+            if !case.tracked.is_broken && !is_away.load(Ordering::Relaxed) {
+                result = ledger
+                    .carry_on(&mut case.tracked, &case.verdict, now, windows)
+                    .await;
+                let is_failed = result.as_ref().is_err_and(|error| !error.is_permanent());
+                is_away.fetch_or(is_failed, Ordering::Relaxed);
+            }
+            (case, result)
+        });
+        let carried: Vec<_> = carried.buffer_unordered(CONCURRENCY).collect().await;
+        let mut failure = None;
+        for (case, result) in carried {
+            failure = self.put_back(case, result).or(failure);
+        }
+        match failure {
+            Some(error) => self.fail(&error),
+            None => self.next_pause = 1,
+        }
+        self.count();
+    }
+
+    fn cases(&mut self, now: Timestamp) -> Vec<Case> {
+        let mut owners = std::mem::take(&mut self.marked);
+        for (uid, tracked) in &self.tracked {
+            if tracked.is_active
+                && let Some(owner) = self.owners.get(uid)
+            {
+                owners.entry(uid.clone()).or_insert_with(|| owner.clone());
+            }
+        }
+        let thresholds = &self.parts.thresholds;
+        let case = |(uid, owner): (String, Object)| Case {
+            verdict: observe(&self.index, &self.coverage, &owner, now, thresholds),
+            tracked: self.tracked.remove(&uid).unwrap_or_default(),
+        };
+        owners.into_iter().map(case).collect()
+    }
+
+    /// Keeps what is still under way. Returns an error that concerns more than this root owner.
+    fn put_back(
+        &mut self,
+        case: Case,
+        result: Result<Vec<String>, LedgerError>,
+    ) -> Option<LedgerError> {
+        let Case {
+            verdict,
+            mut tracked,
+        } = case;
+        let mut failure = None;
+        match result {
+            Ok(steps) => {
+                for step in steps {
+                    let label = StepLabel {
+                        step: kind_of_step(&step),
+                    };
+                    self.parts.metrics.steps.get_or_create(&label).inc();
+                }
+            }
+            Err(error) if error.is_permanent() => {
+                let owner = &verdict.owner;
+                error!(namespace = owner.namespace, kind = owner.kind, name = owner.name,
+                    %error, "an owner is left alone until the service is started again");
+                tracked.is_broken = true;
+            }
+            Err(error) => failure = Some(error),
+        }
+        let record = tracked.record();
+        let is_unfinished = record.is_some_and(|it| it.open().is_some() || it.pending.is_some());
+        let is_absent = matches!(verdict.presence, Presence::Absent { .. });
+        let is_ill = !verdict.assessment.is_healthy && !is_absent;
+        let is_remembered = record.is_some() || tracked.is_broken;
+        tracked.is_active =
+            is_unfinished || is_ill || failure.is_some() || record.is_some() && is_absent;
+        let uid = verdict.owner.uid.clone();
+        if tracked.is_active || is_remembered {
+            self.owners.insert(uid.clone(), verdict.owner);
+            self.tracked.insert(uid, tracked);
+        } else {
+            self.owners.remove(&uid);
+        }
+        failure
+    }
+
+    fn fail(&mut self, error: &LedgerError) {
+        warn!(%error, retry_in = ?(TICK * self.next_pause), "the bus cannot be used; tried again");
+        self.parts.metrics.failed_rounds.inc();
+        self.pause = self.next_pause;
+        self.next_pause = (self.next_pause * 2).min(MAX_PAUSE);
+    }
+
+    fn count(&self) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let metrics = &self.parts.metrics;
+        metrics.objects.set(number(self.index.len()));
+        metrics.refused.set(number(self.coverage.refused().len()));
+        let open = self
+            .tracked
+            .values()
+            .filter(|it| it.record().and_then(|it| it.open()).is_some());
+        metrics.open.set(number(open.count()));
+    }
+}
+
+fn kind_of_step(step: &str) -> &'static str {
+    match step.split('-').next() {
+        Some("update") => "update",
+        Some("reclassified") => "reclassified",
+        Some("resolved") => "resolved",
+        _ => "open",
+    }
+}
