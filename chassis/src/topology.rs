@@ -12,7 +12,9 @@ use bonesetter_proto::Stage;
 mod permissions;
 mod users;
 
-pub use permissions::{Permissions, authorization, permissions, variable};
+pub use permissions::{
+    MissingPublicKey, Permissions, authorization, authorization_of, permissions, variable,
+};
 pub use users::{Role, USERS, User, user};
 
 const DAY: Duration = Duration::from_hours(24);

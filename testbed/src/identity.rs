@@ -1,9 +1,8 @@
 //! Keys of a testbed, and what its NATS server knows of them.
 
-use std::fs;
 use std::path::Path;
 
-use bonesetter_chassis::topology::{self, USERS};
+use bonesetter_chassis::topology::{MissingPublicKey, USERS, authorization_of};
 use bonesetter_keys::{KeyDirectory, KeyError};
 
 /// Keys could not be made or read.
@@ -12,16 +11,9 @@ pub enum Error {
     /// Making them failed.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// A public key is missing: the set is of another version.
-    #[error("cannot read {path}: {source}; remove the folder {folder} and run the command again")]
-    Incomplete {
-        /// The file.
-        path: String,
-        /// Where the keys are.
-        folder: String,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The set is of another version.
+    #[error("{0}; remove the folder of the keys and run the command again")]
+    Incomplete(#[from] MissingPublicKey),
 }
 
 /// The keys of the testbed in a state directory; made at the first call.
@@ -36,16 +28,5 @@ pub fn keys(state_dir: &Path) -> Result<KeyDirectory, Error> {
 
 /// The accounts of the NATS server, with the public keys of the testbed's users.
 pub fn authorization(state_dir: &Path) -> Result<String, Error> {
-    let keys = keys(state_dir)?;
-    let mut public = std::collections::BTreeMap::new();
-    for user in USERS {
-        let path = keys.nkey_public(user.name);
-        let key = fs::read_to_string(&path).map_err(|source| Error::Incomplete {
-            path: path.display().to_string(),
-            folder: state_dir.join("keys").display().to_string(),
-            source,
-        })?;
-        public.insert(user.name, key.trim().to_owned());
-    }
-    Ok(topology::authorization(|user| public.get(user.name).cloned().unwrap_or_default()))
+    Ok(authorization_of(&keys(state_dir)?)?)
 }

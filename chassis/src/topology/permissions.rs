@@ -1,5 +1,9 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::{fs, io};
 
+use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Stage;
 
 use super::{BUCKETS, CONSUMERS, ENRICHED, Role, STREAMS, USERS, User, stream_of};
@@ -118,6 +122,26 @@ pub fn authorization(nkey: impl Fn(&User) -> String) -> String {
     }
     text.push_str("    ]\n  }\n  SYS {}\n}\nsystem_account: SYS\n");
     text
+}
+
+/// A public key cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the public key {path}: {source}; `bonesetter keys init` makes a complete set")]
+pub struct MissingPublicKey {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// As [`authorization`], with the public keys of a set.
+pub fn authorization_of(keys: &KeyDirectory) -> Result<String, MissingPublicKey> {
+    let mut public = BTreeMap::new();
+    for user in USERS {
+        let path = keys.nkey_public(user.name);
+        let key = fs::read_to_string(&path)
+            .map_err(|source| MissingPublicKey { path: path.clone(), source })?;
+        public.insert(user.name, key.trim().to_owned());
+    }
+    Ok(authorization(|user| public.get(user.name).cloned().unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -1,0 +1,108 @@
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use bonesetter_chassis::clock::{Clock, rfc3339};
+use bonesetter_proto::v1::Step as ActedStep;
+use clap::Args;
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+use serde_json::{Value, json};
+
+use super::Format;
+use crate::bus::Connection;
+use crate::pipe;
+use crate::render;
+use crate::timeline::{self, Overview};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Only those that are not resolved.
+    #[arg(long)]
+    open: bool,
+    /// Only those of this namespace.
+    #[arg(long, short)]
+    namespace: Option<String>,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "table")]
+    output: Format,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let bus = arguments.connection.connect("operator").await?;
+    let mut overviews = timeline::overviews(&bus).await?;
+    overviews.retain(|overview| {
+        let namespace = overview.subject.namespace.as_ref().map_or("", |name| name.as_str());
+        arguments.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+            && !(arguments.open && overview.is_resolved())
+    });
+    match arguments.output {
+        Format::Json => {
+            let list: Vec<Value> = overviews.iter().map(as_json).collect();
+            pipe::print(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
+        }
+        Format::Table if overviews.is_empty() => pipe::print("no incidents\n")?,
+        Format::Table => pipe::print(&format!("{}\n", table(&overviews, Clock::system().now())))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn table(overviews: &[Overview], now: SystemTime) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(["ID", "WORKLOAD", "CLASS", "STATE", "AGE", "DIAGNOSIS"]);
+    for overview in overviews {
+        let age = now.duration_since(overview.opened_at).unwrap_or_default();
+        table.add_row([
+            overview.subject.incident.as_str().chars().take(8).collect(),
+            render::workload(overview.detected.incident.as_ref()),
+            render::class(overview.detected.failure_class()).to_owned(),
+            state(overview).to_owned(),
+            render::age(age),
+            summary(overview),
+        ]);
+    }
+    table
+}
+
+fn summary(overview: &Overview) -> String {
+    overview
+        .diagnosed
+        .as_ref()
+        .and_then(|diagnosed| diagnosed.diagnosis.as_ref())
+        .map_or_else(|| "not diagnosed yet".to_owned(), |diagnosis| render::clean(&diagnosis.summary, 200))
+}
+
+/// Where the incident stands, in a word.
+fn state(overview: &Overview) -> &'static str {
+    if overview.is_resolved() {
+        return "resolved";
+    }
+    match overview.acted.as_ref().map(bonesetter_proto::v1::Acted::step) {
+        Some(ActedStep::Intended | ActedStep::Applied) => "mending",
+        Some(ActedStep::Verified) => "mended",
+        Some(ActedStep::RolledBack) => "taken back",
+        Some(ActedStep::Stuck | ActedStep::Refused) => "needs a person",
+        Some(ActedStep::Proposed) => "suggested",
+        Some(ActedStep::Unspecified) | None => "open",
+    }
+}
+
+fn as_json(overview: &Overview) -> Value {
+    let owner = overview.detected.incident.as_ref().and_then(|incident| incident.root_owner.as_ref());
+    json!({
+        "id": overview.subject.incident.as_str(),
+        "cluster": overview.subject.cluster,
+        "namespace": overview.subject.namespace.as_ref().map(|name| name.as_str()),
+        "kind": overview.subject.kind,
+        "name": owner.map(|owner| &owner.name),
+        "class": render::class(overview.detected.failure_class()),
+        "state": state(overview),
+        "opened_at": rfc3339(overview.opened_at),
+        "last_at": rfc3339(overview.last_at),
+        "summary": summary(overview),
+    })
+}

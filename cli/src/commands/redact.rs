@@ -1,0 +1,92 @@
+use std::io::{self, BufRead as _, Read as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use bonesetter_redact::{Redactor, Rules};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use crate::pipe;
+
+/// More than this on standard input is refused; evidence is far smaller.
+const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How standard input is read.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// Text in, text out.
+    Text,
+    /// Lines {"id","text"} in, lines {"id","output","findings":[{"rule","kind","start","end"}]} out.
+    Jsonl,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    id: serde_json::Value,
+    text: String,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    id: &'a serde_json::Value,
+    output: String,
+    findings: Vec<Found>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    rule: String,
+    kind: String,
+    start: usize,
+    end: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let redactor = Redactor::new(Rules::builtin()?)?;
+    match arguments.format {
+        Format::Text => text(&redactor)?,
+        Format::Jsonl => jsonl(&redactor)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(redactor: &Redactor) -> anyhow::Result<()> {
+    let mut input = Vec::new();
+    let read = io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut input)?;
+    anyhow::ensure!(read as u64 <= MAX_BYTES, "standard input is larger than {MAX_BYTES} bytes");
+    let input = String::from_utf8_lossy(&input);
+    let key: [u8; 32] = rand::random();
+    pipe::print(&redactor.session(&key).redact_text(&input).text)?;
+    Ok(())
+}
+
+/// Every line is a session of its own, so that memory does not grow; all share one key, so that the
+/// same value has the same placeholder throughout.
+fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
+    let key: [u8; 32] = rand::random();
+    for (index, line) in io::stdin().lock().lines().enumerate() {
+        let line = line.context("cannot read standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let line: Line = serde_json::from_str(&line).with_context(|| {
+            format!("line {} is not {{\"id\": ..., \"text\": \"...\"}}", index + 1)
+        })?;
+        let redacted = redactor.session(&key).redact_text(&line.text);
+        let findings = redacted.findings.into_iter().map(|finding| Found {
+            rule: finding.rule.to_string(),
+            kind: finding.kind.to_string(),
+            start: finding.start,
+            end: finding.end,
+        });
+        let answer = Answer { id: &line.id, output: redacted.text, findings: findings.collect() };
+        pipe::print(&format!("{}\n", serde_json::to_string(&answer)?))?;
+    }
+    Ok(())
+}

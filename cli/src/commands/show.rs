@@ -1,0 +1,142 @@
+use std::process::ExitCode;
+
+use bonesetter_chassis::clock::rfc3339;
+use bonesetter_proto::v1::{Evidence, EvidenceItem, Redacted, evidence_item::Content};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::Format;
+use crate::bus::Connection;
+use crate::pipe;
+use crate::render;
+use crate::timeline::{self, Body, Step};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// The incident's id, or its beginning.
+    id: String,
+    /// Print all evidence, not only what the diagnosis cites.
+    #[arg(long)]
+    evidence: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "table")]
+    output: Format,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let bus = arguments.connection.connect("operator").await?;
+    let overviews = timeline::overviews(&bus).await?;
+    let id = timeline::resolve_id(&arguments.id, &overviews)?;
+    let steps = timeline::incident(&bus, &id).await?;
+    match arguments.output {
+        Format::Json => {
+            let list: Vec<Value> = steps.iter().map(as_json).collect();
+            pipe::print(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
+        }
+        Format::Table => pipe::print(&text(id.as_str(), &steps, arguments.evidence))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(id: &str, steps: &[Step], all_evidence: bool) -> String {
+    let mut text = format!("Incident {id}\n\n");
+    for step in steps {
+        text.push_str(&render::line(step));
+        match &step.body {
+            Body::Diagnosed(diagnosed) => {
+                if let Some(diagnosis) = &diagnosed.diagnosis {
+                    text.push_str(&render::diagnosis(diagnosis));
+                }
+            }
+            Body::Redacted(redacted) => {
+                text.push_str(&removals(redacted));
+                if all_evidence && let Some(evidence) = &redacted.evidence {
+                    text.push_str(&evidence_text(evidence));
+                }
+            }
+            Body::Acted(acted) => {
+                let command = acted.change.as_ref().map_or("", |change| &change.suggested_command);
+                if !command.is_empty() {
+                    text.push_str(&format!("  Command         {}\n", render::clean(command, 400)));
+                }
+            }
+            _ => {}
+        }
+    }
+    text
+}
+
+fn removals(redacted: &Redacted) -> String {
+    redacted
+        .removals
+        .iter()
+        .map(|removal| {
+            format!(
+                "  removed         {} × {} by {} in {}\n",
+                removal.count,
+                render::clean(&removal.kind, 40),
+                render::clean(&removal.rule, 60),
+                render::clean(&removal.place, 160)
+            )
+        })
+        .collect()
+}
+
+fn evidence_text(evidence: &Evidence) -> String {
+    evidence.items.iter().flat_map(item_lines).map(|line| format!("    {line}\n")).collect()
+}
+
+fn item_lines(item: &EvidenceItem) -> Vec<String> {
+    let mut lines = vec![render::clean(&item.id, 200)];
+    match &item.content {
+        Some(Content::Log(log)) => lines.extend(log.lines.iter().map(|line| format!("  {}", render::clean(&line.text, 400)))),
+        Some(Content::Event(event)) => lines.push(format!(
+            "  {} {} ×{}: {}",
+            render::clean(&event.r#type, 20),
+            render::clean(&event.reason, 60),
+            event.count,
+            render::clean(&event.message, 400)
+        )),
+        Some(Content::Change(change)) => {
+            lines.push(format!("  revision {} → {}", change.from_revision, change.to_revision));
+            lines.extend(change.changes.iter().map(|change| {
+                format!(
+                    "  {}: {} → {}",
+                    render::clean(&change.path, 160),
+                    render::clean(&change.before, 160),
+                    render::clean(&change.after, 160)
+                )
+            }));
+        }
+        Some(Content::Node(node)) => lines.extend(node.conditions.iter().map(|condition| {
+            format!("  {}={} {}", render::clean(&condition.r#type, 60), render::clean(&condition.status, 20), render::clean(&condition.reason, 60))
+        })),
+        Some(Content::Note(note)) => lines.push(format!("  {}", render::clean(&note.text, 400))),
+        Some(Content::Object(object)) => lines.push(format!("  {} bytes of JSON; see -o json", object.json.len())),
+        None => {}
+    }
+    lines
+}
+
+fn as_json(step: &Step) -> Value {
+    let mut value = json!({
+        "at": rfc3339(step.at),
+        "stage": step.subject.stage.as_str(),
+        "step": step.subject.step,
+        "subject": step.subject.to_string(),
+        "stream": step.stream,
+        "sequence": step.sequence,
+        "summary": render::clean(&anstream::adapter::strip_str(&render::line(step)).to_string(), 600).trim(),
+    });
+    let details = match &step.body {
+        Body::Redacted(redacted) => crate::json::evidence(redacted),
+        Body::Diagnosed(diagnosed) => diagnosed.diagnosis.as_ref().map_or(Value::Null, crate::json::diagnosis),
+        _ => Value::Null,
+    };
+    if let (Value::Object(map), false) = (&mut value, details.is_null()) {
+        map.insert("details".to_owned(), details);
+    }
+    value
+}

@@ -1,0 +1,45 @@
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::bus::Connection;
+use crate::pipe;
+use crate::render;
+use crate::timeline::Follower;
+
+/// Between two looks at the streams.
+const INTERVAL: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Begin with everything that the streams still hold.
+    #[arg(long)]
+    from_start: bool,
+}
+
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let bus = arguments.connection.connect("operator").await?;
+    let mut follower = if arguments.from_start {
+        Follower::from_start(&bus)
+    } else {
+        Follower::from_now(&bus).await?
+    };
+    let mut ticks = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+            _ = ticks.tick() => {}
+        }
+        match follower.poll().await {
+            Ok(steps) => {
+                for step in steps {
+                    pipe::print(&render::line(&step))?;
+                }
+            }
+            Err(error) => pipe::say_error(&format!("bonesetter: {error}; trying again")),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The `bonesetter` command: what people do with Bonesetter from a terminal.
+//!
+//! Reading commands (`incidents`, `show`, `watch`) use the operator's identity, which can read every
+//! stream but the raw one and write nothing. `scan`, `redact` and `diagnose` need no bus at all.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bus;
+mod commands;
+mod json;
+mod pipe;
+pub mod render;
+pub mod timeline;
+
+use commands::{deploy, diagnose, incidents, keys, provision, redact, scan, show, watch};
+
+/// Explains failing workloads on Kubernetes.
+#[derive(Debug, Parser)]
+#[command(name = "bonesetter", version, about, max_term_width = 100)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Find and explain failures with nothing but a kubeconfig.
+    ///
+    /// Exits 2 when it found some, 0 when none, 1 on error.
+    Scan(scan::Arguments),
+    /// List incidents, the newest first.
+    Incidents(incidents::Arguments),
+    /// Show one incident: what was seen, concluded and done, with its evidence.
+    Show(show::Arguments),
+    /// Follow incidents as they pass the stages.
+    Watch(watch::Arguments),
+    /// Redact standard input.
+    Redact(redact::Arguments),
+    /// Diagnose redacted evidence from a file, offline.
+    Diagnose(diagnose::Arguments),
+    /// Make the keys of an installation.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Create streams, consumers and buckets; may be repeated at any time.
+    Provision(provision::Arguments),
+    /// Print what an installation is configured with.
+    #[command(subcommand)]
+    Deploy(deploy::Command),
+}
+
+/// Runs one command. Errors go to standard error as one line, with what to do about them.
+pub async fn run(arguments: Arguments) -> ExitCode {
+    let result = match arguments.command {
+        Command::Scan(arguments) => scan::run(arguments).await,
+        Command::Incidents(arguments) => incidents::run(arguments).await,
+        Command::Show(arguments) => show::run(arguments).await,
+        Command::Watch(arguments) => watch::run(arguments).await,
+        Command::Redact(arguments) => redact::run(&arguments),
+        Command::Diagnose(arguments) => diagnose::run(&arguments),
+        Command::Keys(command) => keys::run(&command),
+        Command::Provision(arguments) => provision::run(arguments).await,
+        Command::Deploy(command) => deploy::run(&command),
+    };
+    result.unwrap_or_else(|error| {
+        pipe::say_error(&format!("bonesetter: {error:#}"));
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,289 @@
+//! How incidents look in a terminal. Everything that came from a cluster is cleaned of control
+//! characters first: a log line must not be able to move the cursor.
+
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use anstyle::{AnsiColor, Style};
+use bonesetter_proto::v1::{
+    Acted, Citation, Decision, Detected, Diagnosed, Diagnosis, FailureClass, Incident, NoticeKind, Phase, Redacted, ResolvedReason, Step as ActedStep, remedy::Fix,
+    Remedy,
+};
+
+use crate::timeline::{Body, Step};
+
+const BOLD: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+const GREEN: Style = AnsiColor::Green.on_default();
+const YELLOW: Style = AnsiColor::Yellow.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+/// How much of a quoted line is shown.
+const MAX_QUOTE: usize = 160;
+
+/// Text without control, bidirectional and other invisible characters, cut to a length.
+pub fn clean(text: &str, limit: usize) -> String {
+    let is_hidden = |c: char| {
+        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut cleaned: String = text
+        .chars()
+        .take(limit + 1)
+        .filter(|c| !is_hidden(*c))
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if cleaned.chars().count() > limit {
+        cleaned = cleaned.chars().take(limit.saturating_sub(1)).collect();
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+/// Text of several lines, each cleaned.
+pub fn clean_lines(text: &str) -> String {
+    text.lines().map(|line| clean(line, 400)).collect::<Vec<_>>().join("\n")
+}
+
+/// `Deployment shop/checkout`.
+pub fn workload(incident: Option<&Incident>) -> String {
+    let Some(owner) = incident.and_then(|incident| incident.root_owner.as_ref()) else {
+        return "unknown workload".to_owned();
+    };
+    if owner.namespace.is_empty() {
+        format!("{} {}", clean(&owner.kind, 64), clean(&owner.name, 253))
+    } else {
+        format!("{} {}/{}", clean(&owner.kind, 64), clean(&owner.namespace, 63), clean(&owner.name, 253))
+    }
+}
+
+/// The name that Kubernetes users know.
+pub const fn class(class: FailureClass) -> &'static str {
+    match class {
+        FailureClass::Unspecified => "unknown",
+        FailureClass::Failed => "Failed",
+        FailureClass::CrashLoopBackOff => "CrashLoopBackOff",
+        FailureClass::OomKilled => "OOMKilled",
+        FailureClass::ImagePull => "ImagePullBackOff",
+        FailureClass::CreateContainerConfigError => "CreateContainerConfigError",
+        FailureClass::CreateContainerError => "CreateContainerError",
+        FailureClass::Unschedulable => "Unschedulable",
+        FailureClass::ProbeKill => "ProbeKill",
+        FailureClass::Evicted => "Evicted",
+        FailureClass::JobFailed => "JobFailed",
+        FailureClass::ProgressDeadlineExceeded => "ProgressDeadlineExceeded",
+        FailureClass::ReplicaFailure => "ReplicaFailure",
+    }
+}
+
+/// `roll back to revision 3`, `raise the memory limit of app to 128Mi`.
+pub fn remedy(remedy: &Remedy) -> String {
+    match &remedy.fix {
+        Some(Fix::RollBack(fix)) => format!("roll back to revision {}", fix.to_revision),
+        Some(Fix::SetMemory(fix)) => format!(
+            "set the memory limit of container {} to {}",
+            clean(&fix.container, 63),
+            memory(fix.limit)
+        ),
+        None => "a remedy that this version does not know".to_owned(),
+    }
+}
+
+/// Bytes as a Kubernetes quantity.
+pub fn memory(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
+}
+
+/// `12:31:07`, UTC.
+pub fn time_of_day(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at).map(|at| at.strftime("%H:%M:%S").to_string()).unwrap_or_default()
+}
+
+/// `45s`, `12m`, `3h`, `9d`.
+pub fn age(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..172_800 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// One line per step, as `watch` and the demo print it.
+pub fn line(step: &Step) -> String {
+    let stage = format!("{:<9}", step.subject.stage.as_str());
+    let (style, text) = match &step.body {
+        Body::Detected(detected) => detected_line(detected),
+        Body::Redacted(redacted) => (DIM, redacted_line(redacted)),
+        Body::Diagnosed(diagnosed) => (YELLOW, diagnosed_line(diagnosed)),
+        Body::Acted(acted) => acted_line(acted),
+        Body::Notified(notified) => {
+            let told: Vec<String> = notified
+                .deliveries
+                .iter()
+                .map(|delivery| {
+                    let mark = if delivery.delivered { "✓" } else { "✗" };
+                    format!("{mark} {}", clean(&delivery.channel, 40))
+                })
+                .collect();
+            (DIM, format!("{}: {}", notice(notified.kind()), told.join(", ")))
+        }
+        Body::Archived(archived) => {
+            (DIM, format!("{} audit events in {}", archived.events, clean(&archived.key, 120)))
+        }
+        Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
+    };
+    let id: String = step.subject.incident.as_str().chars().take(8).collect();
+    format!(
+        "{DIM}{} {id}{DIM:#} {BOLD}{stage}{BOLD:#} {style}{text}{style:#}\n",
+        time_of_day(step.at)
+    )
+}
+
+fn detected_line(detected: &Detected) -> (Style, String) {
+    let name = workload(detected.incident.as_ref());
+    match detected.phase() {
+        Phase::Resolved => (GREEN, format!("{name} {}", resolved(detected.resolved_reason()))),
+        Phase::Reclassified => (RED, format!("{name} is now {}", class(detected.failure_class()))),
+        Phase::Update => (DIM, format!("{name}: {} failing objects", detected.failing_objects)),
+        Phase::Open | Phase::Unspecified => {
+            (RED, format!("{name} {}", class(detected.failure_class())))
+        }
+    }
+}
+
+/// How an incident ended.
+pub const fn resolved(reason: ResolvedReason) -> &'static str {
+    match reason {
+        ResolvedReason::Recovered => "has recovered",
+        ResolvedReason::Gone => "is gone",
+        ResolvedReason::Unspecified => "is resolved",
+    }
+}
+
+fn redacted_line(redacted: &Redacted) -> String {
+    let items = redacted.evidence.as_ref().map_or(0, |evidence| evidence.items.len());
+    let removed: u32 = redacted.removals.iter().map(|removal| removal.count).sum();
+    format!("{}: {items} pieces of evidence, {removed} values removed", workload(redacted.incident.as_ref()))
+}
+
+fn diagnosed_line(diagnosed: &Diagnosed) -> String {
+    let Some(diagnosis) = &diagnosed.diagnosis else { return "no diagnosis".to_owned() };
+    format!(
+        "{}: {} ({:.0} %)",
+        workload(diagnosed.incident.as_ref()),
+        clean(&diagnosis.summary, 200),
+        diagnosis.confidence * 100.0
+    )
+}
+
+fn acted_line(acted: &Acted) -> (Style, String) {
+    let name = workload(acted.incident.as_ref());
+    let fix = acted
+        .change
+        .as_ref()
+        .and_then(|change| change.remedy.as_ref())
+        .map_or_else(|| "no remedy".to_owned(), remedy);
+    let reason = acted.decision.as_ref().map_or_else(String::new, decision);
+    let observed = acted.verification.as_ref().map_or("", |verification| &verification.observed);
+    match acted.step() {
+        ActedStep::Proposed | ActedStep::Unspecified => {
+            (YELLOW, format!("{name}: suggests to {fix}; {reason}"))
+        }
+        ActedStep::Intended => (YELLOW, format!("{name}: is about to {fix}")),
+        ActedStep::Applied => (YELLOW, format!("{name}: applied, {fix}")),
+        ActedStep::Refused => (RED, format!("{name}: refused at the last moment; {reason}")),
+        ActedStep::Verified => (GREEN, format!("{name}: verified, {}", clean(observed, 200))),
+        ActedStep::RolledBack => (RED, format!("{name}: taken back, {}", clean(observed, 200))),
+        ActedStep::Stuck => (RED, format!("{name}: needs a person, {}", clean(observed, 200))),
+    }
+}
+
+/// Why something is or is not done.
+pub fn decision(decision: &Decision) -> String {
+    let violations: Vec<String> = decision
+        .violations
+        .iter()
+        .map(|violation| format!("{} ({})", clean(&violation.name, 60), clean(&violation.detail, 160)))
+        .collect();
+    if violations.is_empty() {
+        clean(&decision.reason, 200)
+    } else {
+        format!("not applied: {}", violations.join(", "))
+    }
+}
+
+/// What a notice is about.
+pub const fn notice(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Unspecified => "notice",
+        NoticeKind::Incident => "told of the incident",
+        NoticeKind::Applied => "told of the change",
+        NoticeKind::Verified => "told that it helped",
+        NoticeKind::RolledBack => "told that it was taken back",
+        NoticeKind::Resolved => "told that it is over",
+        NoticeKind::Attention => "asked for attention",
+    }
+}
+
+/// A diagnosis as a paragraph with its evidence.
+pub fn diagnosis(diagnosis: &Diagnosis) -> String {
+    let mut text = String::new();
+    let mut field = |name: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = writeln!(text, "  {BOLD}{name:<15}{BOLD:#} {}", clean(value, 600));
+        }
+    };
+    field("Root cause", &diagnosis.root_cause);
+    field("Recommendation", &diagnosis.recommendation);
+    let by = if diagnosis.model.is_empty() || diagnosis.model == diagnosis.diagnoser {
+        diagnosis.diagnoser.clone()
+    } else {
+        format!("{} ({})", diagnosis.diagnoser, diagnosis.model)
+    };
+    field("Diagnosed by", &format!("{by}, confidence {:.0} %", diagnosis.confidence * 100.0));
+    field("Degraded", &diagnosis.degraded_reason);
+    if let Some(fix) = &diagnosis.remedy {
+        field("Remedy", &format!("{}: {}", remedy(fix), fix.rationale));
+    }
+    for (index, citation) in diagnosis.citations.iter().enumerate() {
+        let name = if index == 0 { "Evidence" } else { "" };
+        let _ = writeln!(text, "  {BOLD}{name:<15}{BOLD:#} {}", cited(citation));
+    }
+    text
+}
+
+fn cited(citation: &Citation) -> String {
+    format!(
+        "{DIM}{}{DIM:#} {}",
+        clean(&citation.evidence_id, 120),
+        clean(&citation.quote, MAX_QUOTE)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hostile_text_cannot_move_the_cursor_or_hide() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\n\u{202e}c\u{200b}", 40), "a [2Jb  c");
+        assert_eq!(clean("abcdef", 4), "abc…");
+        assert_eq!(clean("äöü", 3), "äöü");
+    }
+
+    #[test]
+    fn memory_is_shown_as_people_write_it() {
+        for (bytes, text) in [(64 << 20, "64Mi"), (3 << 29, "1536Mi"), (1 << 30, "1Gi"), (1500, "1500"), (2048, "2Ki")] {
+            assert_eq!(memory(bytes), text);
+        }
+    }
+
+    #[test]
+    fn ages_are_short() {
+        for (seconds, text) in [(5, "5s"), (119, "119s"), (600, "10m"), (7200, "2h"), (864_000, "10d")] {
+            assert_eq!(age(Duration::from_secs(seconds)), text);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Everything that the services need: servers, keys, identities, roles, namespaces.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bonesetter_chassis::bus::{Bus, provision};
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::topology;
+use bonesetter_keys::KeyDirectory;
+use bonesetter_proto::Writer;
+use bonesetter_testbed::State;
+use serde_json::{Map, Value, json};
+
+use crate::cluster::Cluster;
+use crate::receiver::Receiver;
+use crate::scenario::{AUTO_NAMESPACE, SUGGEST_NAMESPACE};
+use crate::services::Spec;
+
+/// The cluster's name in every subject.
+pub const CLUSTER: &str = "demo";
+/// Where the ServiceAccounts are.
+const SYSTEM_NAMESPACE: &str = "bonesetter-system";
+const DATABASE: &str = "bonesetter_demo";
+/// Objects of the manifests that the services need when they run as plain processes.
+const IDENTITY_KINDS: [&str; 6] = [
+    "Namespace",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "ClusterRole",
+    "ClusterRoleBinding",
+];
+
+/// A prepared environment.
+#[derive(Debug)]
+pub struct Environment {
+    /// What runs.
+    pub state: State,
+    /// The cluster, with an administrator's rights.
+    pub cluster: Cluster,
+    /// The keys of all services.
+    pub keys: KeyDirectory,
+    /// Files of this run.
+    pub dir: PathBuf,
+    /// URL of the audit database, as its superuser.
+    pub database_url: String,
+    kubeconfigs: Map<String, Value>,
+}
+
+impl Environment {
+    /// Prepares bus, database, namespaces and identities on servers that run already.
+    pub async fn prepare(state: State, keys: KeyDirectory, sources: &Path) -> anyhow::Result<Self> {
+        let dir = state.dir.join("demo");
+        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        let cluster = Cluster::connect(state.kubeconfig()?).await?;
+        let bus = connect(&state, &keys, "provisioner").await?;
+        provision(&bus).await?;
+        bus.close().await;
+        let database_url = prepare_database(&state, sources, &dir).await?;
+        apply_identities(&cluster, &sources.join("deploy/kubernetes")).await?;
+        for namespace in [SUGGEST_NAMESPACE, AUTO_NAMESPACE] {
+            cluster.fresh_namespace(namespace).await?;
+        }
+        let template =
+            fs::read_to_string(sources.join("deploy/kubernetes/actuator-namespace.yaml"))?;
+        cluster.apply(&template, Some(AUTO_NAMESPACE)).await?;
+        let kubeconfigs = identities(&state, &dir).await?;
+        Ok(Self {
+            state,
+            cluster,
+            keys,
+            dir,
+            database_url,
+            kubeconfigs,
+        })
+    }
+
+    /// Connects to the bus as one of its users.
+    pub async fn connect(&self, user: &str) -> anyhow::Result<Bus> {
+        connect(&self.state, &self.keys, user).await
+    }
+
+    /// The seven services and the archive job, configured for this environment.
+    pub fn specs(&self, receiver: &Receiver) -> anyhow::Result<Vec<Spec>> {
+        let kubeconfig = |service: &str| self.kubeconfigs.get(service).cloned().unwrap_or_default();
+        let keys = &self.keys;
+        let slack = self.secret("slack-url", &receiver.url("/slack"))?;
+        let webhook = self.secret("webhook-url", &receiver.url("/webhook"))?;
+        let minio = self.state.minio()?;
+        let spec = |program, mode, keys: Value, own: Value| self.spec(program, mode, keys, own);
+        Ok(vec![
+            spec(
+                "svc-watcher",
+                None,
+                json!({}),
+                json!({
+                    "kubeconfig": kubeconfig("svc-watcher"),
+                    "namespaces": {"watch": [SUGGEST_NAMESPACE, AUTO_NAMESPACE]},
+                }),
+            ),
+            spec(
+                "svc-enricher",
+                None,
+                json!({
+                    "evidence_file": keys.evidence(), "digest_file": keys.digest(),
+                }),
+                json!({
+                    "kubeconfig": kubeconfig("svc-enricher"),
+                    "loki": {"url": self.state.loki_url},
+                }),
+            ),
+            spec(
+                "svc-redactor",
+                None,
+                json!({
+                    "signing_file": keys.signing(Writer::Redactor),
+                    "evidence_file": keys.evidence(), "digest_file": keys.digest(),
+                }),
+                json!({}),
+            ),
+            spec(
+                "svc-llm",
+                None,
+                json!({
+                    "signing_file": keys.signing(Writer::Llm), "trusted_dir": keys.trusted(),
+                }),
+                json!({}),
+            ),
+            spec(
+                "svc-actuator",
+                None,
+                json!({
+                    "signing_file": keys.signing(Writer::Actuator), "trusted_dir": keys.trusted(),
+                    "digest_file": keys.digest(), "inverse_file": keys.inverse(),
+                }),
+                json!({
+                    "kubernetes": {"kubeconfig": kubeconfig("svc-actuator")},
+                    "mode": "auto",
+                    "auto_apply_namespaces": [AUTO_NAMESPACE],
+                    "verification": {"window": "10s"},
+                }),
+            ),
+            spec(
+                "svc-notifier",
+                None,
+                json!({
+                    "trusted_dir": keys.trusted(), "webhook_file": keys.webhook(),
+                }),
+                json!({
+                    "slack": {"webhook_url_file": slack},
+                    "webhook": {"url_file": webhook},
+                }),
+            ),
+            spec(
+                "svc-audit",
+                None,
+                json!({}),
+                json!({
+                    "database": {"url_file": self.dir.join("ingest-url")},
+                }),
+            ),
+            spec(
+                "svc-audit",
+                Some("export"),
+                json!({}),
+                json!({
+                    "export": {
+                        "database": {"url_file": self.dir.join("archiver-url")},
+                        "s3": {"endpoint": minio.url, "bucket": minio.bucket, "credentials_file": minio.put_only_file},
+                        "interval": "2s",
+                    },
+                }),
+            ),
+        ])
+    }
+
+    fn spec(
+        &self,
+        program: &'static str,
+        mode: Option<&'static str>,
+        keys: Value,
+        own: Value,
+    ) -> Spec {
+        let mut config = match own {
+            Value::Object(own) => own,
+            _ => Map::new(),
+        };
+        let url = self.state.nats.as_ref().map(|nats| &nats.url);
+        config.insert("cluster".to_owned(), json!(CLUSTER));
+        config.insert(
+            "nats".to_owned(),
+            json!({"url": url, "nkey_file": self.keys.nkey_seed(program)}),
+        );
+        config.insert("keys".to_owned(), keys);
+        Spec {
+            program,
+            mode,
+            config,
+        }
+    }
+
+    fn secret(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.dir.join(name);
+        write_private(&path, text)?;
+        Ok(path)
+    }
+}
+
+async fn connect(state: &State, keys: &KeyDirectory, user: &str) -> anyhow::Result<Bus> {
+    let seed = SecretFile::new(keys.nkey_seed(user));
+    let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;
+    Ok(Bus::connect(&state.nats()?.url, user, &seed).await?)
+}
+
+/// A fresh audit database with its roles; the roles' URLs are written to files.
+async fn prepare_database(state: &State, sources: &Path, dir: &Path) -> anyhow::Result<String> {
+    let postgres = state.postgres()?;
+    postgres.drop_database(DATABASE).await?;
+    postgres.create_database(DATABASE).await?;
+    postgres
+        .apply_sql(DATABASE, &sources.join("deploy/sql"))
+        .await?;
+    for (role, file) in [
+        ("audit_ingest", "ingest-url"),
+        ("audit_archiver", "archiver-url"),
+    ] {
+        let password = hex::encode(rand::random::<[u8; 16]>());
+        postgres.set_password(role, &password).await?;
+        write_private(&dir.join(file), &postgres.url_as(role, &password, DATABASE))?;
+    }
+    Ok(postgres.url(DATABASE))
+}
+
+/// Applies namespace, ServiceAccounts and RBAC out of the manifests that users install.
+async fn apply_identities(cluster: &Cluster, manifests: &Path) -> anyhow::Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(manifests)
+        .with_context(|| format!("cannot read {}", manifests.display()))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "yaml")
+        })
+        .filter(|path| {
+            !path.ends_with("actuator-namespace.yaml") && !path.ends_with("kustomization.yaml")
+        })
+        .collect();
+    files.sort();
+    for kind_order in IDENTITY_KINDS {
+        for file in &files {
+            let objects: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(file)?)
+                .with_context(|| format!("{} is not YAML", file.display()))?;
+            for object in objects
+                .into_iter()
+                .filter(|object| object["kind"] == kind_order)
+            {
+                cluster
+                    .apply(&serde_saphyr::to_string(&object)?, None)
+                    .await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A kubeconfig for every service that talks to the cluster.
+async fn identities(state: &State, dir: &Path) -> anyhow::Result<Map<String, Value>> {
+    let cluster = bonesetter_testbed::cluster::Cluster::connect(state.kubeconfig()?).await?;
+    let mut kubeconfigs = Map::new();
+    for service in ["svc-watcher", "svc-enricher", "svc-actuator"] {
+        let path = cluster
+            .service_account_kubeconfig(SYSTEM_NAMESPACE, service, dir)
+            .await?;
+        kubeconfigs.insert(service.to_owned(), json!(path));
+    }
+    Ok(kubeconfigs)
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    bonesetter_testbed::cluster::write_private(path, text.as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
+}

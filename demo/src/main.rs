@@ -1,0 +1,48 @@
+//! `demo`: what `make demo` runs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bonesetter_demo::run::{Options, down, run};
+use clap::{Parser, Subcommand};
+
+/// Breaks workloads on a real cluster and shows what Bonesetter makes of them.
+#[derive(Debug, Parser)]
+#[command(name = "demo", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The checkout, whose manifests and SQL are installed.
+    #[arg(long, default_value = ".", global = true)]
+    sources: PathBuf,
+    /// Use this cluster instead of starting a node.
+    #[arg(long, env = "DEMO_KUBECONFIG")]
+    kubeconfig: Option<PathBuf>,
+    /// The test image, as the cluster can pull it; needed with --kubeconfig.
+    #[arg(long, env = "DEMO_IMAGE")]
+    image: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stop everything that a demo started.
+    Down,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {
+        Some(Command::Down) => down().await,
+        None => {
+            let options = Options {
+                sources: arguments.sources,
+                kubeconfig: arguments
+                    .kubeconfig
+                    .filter(|path| !path.as_os_str().is_empty()),
+                image: arguments.image.filter(|image| !image.is_empty()),
+            };
+            run(&options).await
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Follows the streams while the workloads break, prints what happens, and ends when all is said.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use bonesetter::render;
+use bonesetter::timeline::{Body, Follower, Step};
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{ContentArrangement, Table};
+use tokio::time::Instant;
+
+use crate::judge::{Record, judge};
+use crate::print;
+use crate::scenario::{Ending, SCENARIOS, Scenario};
+
+const INTERVAL: Duration = Duration::from_millis(250);
+const BOLD: Style = Style::new().bold();
+const GREEN: Style = AnsiColor::Green.on_default();
+const RED: Style = AnsiColor::Red.on_default();
+
+/// What happened to every workload.
+#[derive(Debug, Clone)]
+pub struct Story {
+    records: Vec<(&'static Scenario, Record)>,
+}
+
+impl Story {
+    /// Nothing has happened yet.
+    pub fn new() -> Self {
+        Self {
+            records: SCENARIOS
+                .iter()
+                .map(|scenario| (scenario, Record::default()))
+                .collect(),
+        }
+    }
+
+    /// Follows until every expectation holds, or the time is over.
+    pub async fn follow(&mut self, follower: &mut Follower, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut ticks = tokio::time::interval(INTERVAL);
+        let mut told = BTreeSet::new();
+        while Instant::now() < deadline {
+            ticks.tick().await;
+            match follower.poll().await {
+                Ok(steps) => {
+                    for step in steps {
+                        self.add(step, &mut told);
+                    }
+                }
+                Err(error) => print(&format!("cannot read the streams: {error}\n")),
+            }
+            if self.is_complete() {
+                break;
+            }
+        }
+    }
+
+    fn add(&mut self, step: Step, told: &mut BTreeSet<String>) {
+        let found = self
+            .records
+            .iter_mut()
+            .find(|(scenario, _)| Record::concerns(scenario, &step));
+        let Some((_, record)) = found else { return };
+        print(&render::line(&step));
+        if let Body::Diagnosed(diagnosed) = &step.body
+            && let Some(diagnosis) = &diagnosed.diagnosis
+            && told.insert(step.subject.incident.to_string())
+        {
+            print(&render::diagnosis(diagnosis));
+        }
+        record.steps.push(step);
+    }
+
+    /// Every workload with what is missing or wrong.
+    pub fn verdicts(&self) -> Vec<(&'static Scenario, Vec<String>)> {
+        self.records
+            .iter()
+            .map(|(scenario, record)| (*scenario, judge(scenario, record)))
+            .collect()
+    }
+
+    /// The steps of one workload.
+    pub fn record(&self, workload: &str) -> Option<&Record> {
+        self.records
+            .iter()
+            .find(|(scenario, _)| scenario.workload == workload)
+            .map(|(_, record)| record)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.verdicts()
+            .iter()
+            .all(|(_, problems)| problems.is_empty())
+    }
+
+    /// The summary, and whether all is well.
+    pub fn summary(&self) -> (String, bool) {
+        let mut table = Table::new();
+        table
+            .load_preset(UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_header([
+                "",
+                "WORKLOAD",
+                "WHAT WAS DONE TO IT",
+                "DETECTED AS",
+                "OUTCOME",
+            ]);
+        for (scenario, record) in &self.records {
+            let problems = judge(scenario, record);
+            let mark = if problems.is_empty() { "✓" } else { "✗" };
+            let outcome = if problems.is_empty() {
+                outcome(scenario, record)
+            } else {
+                problems.join("; ")
+            };
+            table.add_row([
+                mark.to_owned(),
+                format!("{}/{}", scenario.namespace, scenario.workload),
+                scenario.title.to_owned(),
+                detected_as(record),
+                outcome,
+            ]);
+        }
+        let good = self.is_complete();
+        let (style, verdict) = if good {
+            (GREEN, "everything happened as it should")
+        } else {
+            (
+                RED,
+                "not everything happened as it should; see the rows marked ✗",
+            )
+        };
+        (
+            format!("\n{table}\n\n{BOLD}{style}{verdict}{style:#}{BOLD:#}\n"),
+            good,
+        )
+    }
+}
+
+impl Default for Story {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn detected_as(record: &Record) -> String {
+    let classes = record.steps.iter().filter_map(|step| match &step.body {
+        Body::Detected(detected) => Some(render::class(detected.failure_class())),
+        _ => None,
+    });
+    let mut seen: Vec<&str> = Vec::new();
+    for class in classes {
+        if seen.last() != Some(&class) {
+            seen.push(class);
+        }
+    }
+    seen.join(" → ")
+}
+
+fn outcome(scenario: &Scenario, record: &Record) -> String {
+    let suggestion = || {
+        record
+            .diagnosed()
+            .and_then(|diagnosed| diagnosed.diagnosis.as_ref())
+            .map(|diagnosis| match &diagnosis.remedy {
+                Some(remedy) => format!("suggested: {}", render::remedy(remedy)),
+                None => render::clean(&diagnosis.recommendation, 160),
+            })
+            .unwrap_or_default()
+    };
+    match scenario.ending {
+        Ending::Silence => "silent, as it should be".to_owned(),
+        Ending::MendedByRollBack => "rolled back, verified, resolved".to_owned(),
+        Ending::MendedBySetMemory => "memory limit raised, verified, resolved".to_owned(),
+        Ending::SuggestsRollBack | Ending::Explains => suggestion(),
+    }
+}
