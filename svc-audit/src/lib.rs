@@ -1,1 +1,50 @@
-//! Bonesetter: the ledger and its archive
+//! svc-audit keeps the ledger, and its archive job brings it into locked storage.
+//!
+//! # Consumes
+//! `Detected`, `Redacted`, `Diagnosed`, `Acted` and `Notified`, each with a durable of its own
+//! (`audit-*`). Never the raw stage.
+//!
+//! # Produces
+//! - A row of `audit.audit_events` in PostgreSQL for every message, also for one that cannot be read
+//!   or believed (event types `malformed` and `auth_failure`).
+//! - `svc-audit export` (or `export-once`), another process with another database role and a
+//!   credential that can only put: objects `events/<cluster>/<yyyy>/<mm>/<dd>/<from>-<to>-<digest>.jsonl`,
+//!   and per object and incident an `Archived` under the step `archived-<to>`.
+//!
+//! # Guarantees
+//! - Rows hold identifiers, enumerations, hashes and counts; no text of a cluster, a model or a
+//!   person can get into one ([`event`]).
+//! - A row is stored once per stored message, whatever is redelivered, and the message is
+//!   acknowledged after the commit. The role can insert and nothing else; the service does not start
+//!   with one that could update, delete, truncate, add triggers, or is the owner or a superuser.
+//! - Every row is exported exactly once, also those whose transactions commit out of order; a crash
+//!   at any point is made good by the next run ([`archive`]). Objects are never overwritten.
+//! - Not guaranteed here: that nobody with rights beyond these roles changes the database. What was
+//!   exported before is then the evidence.
+//!
+//! # On failure
+//! While PostgreSQL is away messages stay in their streams and are tried again with growing delays
+//! for as long as it takes. A row that the database refuses for its content goes to the dead letters
+//! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
+//! whose rows have changed stops the archive job until somebody has looked.
+//!
+//! # Settings
+//! See [`config::Config`]; the service needs `keys.trusted_dir`.
+//!
+//! # Metrics
+//! `bonesetter_audit_rows_total{event_type,outcome}`; outcome is `stored` or `repeated`. Of the
+//! archive job: `bonesetter_audit_exported_rows_total`, `bonesetter_audit_exported_through`,
+//! `bonesetter_audit_export_failures_total`.
+
+pub mod archive;
+pub mod config;
+pub mod event;
+pub mod postgres;
+pub mod run;
+pub mod s3;
+
+mod metrics;
+mod stage;
+
+pub use config::Config;
+pub use run::{EXPORT, EXPORT_ONCE, run};

@@ -1,0 +1,177 @@
+//! Settings of svc-audit. The service and its archive job are two processes with two configurations,
+//! so that neither holds the other's credentials.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bonesetter_chassis::config::{Problems, Settings, duration};
+use serde::{Deserialize, Serialize};
+
+/// The settings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The database of the ledger.
+    pub database: DatabaseSettings,
+    /// The archive; needed by `export` and `export-once` only.
+    pub export: Option<ExportSettings>,
+}
+
+/// How to reach the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DatabaseSettings {
+    /// File with `postgres://role:password@host:port/database`; the role is `audit_ingest` for the
+    /// service and `audit_archiver` for `export`.
+    pub url_file: PathBuf,
+    /// How many connections this process opens at most.
+    pub connections: u32,
+}
+
+impl Default for DatabaseSettings {
+    fn default() -> Self {
+        Self {
+            url_file: PathBuf::from("/etc/bonesetter/secrets/database.url"),
+            connections: 8,
+        }
+    }
+}
+
+/// The archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportSettings {
+    /// Base URL of the object store, addressed by path: `https://s3.example.com`.
+    pub endpoint: String,
+    /// The store's region.
+    #[serde(default = "default_region")]
+    pub region: String,
+    /// A bucket whose default retention is COMPLIANCE. The credential can only put, so this cannot
+    /// be asked of it; whoever makes the bucket must see to it.
+    pub bucket: String,
+    /// JSON file with `access_key_id`, `secret_access_key` and, where there is one, `session_token`.
+    pub credential_file: PathBuf,
+    /// How often `export` exports.
+    #[serde(default = "default_every", with = "duration")]
+    pub every: Duration,
+    /// How many rows one object holds at most.
+    #[serde(default = "default_rows")]
+    pub rows: u32,
+}
+
+fn default_region() -> String {
+    "us-east-1".to_owned()
+}
+
+const fn default_every() -> Duration {
+    Duration::from_hours(24)
+}
+
+const fn default_rows() -> u32 {
+    5_000
+}
+
+impl Settings for Config {
+    fn validate(&self, problems: &mut Problems) {
+        if !(1..=64).contains(&self.database.connections) {
+            problems.add("database.connections", "must be between 1 and 64");
+        }
+        if self.database.url_file.to_string_lossy().contains("://") {
+            problems.add(
+                "database.url_file",
+                "is a URL; it holds a password: put it into a file and set the path of that file",
+            );
+        }
+        let Some(export) = &self.export else { return };
+        if !export.endpoint.starts_with("https://") && !is_loopback(&export.endpoint) {
+            problems.add(
+                "export.endpoint",
+                "must be https://; http:// is for loopback only",
+            );
+        }
+        if export.endpoint.contains('@') {
+            problems.add(
+                "export.endpoint",
+                "must not hold credentials; use export.credential_file",
+            );
+        }
+        if export.bucket.is_empty() {
+            problems.add("export.bucket", "must name a bucket");
+        }
+        if export.every < Duration::from_secs(1) {
+            problems.add("export.every", "must be at least 1s");
+        }
+        if !(1..=50_000).contains(&export.rows) {
+            problems.add("export.rows", "must be between 1 and 50000");
+        }
+    }
+}
+
+/// Whether plain HTTP to it does not leave the machine.
+pub(crate) fn is_loopback(endpoint: &str) -> bool {
+    let host = reqwest::Url::parse(endpoint)
+        .ok()
+        .filter(|url| url.scheme() == "http")
+        .and_then(|url| url.host_str().map(str::to_owned));
+    host.is_some_and(|host| {
+        host == "localhost"
+            || host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(config: &Config) -> Vec<String> {
+        let mut problems = Problems::default();
+        config.validate(&mut problems);
+        problems.lines().to_vec()
+    }
+
+    fn export(endpoint: &str) -> Config {
+        let export = ExportSettings {
+            endpoint: endpoint.to_owned(),
+            region: default_region(),
+            bucket: "ledger".to_owned(),
+            credential_file: "/run/s3.json".into(),
+            every: default_every(),
+            rows: default_rows(),
+        };
+        Config {
+            export: Some(export),
+            ..Config::default()
+        }
+    }
+
+    #[test]
+    fn plain_http_and_credentials_in_addresses_are_refused() {
+        for (endpoint, expected) in [
+            ("https://s3.example.com", 0),
+            ("http://127.0.0.1:9000", 0),
+            ("http://[::1]:9000", 0),
+            ("http://s3.example.com", 1),
+            ("http://127.0.0.1.example.com", 1),
+            ("https://key:secret@s3.example.com", 1),
+        ] {
+            assert_eq!(problems(&export(endpoint)).len(), expected, "{endpoint}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_reported() {
+        let mut config = export("https://s3.example.com");
+        config.database.connections = 0;
+        config.database.url_file = "postgres://role:canary@host/db".into();
+        if let Some(export) = config.export.as_mut() {
+            export.bucket.clear();
+            export.every = Duration::ZERO;
+            export.rows = 0;
+        }
+        let found = problems(&config);
+        assert_eq!(found.len(), 5, "{found:?}");
+        assert!(!found.concat().contains("canary"));
+    }
+}

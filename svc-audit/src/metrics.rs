@@ -1,0 +1,84 @@
+//! What svc-audit counts.
+
+use std::sync::atomic::AtomicU64;
+
+use bonesetter_chassis::metrics::Metrics;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rows {
+    event_type: &'static str,
+    outcome: &'static str,
+}
+
+/// Rows written.
+#[derive(Debug, Clone)]
+pub(crate) struct IngestMetrics {
+    rows: Family<Rows, Counter>,
+}
+
+impl IngestMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self {
+            rows: Family::default(),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "audit_rows",
+                "Rows of the ledger, by type of event and outcome",
+                this.rows.clone(),
+            );
+        });
+        this
+    }
+
+    pub(crate) fn count(&self, event_type: &'static str, is_new: bool) {
+        let outcome = if is_new { "stored" } else { "repeated" };
+        self.rows
+            .get_or_create(&Rows {
+                event_type,
+                outcome,
+            })
+            .inc();
+    }
+}
+
+/// Rows exported.
+#[derive(Debug, Clone, Default)]
+pub struct ExportMetrics {
+    rows: Counter,
+    through: Gauge<u64, AtomicU64>,
+    failures: Counter,
+}
+
+impl ExportMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self::default();
+        metrics.register(|registry| {
+            registry.register("audit_exported_rows", "Rows exported", this.rows.clone());
+            registry.register(
+                "audit_exported_through",
+                "Number of the last row that was exported",
+                this.through.clone(),
+            );
+            registry.register(
+                "audit_export_failures",
+                "Exports that failed",
+                this.failures.clone(),
+            );
+        });
+        this
+    }
+
+    pub(crate) fn exported(&self, rows: u64, through: u64) {
+        self.rows.inc_by(rows);
+        self.through.set(through);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.inc();
+    }
+}

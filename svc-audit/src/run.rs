@@ -1,0 +1,146 @@
+//! Wiring: the service, and its archive job.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::Service;
+use bonesetter_chassis::topology::{
+    AUDIT_ACTED, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_REDACTED,
+};
+
+use crate::archive::{ArchiveError, Archiver};
+use crate::config::Config;
+use crate::metrics::{ExportMetrics, IngestMetrics};
+use crate::postgres::ingest::Ledger;
+use crate::postgres::{Database, DatabaseError};
+use crate::s3::Bucket;
+use crate::stage::Record;
+
+/// Exports again and again.
+pub const EXPORT: &str = "export";
+/// Exports what is there and ends.
+pub const EXPORT_ONCE: &str = "export-once";
+
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_mins(1);
+
+/// Runs the mode that the process was started in until shut down.
+pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
+    let file = SecretFile::new(&config.database.url_file);
+    let database = Database::new(file, config.database.connections)?;
+    let result = match service.mode.as_deref() {
+        Some(EXPORT) => export(&config, &service, &database).await,
+        Some(EXPORT_ONCE) => archiver(&config, &service, &database)?
+            .export()
+            .await
+            .map(|objects| tracing::info!(objects, "nothing is left to export"))
+            .context("cannot export"),
+        _ => Box::pin(ingest(&service, &database)).await,
+    };
+    database.close().await;
+    result
+}
+
+async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        service.common.keys.trusted_dir.is_some(),
+        "keys.trusted_dir is not set, so nobody's signature could be verified"
+    );
+    let Some(ledger) = open(service, database).await? else {
+        return Ok(());
+    };
+    let record = Record {
+        ledger,
+        trusted: service.trusted(),
+        metrics: IngestMetrics::new(&service.metrics),
+    };
+    tokio::try_join!(
+        service.run_sink(&AUDIT_DETECTED, record.clone()),
+        service.run_sink(&AUDIT_REDACTED, record.clone()),
+        service.run_sink(&AUDIT_DIAGNOSED, record.clone()),
+        service.run_sink(&AUDIT_ACTED, record.clone()),
+        service.run_sink(&AUDIT_NOTIFIED, record),
+    )?;
+    Ok(())
+}
+
+/// Waits for a database that is away; one that refuses us, or would let us do too much, is an error.
+/// `None` when shut down meanwhile.
+async fn open(service: &Service, database: &Database) -> anyhow::Result<Option<Ledger>> {
+    let waiting = service.readiness.awaiting("postgresql");
+    let mut delay = FIRST_RETRY;
+    loop {
+        match Ledger::open(database.clone()).await {
+            Ok(ledger) => {
+                waiting.ready();
+                return Ok(Some(ledger));
+            }
+            Err(error) if !error.is_passing() => return Err(error.into()),
+            Err(error) => {
+                tracing::warn!(%error, retry_in = ?delay, "PostgreSQL is away, waiting for it");
+            }
+        }
+        if sleep(service, delay).await {
+            return Ok(None);
+        }
+        database.refresh()?;
+        delay = (delay * 2).min(LAST_RETRY);
+    }
+}
+
+async fn export(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
+    let archiver = archiver(config, service, database)?;
+    let every = config
+        .export
+        .as_ref()
+        .map_or(LAST_RETRY, |export| export.every);
+    let mut delay = FIRST_RETRY;
+    loop {
+        let pause = match archiver.export().await {
+            Ok(_) => {
+                delay = FIRST_RETRY;
+                every
+            }
+            Err(ArchiveError::Database(
+                error @ (DatabaseError::Privileges { .. } | DatabaseError::NoTable(_)),
+            )) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?delay, "nothing, or not everything, was exported");
+                archiver.metrics.failed();
+                database.refresh()?;
+                let pause = delay;
+                delay = (delay * 2).min(LAST_RETRY);
+                pause.min(every)
+            }
+        };
+        if sleep(service, pause).await {
+            return Ok(());
+        }
+    }
+}
+
+fn archiver(config: &Config, service: &Service, database: &Database) -> anyhow::Result<Archiver> {
+    let settings = config
+        .export
+        .as_ref()
+        .context("the section `export` is not set, and this mode needs it")?;
+    Ok(Archiver {
+        database: database.clone(),
+        bucket: Bucket::new(settings.clone()),
+        bucket_name: settings.bucket.clone(),
+        publisher: service.publisher(),
+        cluster: service.common.cluster.clone(),
+        clock: service.clock.clone(),
+        rows: settings.rows,
+        metrics: ExportMetrics::new(&service.metrics),
+    })
+}
+
+/// Says whether it was ended by a shutdown.
+async fn sleep(service: &Service, pause: Duration) -> bool {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => false,
+        () = service.shutdown.cancelled() => true,
+    }
+}

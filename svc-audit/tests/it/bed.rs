@@ -1,0 +1,312 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::KeyDirectory;
+use bonesetter_proto::v1::{Detected, Incident, Phase};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::{NatsOptions, NatsServer, Postgres, State, identity};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use svc_audit::Config;
+use svc_audit::config::{DatabaseSettings, ExportSettings};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Roles belong to the whole server, so every test of this run uses the same password.
+const PASSWORD: &str = "it";
+
+/// A database of the test's own, with the roles and tables of deploy/sql.
+pub(crate) struct Ledger {
+    pub(crate) state: State,
+    postgres: Postgres,
+    name: String,
+    dir: tempfile::TempDir,
+}
+
+impl Ledger {
+    pub(crate) async fn start() -> Self {
+        let state = State::load().expect("testbed");
+        let postgres = state.postgres().expect("postgres");
+        let name = format!("audit_{}", Uuid::new_v4().simple());
+        postgres.create_database(&name).await.expect("database");
+        let ledger = Self {
+            state,
+            postgres,
+            name,
+            dir: tempfile::tempdir().unwrap(),
+        };
+        ledger.set_up().await;
+        ledger
+    }
+
+    /// Twice, because the files must be applicable again; one test at a time, because roles are shared.
+    async fn set_up(&self) {
+        let mut server = PgConnection::connect(&self.postgres.url("postgres"))
+            .await
+            .unwrap();
+        sqlx::query("select pg_advisory_lock(1)")
+            .execute(&mut server)
+            .await
+            .unwrap();
+        let sql = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../deploy/sql");
+        for _ in 0..2 {
+            self.postgres
+                .apply_sql(&self.name, &sql)
+                .await
+                .expect("applied");
+        }
+        for role in ["audit_ingest", "audit_archiver", "audit_reader"] {
+            let statement = format!("alter role {role} password '{PASSWORD}'");
+            sqlx::raw_sql(AssertSqlSafe(statement))
+                .execute(&mut server)
+                .await
+                .unwrap();
+        }
+        // The session ends, and with it the lock.
+        server.close().await.unwrap();
+    }
+
+    pub(crate) async fn superuser(&self) -> PgConnection {
+        PgConnection::connect(&self.postgres.url(&self.name))
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn connect(&self, role: &str) -> PgConnection {
+        PgConnection::connect(&self.url(role)).await.unwrap()
+    }
+
+    pub(crate) fn url(&self, role: &str) -> String {
+        self.postgres.url_as(role, PASSWORD, &self.name)
+    }
+
+    /// A file with the URL for a role.
+    pub(crate) fn url_file(&self, role: &str) -> PathBuf {
+        let path = self.dir.path().join(format!("{role}.url"));
+        std::fs::write(&path, self.url(role)).unwrap();
+        path
+    }
+
+    pub(crate) fn superuser_file(&self) -> PathBuf {
+        let path = self.dir.path().join("superuser.url");
+        std::fs::write(&path, self.postgres.url(&self.name)).unwrap();
+        path
+    }
+
+    /// Settings of the service.
+    pub(crate) fn ingest(&self) -> Config {
+        config(self.url_file("audit_ingest"), None)
+    }
+
+    /// Settings of the archive job, which puts into the testbed's bucket.
+    pub(crate) fn export(&self, rows: u32) -> Config {
+        let minio = self.state.minio().expect("minio");
+        let export = ExportSettings {
+            endpoint: minio.url.clone(),
+            region: "us-east-1".to_owned(),
+            bucket: minio.bucket.clone(),
+            credential_file: minio.put_only_file.clone(),
+            every: Duration::from_secs(1),
+            rows,
+        };
+        config(self.url_file("audit_archiver"), Some(export))
+    }
+
+    pub(crate) async fn count(&self, table: &str) -> i64 {
+        let query = format!("select count(*) from audit.{table}");
+        let mut superuser = self.superuser().await;
+        sqlx::query_scalar(AssertSqlSafe(query))
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap()
+    }
+
+    /// Polls until the ledger holds so many rows.
+    pub(crate) async fn recorded(&self, rows: i64) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = self.count("audit_events").await;
+            if found >= rows {
+                assert_eq!(found, rows);
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{found} of {rows} rows"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn drop(self) {
+        self.postgres
+            .drop_database(&self.name)
+            .await
+            .expect("dropped");
+    }
+}
+
+pub(crate) fn config(url_file: PathBuf, export: Option<ExportSettings>) -> Config {
+    Config {
+        database: DatabaseSettings {
+            url_file,
+            connections: 4,
+        },
+        export,
+    }
+}
+
+/// A nats-server of the test's own, with the users and permissions of production.
+pub(crate) struct Nats {
+    server: NatsServer,
+    keys: KeyDirectory,
+    cluster: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Nats {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authorization = identity::authorization(dir.path()).unwrap();
+        let options = NatsOptions {
+            authorization: Some(authorization),
+            ..NatsOptions::default()
+        };
+        let server = NatsServer::start(options).await.expect("nats-server");
+        let keys = identity::keys(dir.path()).unwrap();
+        // Keys of objects begin with the cluster: a cluster of the test's own keeps them apart.
+        let cluster = format!("it-{}", Uuid::new_v4().simple());
+        let nats = Self {
+            server,
+            keys,
+            cluster,
+            _dir: dir,
+        };
+        provision(&nats.bus("provisioner").await)
+            .await
+            .expect("provisioned");
+        nats
+    }
+
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    pub(crate) async fn bus(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.server.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .expect("connected")
+    }
+
+    pub(crate) async fn service(&self, name: &'static str, mode: Option<&str>) -> Service {
+        let signing = Writer::ALL
+            .into_iter()
+            .find(|writer| writer.service() == name);
+        let mut service = self.start_service(name, signing).await;
+        service.mode = mode.map(str::to_owned);
+        service
+    }
+
+    /// A service that signs with a key which may be another's.
+    pub(crate) async fn service_with_key(&self, name: &'static str, key: Writer) -> Service {
+        self.start_service(name, Some(key)).await
+    }
+
+    async fn start_service(&self, name: &'static str, signing: Option<Writer>) -> Service {
+        let common = Common {
+            cluster: self.cluster.clone(),
+            nats: NatsSettings {
+                url: self.server.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys: KeySettings {
+                signing_file: signing.map(|writer| self.keys.signing(writer)),
+                trusted_dir: Some(self.keys.trusted()),
+                ..KeySettings::default()
+            },
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let about = About {
+            name,
+            version: "0.0.0",
+            modes: &[],
+        };
+        let (shutdown, readiness) = (CancellationToken::new(), Readiness::default());
+        let metrics = Metrics::default();
+        Service::start(about, common, "test", shutdown, readiness, metrics)
+            .await
+            .expect("started")
+    }
+
+    pub(crate) fn subject(&self, letter: char, stage: Stage, step: &str) -> Subject {
+        Subject {
+            stage,
+            cluster: self.cluster.clone(),
+            namespace: Namespace::new("shop").ok(),
+            kind: "Deployment".to_owned(),
+            incident: IncidentId::new(letter.to_string().repeat(IncidentId::LENGTH)).unwrap(),
+            step: step.to_owned(),
+        }
+    }
+
+    /// Publishes as the service that may.
+    pub(crate) async fn publish<M: Message>(
+        &self,
+        writer: &'static str,
+        letter: char,
+        step: &str,
+        message: M,
+    ) {
+        let publisher = self.service(writer, None).await.publisher::<M>();
+        let subject = self.subject(letter, M::STAGE, step);
+        publisher
+            .publish(&subject, message, "")
+            .await
+            .expect("published");
+    }
+
+    /// Opens an incident per letter.
+    pub(crate) async fn open_incidents(&self, letters: &str) {
+        for letter in letters.chars() {
+            let incident = Incident {
+                id: letter.to_string().repeat(IncidentId::LENGTH),
+                ..Incident::default()
+            };
+            let detected = Detected {
+                incident: Some(incident),
+                phase: Phase::Open.into(),
+                ..Detected::default()
+            };
+            self.publish("svc-watcher", letter, "open", detected).await;
+        }
+    }
+
+    pub(crate) async fn stored(&self, stage: Stage) -> Vec<StoredMessage> {
+        let stream = topology::stream_of(stage).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        reader.all(&stage.filter()).await.expect("readable")
+    }
+}
+
+/// Runs the service until `until` is done, then drains it.
+pub(crate) async fn while_running<T>(
+    config: Config,
+    service: Service,
+    until: impl Future<Output = T>,
+) -> T {
+    let running = tokio::spawn(svc_audit::run(config, service.clone()));
+    let value = until.await;
+    service.shutdown.cancel();
+    running.await.unwrap().expect("drained");
+    value
+}

@@ -1,0 +1,12 @@
+//! The ledger and its archive against real servers.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+mod bed;
+mod export;
+mod ingest;
+mod permissions;
