@@ -1,0 +1,191 @@
+//! A bus of its own with the real users and permissions, and watchers on it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bucket, Bus, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::Service;
+use bonesetter_chassis::topology;
+use bonesetter_keys::KeyDirectory;
+use bonesetter_proto::v1::Detected;
+use bonesetter_proto::{Stage, Subject};
+use bonesetter_testbed::{NatsOptions, NatsServer};
+use prost::Message as _;
+use svc_watcher::{Config, Namespaces};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::eventually;
+
+/// One published step.
+pub(crate) struct Step {
+    pub(crate) subject: Subject,
+    pub(crate) message: Detected,
+}
+
+pub(crate) struct TestBus {
+    pub(crate) server: NatsServer,
+    keys: KeyDirectory,
+    _folder: tempfile::TempDir,
+}
+
+impl TestBus {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
+        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
+        let public = |user: &topology::User| {
+            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
+            text.trim().to_owned()
+        };
+        let authorization = Some(topology::authorization(public));
+        let options = NatsOptions {
+            authorization,
+            ..NatsOptions::default()
+        };
+        let server = NatsServer::start(options).await.unwrap();
+        let bus = Self {
+            server,
+            keys,
+            _folder: folder,
+        };
+        provision(&bus.connect("provisioner").await).await.unwrap();
+        bus
+    }
+
+    async fn connect(&self, name: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(name));
+        Bus::connect(&self.server.url(), topology::user(name).unwrap(), &seed)
+            .await
+            .unwrap()
+    }
+
+    /// The bucket of episodes, as svc-watcher has it.
+    pub(crate) async fn episodes(&self) -> Bucket {
+        Bucket::new(self.connect("svc-watcher").await, topology::EPISODES)
+    }
+
+    /// Everything that has been detected in a namespace, oldest first.
+    pub(crate) async fn steps(&self, namespace: &str) -> Vec<Step> {
+        let reader = StreamReader::new(self.connect("operator").await, topology::DETECTED.name);
+        let stored = reader.all(&Stage::Detected.filter()).await.unwrap();
+        let steps = stored.into_iter().map(|stored| Step {
+            subject: stored.subject.parse().unwrap(),
+            message: Detected::decode(stored.payload).unwrap(),
+        });
+        let is_here = |step: &Step| step.subject.namespace.as_ref().unwrap().as_str() == namespace;
+        steps.filter(is_here).collect()
+    }
+
+    /// The steps about one root owner, as `episode/step`.
+    pub(crate) async fn steps_of(&self, namespace: &str, name: &str) -> Vec<String> {
+        let steps = self.steps(namespace).await.into_iter().filter_map(|step| {
+            let incident = step.message.incident.unwrap();
+            let is_about = incident.root_owner.unwrap().name == name;
+            is_about.then(|| format!("{}/{}", incident.episode, step.subject.step))
+        });
+        steps.collect()
+    }
+
+    /// Waits until a step about a root owner has been published.
+    pub(crate) async fn await_step(&self, namespace: &str, name: &str, step: &str) {
+        eventually(&format!("{step} of {name}"), async || {
+            let steps = self.steps_of(namespace, name).await;
+            steps.contains(&step.to_owned()).then_some(())
+        })
+        .await;
+    }
+
+    async fn service(&self, shutdown: CancellationToken) -> Service {
+        let common = Common {
+            cluster: "test".to_owned(),
+            nats: NatsSettings {
+                url: self.server.url(),
+                nkey_file: self.keys.nkey_seed("svc-watcher"),
+            },
+            keys: KeySettings::default(),
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        Service::start(
+            svc_watcher::ABOUT,
+            common,
+            "test",
+            shutdown,
+            readiness,
+            metrics,
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Starts a watcher.
+    pub(crate) async fn watcher(&self, config: Config) -> Watcher {
+        let shutdown = CancellationToken::new();
+        let service = self.service(shutdown.clone()).await;
+        let (readiness, metrics) = (service.readiness.clone(), service.metrics.clone());
+        let task = tokio::spawn(svc_watcher::run(config, service));
+        Watcher {
+            readiness,
+            metrics,
+            shutdown,
+            task,
+        }
+    }
+}
+
+/// Settings for one namespace, with short windows.
+pub(crate) fn config(kubeconfig: PathBuf, namespace: &str) -> Config {
+    Config {
+        kubeconfig: Some(kubeconfig),
+        namespaces: Namespaces {
+            watch: vec![namespace.to_owned()],
+            exclude: Vec::new(),
+        },
+        settle: Duration::from_millis(100),
+        stability_window: Duration::from_millis(500),
+        ..Config::default()
+    }
+}
+
+/// A running watcher.
+pub(crate) struct Watcher {
+    pub(crate) readiness: Readiness,
+    pub(crate) metrics: Metrics,
+    shutdown: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Watcher {
+    /// Waits for the first lists.
+    pub(crate) async fn ready(&self) {
+        eventually("the first lists", async || {
+            self.readiness.missing().is_empty().then_some(())
+        })
+        .await;
+    }
+
+    /// How it ended by itself.
+    pub(crate) async fn ended(self) -> anyhow::Result<()> {
+        self.task.await.unwrap()
+    }
+
+    /// Asks it to end.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+
+    /// Ends it wherever it is.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
