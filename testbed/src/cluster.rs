@@ -59,7 +59,10 @@ pub enum Error {
 
 fn failed(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Error {
     let what = what.into();
-    move |source| Error::Request { what, source: Box::new(source) }
+    move |source| Error::Request {
+        what,
+        source: Box::new(source),
+    }
 }
 
 /// How a client reaches an API server.
@@ -118,12 +121,20 @@ fn base64_encode(bytes: &[u8]) -> String {
 
 /// Writes a file that only its owner may read.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
-    let cannot = |source| Error::Write { path: path.to_owned(), source };
+    let cannot = |source| Error::Write {
+        path: path.to_owned(),
+        source,
+    };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(cannot)?;
     }
     let mut options = fs::File::options();
-    let file = options.create(true).truncate(true).write(true).mode(0o600).open(path);
+    let file = options
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
     io::Write::write_all(&mut file.map_err(cannot)?, content).map_err(cannot)
 }
 
@@ -136,24 +147,40 @@ pub struct Cluster {
 
 impl std::fmt::Debug for Cluster {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Cluster").field("endpoint", &self.endpoint.server).finish()
+        formatter
+            .debug_struct("Cluster")
+            .field("endpoint", &self.endpoint.server)
+            .finish_non_exhaustive()
     }
 }
 
 impl Cluster {
     /// Connects with the current context of a kubeconfig.
     pub async fn connect(path: &Path) -> Result<Self, Error> {
-        let bad = |reason: String| Error::Kubeconfig { path: path.to_owned(), reason };
+        let bad = |reason: String| Error::Kubeconfig {
+            path: path.to_owned(),
+            reason,
+        };
         let kubeconfig = Kubeconfig::read_from(path).map_err(|error| bad(error.to_string()))?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .map_err(|error| bad(error.to_string()))?;
         config.proxy_url = None;
         let certificates = config.root_cert.clone().unwrap_or_default();
-        let authority = certificates.iter().map(|der| pem("CERTIFICATE", der)).collect();
-        let server = config.cluster_url.to_string().trim_end_matches('/').to_owned();
+        let authority = certificates
+            .iter()
+            .map(|der| pem("CERTIFICATE", der))
+            .collect();
+        let server = config
+            .cluster_url
+            .to_string()
+            .trim_end_matches('/')
+            .to_owned();
         let client = Client::try_from(config).map_err(|error| bad(error.to_string()))?;
-        Ok(Self { client, endpoint: Endpoint { server, authority } })
+        Ok(Self {
+            client,
+            endpoint: Endpoint { server, authority },
+        })
     }
 
     /// The client, for requests of a caller's own.
@@ -165,15 +192,24 @@ impl Cluster {
     pub async fn is_api_ready(&self) -> Result<(), String> {
         let request = http::Request::get("/readyz").body(Vec::new());
         let request = request.map_err(|error| error.to_string())?;
-        self.client.request_text(request).await.map(drop).map_err(|error| error.to_string())
+        self.client
+            .request_text(request)
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// Whether a node is ready, may be scheduled to, and service accounts are made.
     pub async fn is_node_ready(&self, name: &str) -> Result<(), String> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let node = nodes.get(name).await.map_err(|error| error.to_string())?;
-        let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
-        let ready = conditions.iter().find(|condition| condition.type_ == "Ready");
+        let conditions = node
+            .status
+            .and_then(|status| status.conditions)
+            .unwrap_or_default();
+        let ready = conditions
+            .iter()
+            .find(|condition| condition.type_ == "Ready");
         if ready.is_none_or(|condition| condition.status != "True") {
             let message = ready.and_then(|condition| condition.message.clone());
             return Err(message.unwrap_or_else(|| "no Ready condition yet".to_owned()));
@@ -183,7 +219,11 @@ impl Cluster {
             return Err(format!("the node has the taint {}", taint.key));
         }
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), "default");
-        accounts.get("default").await.map(drop).map_err(|error| error.to_string())
+        accounts
+            .get("default")
+            .await
+            .map(drop)
+            .map_err(|error| error.to_string())
     }
 
     /// Writes a kubeconfig with which one acts as a service account, and returns its place.
@@ -207,7 +247,10 @@ impl Cluster {
             .create_token_request(name, &PostParams::default(), &request)
             .await
             .map_err(failed(format!("requesting a token for {who}")))?;
-        let token = answer.status.and_then(|status| status.token).ok_or(Error::NoToken(who))?;
+        let token = answer
+            .status
+            .and_then(|status| status.token)
+            .ok_or(Error::NoToken(who))?;
         let text = kubeconfig(&self.endpoint, &Identity::Token(token), namespace).to_string();
         let path = folder.join(format!("{namespace}-{name}.kubeconfig"));
         write_private(&path, text.as_bytes())?;
@@ -246,7 +289,10 @@ impl Cluster {
     {
         let what = || format!("deleting all {}", K::plural(&()));
         let everywhere: Api<K> = Api::all(self.client.clone());
-        let objects = everywhere.list(&ListParams::default()).await.map_err(failed(what()))?;
+        let objects = everywhere
+            .list(&ListParams::default())
+            .await
+            .map_err(failed(what()))?;
         let parameters = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
@@ -270,11 +316,20 @@ impl Cluster {
     /// Not zero: that would remove the object at once and leave the containers to themselves.
     async fn delete_pods(&self) -> Result<usize, Error> {
         let everywhere: Api<Pod> = Api::all(self.client.clone());
-        let pods = everywhere.list(&ListParams::default()).await.map_err(failed("listing pods"))?;
-        let parameters = DeleteParams { grace_period_seconds: Some(1), ..DeleteParams::default() };
+        let pods = everywhere
+            .list(&ListParams::default())
+            .await
+            .map_err(failed("listing pods"))?;
+        let parameters = DeleteParams {
+            grace_period_seconds: Some(1),
+            ..DeleteParams::default()
+        };
         for pod in &pods {
             let metadata = &pod.metadata;
-            if metadata.deletion_grace_period_seconds.is_some_and(|seconds| seconds <= 1) {
+            if metadata
+                .deletion_grace_period_seconds
+                .is_some_and(|seconds| seconds <= 1)
+            {
                 continue;
             }
             if let (Some(name), Some(namespace)) = (&metadata.name, &metadata.namespace) {
@@ -303,8 +358,7 @@ fn pem(label: &str, der: &[u8]) -> String {
         }
         text.push(character);
     }
-    text.push_str(&format!("\n-----END {label}-----\n"));
-    text
+    text + &format!("\n-----END {label}-----\n")
 }
 
 #[cfg(test)]
@@ -320,10 +374,16 @@ mod tests {
 
     #[test]
     fn a_kubeconfig_holds_its_token() {
-        let endpoint = Endpoint { server: "https://127.0.0.1:1".into(), authority: "ca".into() };
+        let endpoint = Endpoint {
+            server: "https://127.0.0.1:1".into(),
+            authority: "ca".into(),
+        };
         let config = kubeconfig(&endpoint, &Identity::Token("t".into()), "ns");
         assert_eq!(config["users"][0]["user"]["token"], "t");
-        assert_eq!(config["clusters"][0]["cluster"]["certificate-authority-data"], "Y2E=");
+        assert_eq!(
+            config["clusters"][0]["cluster"]["certificate-authority-data"],
+            "Y2E="
+        );
         let read: Result<kube::config::Kubeconfig, _> = serde_json::from_value(config);
         assert!(read.is_ok());
     }

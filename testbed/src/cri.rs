@@ -44,7 +44,11 @@ impl Source {
             return None;
         };
         let container = container.to_owned();
-        Some(Self { namespace: namespace.to_owned(), pod: pod.to_owned(), container })
+        Some(Self {
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            container,
+        })
     }
 }
 
@@ -60,18 +64,28 @@ impl Joiner {
     pub fn push(&mut self, entry: &str, fallback: i128) -> Option<Line> {
         let Some((nanoseconds, stream, is_partial, text)) = read_entry(entry) else {
             let (stream, text) = ("stdout".to_owned(), entry.to_owned());
-            return Some(Line { nanoseconds: fallback, stream, text });
+            return Some(Line {
+                nanoseconds: fallback,
+                stream,
+                text,
+            });
         };
         if is_partial {
             let open = self.open.entry(stream.to_owned());
-            open.or_insert_with(|| (nanoseconds, String::new())).1.push_str(text);
+            open.or_insert_with(|| (nanoseconds, String::new()))
+                .1
+                .push_str(text);
             return None;
         }
         let (nanoseconds, text) = match self.open.remove(stream) {
             Some((begun, head)) => (begun, head + text),
             None => (nanoseconds, text.to_owned()),
         };
-        Some(Line { nanoseconds, stream: stream.to_owned(), text })
+        Some(Line {
+            nanoseconds,
+            stream: stream.to_owned(),
+            text,
+        })
     }
 }
 
@@ -85,7 +99,12 @@ fn read_entry(entry: &str) -> Option<(i128, &str, bool, &str)> {
         "F" => false,
         _ => return None,
     };
-    Some((time.as_nanosecond(), stream, is_partial, fields.next().unwrap_or_default()))
+    Some((
+        time.as_nanosecond(),
+        stream,
+        is_partial,
+        fields.next().unwrap_or_default(),
+    ))
 }
 
 #[cfg(test)]
@@ -98,7 +117,9 @@ mod tests {
     fn join(entries: &[&str]) -> Vec<(i128, String, String)> {
         let mut joiner = Joiner::default();
         let lines = entries.iter().filter_map(|entry| joiner.push(entry, 7));
-        lines.map(|line| (line.nanoseconds, line.stream, line.text)).collect()
+        lines
+            .map(|line| (line.nanoseconds, line.stream, line.text))
+            .collect()
     }
 
     fn line(nanoseconds: i128, stream: &str, text: &str) -> (i128, String, String) {
@@ -127,7 +148,10 @@ mod tests {
 
     #[test]
     fn an_entry_that_cannot_be_read_is_a_line() {
-        assert_eq!(join(&["not a log entry"]), [line(7, "stdout", "not a log entry")]);
+        assert_eq!(
+            join(&["not a log entry"]),
+            [line(7, "stdout", "not a log entry")]
+        );
     }
 
     #[test]
@@ -139,7 +163,11 @@ mod tests {
             container: "main".to_owned(),
         };
         assert_eq!(source, Some(expected));
-        for other in ["shop_orders/main/0.log", "shop_a_b/main/0.log.20261125-1", "shop_a_b/0.log"] {
+        for other in [
+            "shop_orders/main/0.log",
+            "shop_a_b/main/0.log.20261125-1",
+            "shop_a_b/0.log",
+        ] {
             assert_eq!(Source::from_path(Path::new(other)), None, "{other}");
         }
     }

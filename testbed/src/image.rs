@@ -65,8 +65,10 @@ pub fn archive(image: &Image<'_>, binary: &[u8]) -> io::Result<Vec<u8>> {
         "history": [{"created_by": "bonesetter testbed"}],
     })
     .to_string();
-    let configuration_name =
-        format!("{}.json", hex::encode(digest(&SHA256, configuration.as_bytes())));
+    let configuration_name = format!(
+        "{}.json",
+        hex::encode(digest(&SHA256, configuration.as_bytes()))
+    );
     let layer_name = format!("{layer_digest}/layer.tar");
     let manifest = json!([{
         "Config": configuration_name,
@@ -76,7 +78,12 @@ pub fn archive(image: &Image<'_>, binary: &[u8]) -> io::Result<Vec<u8>> {
     .to_string();
     let mut tar = tar::Builder::new(Vec::new());
     append(&mut tar, &layer_name, &layer, 0o644)?;
-    append(&mut tar, &configuration_name, configuration.as_bytes(), 0o644)?;
+    append(
+        &mut tar,
+        &configuration_name,
+        configuration.as_bytes(),
+        0o644,
+    )?;
     append(&mut tar, "manifest.json", manifest.as_bytes(), 0o644)?;
     tar.into_inner()
 }
@@ -127,15 +134,32 @@ pub fn build_faultbox(sink: Sink<'_>) -> Result<PathBuf, Error> {
     let target = folder.join("target");
     let mut cargo = Command::new("cargo");
     // `+crt-static` needs an explicit target, or procedural macros would be linked statically too.
-    cargo.args(["build", "--quiet", "--release", "--package", "faultbox", "--target", &triple]);
-    cargo.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_TARGET_DIR", &target);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "faultbox",
+        "--target",
+        &triple,
+    ]);
+    cargo
+        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        .env("CARGO_TARGET_DIR", &target);
     cargo.current_dir(workspace()).stdin(Stdio::null());
-    let output = cargo.output().map_err(|error| Error::Build(format!("cannot run cargo: {error}")))?;
+    let output = cargo
+        .output()
+        .map_err(|error| Error::Build(format!("cannot run cargo: {error}")))?;
     if !output.status.success() {
-        return Err(Error::Build(String::from_utf8_lossy(&output.stderr).into_owned()));
+        return Err(Error::Build(
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ));
     }
     let built = target.join(&triple).join("release").join("faultbox");
-    let cannot = |source| Error::File { path: cached.clone(), source };
+    let cannot = |source| Error::File {
+        path: cached.clone(),
+        source,
+    };
     fs::create_dir_all(folder.join(&key[..16])).map_err(cannot)?;
     fs::copy(&built, cached.with_extension("part")).map_err(cannot)?;
     fs::rename(cached.with_extension("part"), &cached).map_err(cannot)?;
@@ -152,8 +176,20 @@ pub fn write_archives(binary: &Path, dir: &Path) -> Result<Vec<PathBuf>, Error> 
     let content = fs::read(binary).map_err(cannot(binary))?;
     fs::create_dir_all(dir).map_err(cannot(dir))?;
     let images = [
-        ("pause.tar", Image { tags: &[PAUSE], entrypoint: &["/faultbox", "pause"] }),
-        ("faultbox.tar", Image { tags: &FAULTBOX, entrypoint: &["/faultbox"] }),
+        (
+            "pause.tar",
+            Image {
+                tags: &[PAUSE],
+                entrypoint: &["/faultbox", "pause"],
+            },
+        ),
+        (
+            "faultbox.tar",
+            Image {
+                tags: &FAULTBOX,
+                entrypoint: &["/faultbox"],
+            },
+        ),
     ];
     let mut written = Vec::new();
     for (name, image) in images {
@@ -168,13 +204,17 @@ pub fn write_archives(binary: &Path, dir: &Path) -> Result<Vec<PathBuf>, Error> 
 /// A digest over the names and contents of all files below a folder.
 fn hash_folder(folder: &Path) -> Result<String, Error> {
     let mut files = Vec::new();
-    list_files(folder, &mut files)
-        .map_err(|source| Error::File { path: folder.to_owned(), source })?;
+    list_files(folder, &mut files).map_err(|source| Error::File {
+        path: folder.to_owned(),
+        source,
+    })?;
     files.sort();
     let mut all = Vec::new();
     for path in files {
-        let content =
-            fs::read(&path).map_err(|source| Error::File { path: path.clone(), source })?;
+        let content = fs::read(&path).map_err(|source| Error::File {
+            path: path.clone(),
+            source,
+        })?;
         let name = path.strip_prefix(folder).unwrap_or(&path);
         all.extend_from_slice(name.to_string_lossy().as_bytes());
         all.extend_from_slice(digest(&SHA256, &content).as_ref());
@@ -215,9 +255,16 @@ mod tests {
 
     #[test]
     fn names_agree_with_digests() {
-        let image = Image { tags: &FAULTBOX, entrypoint: &["/faultbox"] };
+        let image = Image {
+            tags: &FAULTBOX,
+            entrypoint: &["/faultbox"],
+        };
         let first = archive(&image, b"binary").unwrap();
-        assert_eq!(first, archive(&image, b"binary").unwrap(), "the same input, the same bytes");
+        assert_eq!(
+            first,
+            archive(&image, b"binary").unwrap(),
+            "the same input, the same bytes"
+        );
         let entries = entries(&first).unwrap();
         let manifest: serde_json::Value =
             serde_json::from_slice(&entries["manifest.json"]).unwrap();
@@ -225,7 +272,10 @@ mod tests {
 
         let name = manifest[0]["Config"].as_str().unwrap();
         let configuration = &entries[name];
-        assert_eq!(name, format!("{}.json", hex::encode(digest(&SHA256, configuration))));
+        assert_eq!(
+            name,
+            format!("{}.json", hex::encode(digest(&SHA256, configuration)))
+        );
 
         let layer = &entries[manifest[0]["Layers"][0].as_str().unwrap()];
         let configuration: serde_json::Value = serde_json::from_slice(configuration).unwrap();

@@ -96,7 +96,10 @@ fn configuration(dir: &Path, http: u16, grpc: u16, gossip: u16) -> Value {
 impl LokiServer {
     /// Starts Loki with its data in `dir`.
     pub async fn start(programs: &Programs, dir: &Path, log: PathBuf) -> Result<Self, Error> {
-        let prepare = |source| Error::Prepare { dir: dir.to_owned(), source };
+        let prepare = |source| Error::Prepare {
+            dir: dir.to_owned(),
+            source,
+        };
         let program = programs.get(Program::Loki)?;
         let port = free_port().map_err(prepare)?;
         let (grpc, gossip) = (free_port().map_err(prepare)?, free_port().map_err(prepare)?);
@@ -106,12 +109,21 @@ impl LokiServer {
         fs::write(&file, text).map_err(prepare)?;
         let mut arguments = std::ffi::OsString::from("-config.file=");
         arguments.push(&file);
-        let server = Launch::new("loki", program, log).arg("-target=all").arg(arguments).start()?;
+        let server = Launch::new("loki", program, log)
+            .arg("-target=all")
+            .arg(arguments)
+            .start()?;
         let mut loki = Self { server, port };
         let url = format!("{}/ready", loki.url());
         let client = ready::local_http()?;
         let probe = async || ready::get_ok(&client, &url).await;
-        ready::until("loki", Duration::from_secs(90), &mut [&mut loki.server], probe).await?;
+        ready::until(
+            "loki",
+            Duration::from_secs(90),
+            &mut [&mut loki.server],
+            probe,
+        )
+        .await?;
         Ok(loki)
     }
 

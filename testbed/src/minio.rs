@@ -97,7 +97,7 @@ impl MinioServer {
         let client = ready::local_http()?;
         let url = format!("{}/minio/health/ready", root.endpoint);
         let probe = async || ready::get_ok(&client, &url).await;
-        ready::until("minio", Duration::from_secs(60), &mut [&mut server], probe).await?;
+        ready::until("minio", Duration::from_mins(1), &mut [&mut server], probe).await?;
 
         let admin = S3Admin::new(root.clone())?;
         // Health is answered before the object layer is: the bucket is the real readiness.
@@ -108,9 +108,21 @@ impl MinioServer {
                 _ => Err(error.to_string()),
             })
         };
-        ready::until("the bucket", Duration::from_secs(30), &mut [&mut server], probe).await?;
-        let put_only = admin.assume_role(&put_only_policy(BUCKET), CREDENTIAL_SECONDS).await?;
-        Ok(Self { server, root, put_only })
+        ready::until(
+            "the bucket",
+            Duration::from_secs(30),
+            &mut [&mut server],
+            probe,
+        )
+        .await?;
+        let put_only = admin
+            .assume_role(&put_only_policy(BUCKET), CREDENTIAL_SECONDS)
+            .await?;
+        Ok(Self {
+            server,
+            root,
+            put_only,
+        })
     }
 
     /// Stops the server.

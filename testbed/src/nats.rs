@@ -80,24 +80,40 @@ impl NatsServer {
     pub async fn start(options: NatsOptions) -> Result<Self, Error> {
         let programs = Programs::locate(&[Program::NatsServer])?;
         let program = programs.get(Program::NatsServer)?.to_owned();
-        let (dir, temporary) = match options.dir {
-            Some(dir) => (dir, None),
-            None => {
-                let temporary = tempfile::tempdir()
-                    .map_err(|source| Error::Prepare { dir: std::env::temp_dir(), source })?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
+        let (dir, temporary) = if let Some(dir) = options.dir {
+            (dir, None)
+        } else {
+            let temporary = tempfile::tempdir().map_err(|source| Error::Prepare {
+                dir: std::env::temp_dir(),
+                source,
+            })?;
+            (temporary.path().to_owned(), Some(temporary))
         };
-        let prepare = |source| Error::Prepare { dir: dir.clone(), source };
+        let prepare = |source| Error::Prepare {
+            dir: dir.clone(),
+            source,
+        };
         let port = free_port().map_err(prepare)?;
         let monitor = free_port().map_err(prepare)?;
-        let text =
-            configuration(port, monitor, &dir.join("store"), options.authorization.as_deref());
+        let text = configuration(
+            port,
+            monitor,
+            &dir.join("store"),
+            options.authorization.as_deref(),
+        );
         fs::create_dir_all(&dir).map_err(prepare)?;
         fs::write(dir.join("nats.conf"), text).map_err(prepare)?;
         let log = options.log.unwrap_or_else(|| dir.join("nats.log"));
         let server = launch(&program, &dir, &log)?;
-        let mut nats = Self { program, dir, log, port, monitor, server, _temporary: temporary };
+        let mut nats = Self {
+            program,
+            dir,
+            log,
+            port,
+            monitor,
+            server,
+            _temporary: temporary,
+        };
         nats.wait_ready().await?;
         Ok(nats)
     }
@@ -155,7 +171,10 @@ impl NatsServer {
 }
 
 fn launch(program: &Path, dir: &Path, log: &Path) -> Result<Server, process::Error> {
-    Launch::new("nats", program, log.to_owned()).arg("-c").arg(dir.join("nats.conf")).start()
+    Launch::new("nats", program, log.to_owned())
+        .arg("-c")
+        .arg(dir.join("nats.conf"))
+        .start()
 }
 
 #[cfg(test)]

@@ -111,7 +111,10 @@ pub(crate) struct Places {
 
 impl Places {
     pub(crate) fn new(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), root: layout.part("node") }
+        Self {
+            layout: layout.clone(),
+            root: layout.part("node"),
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -151,7 +154,10 @@ pub struct NodeLock {
 impl NodeLock {
     /// Takes the lock, or says who has it.
     pub fn take() -> Result<Self, Error> {
-        let cannot = |source| Error::File { path: PathBuf::from(LOCK), source };
+        let cannot = |source| Error::File {
+            path: PathBuf::from(LOCK),
+            source,
+        };
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -160,18 +166,23 @@ impl NodeLock {
             .open(LOCK)
             .map_err(cannot)?;
         let text = fs::read_to_string(LOCK).map_err(cannot)?;
-        let previous = Some(text.trim()).filter(|text| !text.is_empty()).map(PathBuf::from);
+        let previous = Some(text.trim())
+            .filter(|text| !text.is_empty())
+            .map(PathBuf::from);
         match file.try_lock() {
             Ok(()) => Ok(Self { file, previous }),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::Taken { dir: previous.unwrap_or_default() })
-            }
+            Err(TryLockError::WouldBlock) => Err(Error::Taken {
+                dir: previous.unwrap_or_default(),
+            }),
             Err(TryLockError::Error(source)) => Err(cannot(source)),
         }
     }
 
     fn record(&mut self, dir: &Path) -> Result<(), Error> {
-        let cannot = |source| Error::File { path: PathBuf::from(LOCK), source };
+        let cannot = |source| Error::File {
+            path: PathBuf::from(LOCK),
+            source,
+        };
         self.file.set_len(0).map_err(cannot)?;
         io::Seek::rewind(&mut self.file).map_err(cannot)?;
         write!(self.file, "{}", dir.display()).map_err(cannot)
@@ -220,8 +231,15 @@ impl Node {
             pod_logs: places.pod_logs(),
             containerd_socket: places.socket(),
         };
-        let mut node = Self { places, servers: Vec::new(), state, _lock: lock };
-        let started = node.start_servers(programs, &certificates, faultbox, task).await;
+        let mut node = Self {
+            places,
+            servers: Vec::new(),
+            state,
+            _lock: lock,
+        };
+        let started = node
+            .start_servers(programs, &certificates, faultbox, task)
+            .await;
         if let Err(error) = started {
             node.stop(|_| ()).await;
             return Err(error);
@@ -251,7 +269,8 @@ impl Node {
         }
 
         task.say("starting containerd and etcd", None);
-        self.servers.push(containers::start_containerd(&self.places)?);
+        self.servers
+            .push(containers::start_containerd(&self.places)?);
         let archives = image::write_archives(faultbox, &self.places.file("images"))?;
         let etcd = control_plane::start_etcd(programs, &self.places, &ports).await?;
         self.servers.push(etcd);
@@ -271,10 +290,11 @@ impl Node {
             containers::import(&self.places, archive).await?;
         }
         task.say("starting the kubelet", None);
-        self.servers.push(containers::start_kubelet(programs, &self.places, &ports)?);
+        self.servers
+            .push(containers::start_kubelet(programs, &self.places, &ports)?);
         let probe = async || cluster.is_node_ready(NAME).await;
         let mut servers: Vec<&mut Server> = self.servers.iter_mut().collect();
-        ready::until("the node", Duration::from_secs(120), &mut servers, probe).await?;
+        ready::until("the node", Duration::from_mins(2), &mut servers, probe).await?;
         Ok(())
     }
 
@@ -282,7 +302,7 @@ impl Node {
         let cluster = Cluster::connect(&self.state.kubeconfig).await?;
         let probe = async || cluster.is_api_ready().await;
         let mut servers: Vec<&mut Server> = self.servers.iter_mut().collect();
-        let limit = Duration::from_secs(120);
+        let limit = Duration::from_mins(2);
         ready::until("kube-apiserver", limit, &mut servers, probe).await?;
         Ok(cluster)
     }
@@ -291,7 +311,7 @@ impl Node {
         let places = self.places.clone();
         let probe = async || containers::is_containerd_ready(&places).await;
         let mut servers: Vec<&mut Server> = self.servers.iter_mut().collect();
-        ready::until("containerd", Duration::from_secs(60), &mut servers, probe).await?;
+        ready::until("containerd", Duration::from_mins(1), &mut servers, probe).await?;
         Ok(())
     }
 

@@ -50,6 +50,21 @@ impl Layout {
         self.root.join("log").join(format!("{name}.log"))
     }
 
+    /// Removes the logs of an earlier run; the supervisor's own is that of this one.
+    pub(crate) fn remove_logs(&self) {
+        let own = self.log("supervisor");
+        let entries = std::fs::read_dir(self.root.join("log"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for path in entries
+            .map(|entry| entry.path())
+            .filter(|path| *path != own)
+        {
+            drop(std::fs::remove_file(path));
+        }
+    }
+
     /// The folder of one server's data.
     pub fn part(&self, name: &str) -> PathBuf {
         self.root.join(name)

@@ -21,5 +21,8 @@ pub fn free_port() -> io::Result<u16> {
             return Ok(port);
         }
     }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free port between 20000 and 32000"))
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        "no free port between 20000 and 32000",
+    ))
 }

@@ -66,15 +66,17 @@ pub struct Postgres {
 
 /// The folder with `initdb` and `postgres`: Debian keeps it off `PATH`, one per major version.
 pub fn find_programs() -> Option<PathBuf> {
-    let debian = fs::read_dir("/usr/lib/postgresql").ok().and_then(|entries| {
-        let major = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
-        let versions = entries.flatten().map(|entry| entry.path());
-        let (_, newest) = versions
-            .filter_map(|path| Some((major(&path)?, path)))
-            .filter(|(major, path)| *major >= OLDEST && path.join("bin/initdb").is_file())
-            .max_by_key(|(major, _)| *major)?;
-        Some(newest.join("bin"))
-    });
+    let debian = fs::read_dir("/usr/lib/postgresql")
+        .ok()
+        .and_then(|entries| {
+            let major = |path: &PathBuf| path.file_name()?.to_str()?.parse::<u32>().ok();
+            let versions = entries.flatten().map(|entry| entry.path());
+            let (_, newest) = versions
+                .filter_map(|path| Some((major(&path)?, path)))
+                .filter(|(major, path)| *major >= OLDEST && path.join("bin/initdb").is_file())
+                .max_by_key(|(major, _)| *major)?;
+            Some(newest.join("bin"))
+        });
     debian.or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
 }
 
@@ -84,14 +86,20 @@ fn unprivileged() -> Result<Option<RunAs>, Error> {
         return Ok(None);
     }
     let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let found = ["postgres", "nobody"].iter().find_map(|name| find_account(&accounts, name));
+    let found = ["postgres", "nobody"]
+        .iter()
+        .find_map(|name| find_account(&accounts, name));
     found.map(Some).ok_or(Error::NoUser)
 }
 
 fn find_account(accounts: &str, name: &str) -> Option<RunAs> {
-    let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
+    let line = accounts
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
     let mut fields = line.split(':').skip(2).map(str::parse);
-    let (Some(Ok(uid)), Some(Ok(gid))) = (fields.next(), fields.next()) else { return None };
+    let (Some(Ok(uid)), Some(Ok(gid))) = (fields.next(), fields.next()) else {
+        return None;
+    };
     Some(RunAs { uid, gid })
 }
 
@@ -100,7 +108,10 @@ impl PostgresServer {
     /// a random password; only loopback is listened on, with SCRAM.
     pub async fn start(dir: &Path, log: PathBuf) -> Result<Self, Error> {
         let programs = find_programs().ok_or(Error::Absent)?;
-        let prepare = |source| Error::Prepare { dir: dir.to_owned(), source };
+        let prepare = |source| Error::Prepare {
+            dir: dir.to_owned(),
+            source,
+        };
         let run_as = unprivileged()?;
         let port = free_port().map_err(prepare)?;
         let password = hex::encode(rand::random::<[u8; 16]>());
@@ -131,10 +142,15 @@ impl PostgresServer {
 
     async fn wait_ready(&mut self) -> Result<(), Error> {
         let client = self.client.clone();
-        let probe =
-            async || client.connect("postgres").await.map(drop).map_err(|error| error.to_string());
+        let probe = async || {
+            client
+                .connect("postgres")
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        };
         let servers = &mut [&mut self.server];
-        ready::until("postgres", Duration::from_secs(60), servers, probe).await?;
+        ready::until("postgres", Duration::from_mins(1), servers, probe).await?;
         Ok(())
     }
 
@@ -145,7 +161,9 @@ impl PostgresServer {
 
     /// Stops the server: SIGINT is its fast shutdown, which ends the sessions of clients.
     pub async fn stop(&mut self) {
-        self.server.stop_with(Signal::INT, Duration::from_secs(20)).await;
+        self.server
+            .stop_with(Signal::INT, Duration::from_secs(20))
+            .await;
     }
 
     pub(crate) fn server(&mut self) -> &mut Server {
@@ -181,21 +199,29 @@ async fn init(
         .run_as(run_as)
         .command();
     if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder)
-            .map_err(|source| Error::Prepare { dir: folder.to_owned(), source })?;
+        fs::create_dir_all(folder).map_err(|source| Error::Prepare {
+            dir: folder.to_owned(),
+            source,
+        })?;
     }
     let failed = |error: io::Error| Error::Init(error.to_string());
     let out = fs::File::create(log).map_err(failed)?;
     command.stderr(out.try_clone().map_err(failed)?).stdout(out);
     let mut command = tokio::process::Command::from(command);
     let status = command.kill_on_drop(true).status().await.map_err(failed)?;
-    if status.success() { Ok(()) } else { Err(Error::Init(last_lines(log, 12))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Init(last_lines(log, 12)))
+    }
 }
 
 impl Postgres {
     /// A server whose superuser connects with `base`, a URL without a database.
     pub fn new(base: &str) -> Self {
-        Self { base: base.trim_end_matches('/').to_owned() }
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+        }
     }
 
     /// The superuser's URL without a database.
@@ -218,7 +244,8 @@ impl Postgres {
     pub async fn create_database(&self, name: &str) -> Result<String, Error> {
         let what = format!("creating the database {name}");
         let quoted = name.replace('"', "\"\"");
-        self.execute("postgres", format!("CREATE DATABASE \"{quoted}\""), &what).await?;
+        self.execute("postgres", format!("CREATE DATABASE \"{quoted}\""), &what)
+            .await?;
         Ok(self.url(name))
     }
 
@@ -241,7 +268,10 @@ impl Postgres {
 
     /// Runs every `*.sql` file of a folder in a database, in the order of their names.
     pub async fn apply_sql(&self, database: &str, dir: &Path) -> Result<(), Error> {
-        let prepare = |source| Error::Prepare { dir: dir.to_owned(), source };
+        let prepare = |source| Error::Prepare {
+            dir: dir.to_owned(),
+            source,
+        };
         let mut files = Vec::new();
         for entry in fs::read_dir(dir).map_err(prepare)? {
             let path = entry.map_err(prepare)?.path();
@@ -252,16 +282,23 @@ impl Postgres {
         files.sort();
         for file in files {
             let text = fs::read_to_string(&file).map_err(prepare)?;
-            self.execute(database, text, &format!("applying {}", file.display())).await?;
+            self.execute(database, text, &format!("applying {}", file.display()))
+                .await?;
         }
         Ok(())
     }
 
     async fn execute(&self, database: &str, sql: String, what: &str) -> Result<(), Error> {
-        let failed = |source| Error::Sql { what: what.to_owned(), source };
+        let failed = |source| Error::Sql {
+            what: what.to_owned(),
+            source,
+        };
         let mut connection = self.connect(database).await.map_err(failed)?;
         // Files and names of the testbed itself, never input.
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.map_err(failed)?;
+        sqlx::raw_sql(AssertSqlSafe(sql))
+            .execute(&mut connection)
+            .await
+            .map_err(failed)?;
         connection.close().await.map_err(failed)
     }
 
@@ -286,6 +323,9 @@ mod tests {
     fn urls_differ_in_role_and_database() {
         let postgres = Postgres::new("postgres://postgres:pw@127.0.0.1:5432/");
         assert_eq!(postgres.url("a"), "postgres://postgres:pw@127.0.0.1:5432/a");
-        assert_eq!(postgres.url_as("app", "x", "a"), "postgres://app:x@127.0.0.1:5432/a");
+        assert_eq!(
+            postgres.url_as("app", "x", "a"),
+            "postgres://app:x@127.0.0.1:5432/a"
+        );
     }
 }

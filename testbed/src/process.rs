@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -121,7 +122,12 @@ impl Launch {
         command.args(["--pdeathsig", "KILL"]);
         if let Some(user) = self.run_as {
             command
-                .args(["--reuid", &user.uid.to_string(), "--regid", &user.gid.to_string()])
+                .args([
+                    "--reuid",
+                    &user.uid.to_string(),
+                    "--regid",
+                    &user.gid.to_string(),
+                ])
                 .args(["--clear-groups", "--inh-caps", "+dac_override"])
                 .args(["--ambient-caps", "+dac_override"]);
         }
@@ -145,7 +151,11 @@ impl Launch {
         if let Some(folder) = self.log.parent() {
             fs::create_dir_all(folder).map_err(log_error)?;
         }
-        let out = File::options().create(true).append(true).open(&self.log).map_err(log_error)?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .map_err(log_error)?;
         let err = out.try_clone().map_err(log_error)?;
         let mut command = self.command();
         command.stdout(out).stderr(err).process_group(0);
@@ -154,7 +164,12 @@ impl Launch {
             program: self.program.clone(),
             source,
         })?;
-        Ok(Server { name: self.name, log: self.log, child, stopped: false })
+        Ok(Server {
+            name: self.name,
+            log: self.log,
+            child,
+            stopped: false,
+        })
     }
 }
 
@@ -261,7 +276,10 @@ pub fn last_lines(file: &Path, count: usize) -> String {
     if tail.is_empty() {
         return "  (it wrote nothing)".to_owned();
     }
-    tail.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    tail.iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn describe(status: ExitStatus) -> String {
@@ -285,15 +303,18 @@ fn spawn(command: Command) -> io::Result<Child> {
     });
     let (answer, result) = mpsc::sync_channel(1);
     let gone = |_| io::Error::other("the thread that starts servers is gone");
-    spawner.send((command, answer)).map_err(|_| gone(mpsc::RecvError))?;
+    spawner
+        .send((command, answer))
+        .map_err(|_| gone(mpsc::RecvError))?;
     result.recv().map_err(gone)?
 }
-use std::os::unix::process::CommandExt as _;
 
 /// When a process began, in clock ticks since boot: with the id it names one process for ever.
-/// Source: proc_pid_stat(5), field 22.
+/// `None` when it has ended, also when nobody has asked for its status yet.
+/// Source: `proc_pid_stat(5)`, fields 3 (state) and 22 (start time).
 pub fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name.split_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let state = fields.next()?;
+    fields.nth(18).filter(|_| state != "Z")?.parse().ok()
 }

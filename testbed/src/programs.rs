@@ -163,7 +163,9 @@ impl Program {
     }
 
     pub(crate) fn module(self) -> Option<&'static Module> {
-        const { &MODULES }.iter().find(|module| module.programs.contains(&self))
+        const { &MODULES }
+            .iter()
+            .find(|module| module.programs.contains(&self))
     }
 
     /// The pinned version, as its file has it.
@@ -181,7 +183,10 @@ impl Program {
     pub fn cached(self) -> Result<PathBuf, Error> {
         let name = self.module().map_or("nats-server", |module| module.name);
         let folder = format!("{name}-{}", self.pinned()?);
-        Ok(cache_dir().join("servers").join(folder).join(self.file_name()))
+        Ok(cache_dir()
+            .join("servers")
+            .join(folder)
+            .join(self.file_name()))
     }
 
     /// Finds the program: on `PATH` when its version fits, else in the cache.
@@ -198,12 +203,18 @@ impl Program {
     /// Whether a program found on `PATH` may stand in for the pinned one: the same major version
     /// and at least the same minor one; for Kubernetes, whose parts must agree, the same minor.
     fn fits(self, program: &Path) -> Result<bool, Error> {
-        let Some(pinned) = Version::find(self.pinned()?) else { return Ok(false) };
-        let Ok(output) = Command::new(program).arg("--version").output() else { return Ok(false) };
+        let Some(pinned) = Version::find(self.pinned()?) else {
+            return Ok(false);
+        };
+        let Ok(output) = Command::new(program).arg("--version").output() else {
+            return Ok(false);
+        };
         let Some(found) = Version::find(&String::from_utf8_lossy(&output.stdout)) else {
             return Ok(false);
         };
-        let same_kubernetes = self.module().is_none_or(|module| module.name != "kubernetes")
+        let same_kubernetes = self
+            .module()
+            .is_none_or(|module| module.name != "kubernetes")
             || found.minor == pinned.minor;
         let same_major = found.major == pinned.major;
         Ok(same_major && same_kubernetes && found.minor >= pinned.minor)
@@ -213,7 +224,9 @@ impl Program {
 /// The first file called `name` in the folders of `PATH`.
 pub fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// Programs with the place of each.
@@ -235,7 +248,10 @@ impl Programs {
 
     /// Where a program is.
     pub fn get(&self, program: Program) -> Result<&Path, Error> {
-        let place = self.found.get(&program).ok_or(Error::Absent(program.file_name()))?;
+        let place = self
+            .found
+            .get(&program)
+            .ok_or(Error::Absent(program.file_name()))?;
         Ok(place)
     }
 }
@@ -262,7 +278,11 @@ pub fn install(wanted: &[Program], sink: Sink<'_>) -> Result<Programs, Error> {
         fetch::nats_server(sink)?;
     }
     for module in &MODULES {
-        if module.programs.iter().any(|program| missing.contains(program)) {
+        if module
+            .programs
+            .iter()
+            .any(|program| missing.contains(program))
+        {
             go::build(module, sink)?;
         }
     }
@@ -272,12 +292,22 @@ pub fn install(wanted: &[Program], sink: Sink<'_>) -> Result<Programs, Error> {
 /// Holds the lock of the cache until it is dropped.
 fn lock_cache(sink: Sink<'_>) -> Result<File, Error> {
     let path = cache_dir().join("servers").join("lock");
-    let error = |source| Error::Cache { path: path.clone(), source };
+    let error = |source| Error::Cache {
+        path: path.clone(),
+        source,
+    };
     fs::create_dir_all(cache_dir().join("servers")).map_err(error)?;
-    let lock = File::options().create(true).append(true).open(&path).map_err(error)?;
+    let lock = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(error)?;
     if lock.try_lock().is_err() {
         let task = Task::begin("servers", sink);
-        task.say("another process is installing servers; waiting for it", None);
+        task.say(
+            "another process is installing servers; waiting for it",
+            None,
+        );
         lock.lock().map_err(error)?;
         task.done("the other process is finished");
     }

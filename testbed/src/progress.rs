@@ -44,14 +44,21 @@ pub struct Task<'a> {
 
 impl std::fmt::Debug for Task<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Task").field("subject", &self.subject).finish_non_exhaustive()
+        formatter
+            .debug_struct("Task")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'a> Task<'a> {
     /// Begins a task.
     pub fn begin(subject: impl Into<String>, sink: Sink<'a>) -> Self {
-        Self { subject: subject.into(), began: Instant::now(), sink }
+        Self {
+            subject: subject.into(),
+            began: Instant::now(),
+            sink,
+        }
     }
 
     /// Time since the task began.
@@ -81,6 +88,12 @@ impl<'a> Task<'a> {
 
     fn tell(&self, text: String, count: Option<(usize, usize)>, standing: Standing) {
         let elapsed_ms = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX);
-        (self.sink)(Progress { subject: self.subject.clone(), text, count, elapsed_ms, standing });
+        (self.sink)(Progress {
+            subject: self.subject.clone(),
+            text,
+            count,
+            elapsed_ms,
+            standing,
+        });
     }
 }

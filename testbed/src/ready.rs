@@ -48,7 +48,12 @@ where
         if Instant::now() >= deadline {
             let tails = servers.iter().map(|server| last_lines(server.log(), 8));
             let tail = tails.collect::<Vec<_>>().join("\n");
-            return Err(Error::Late { what: what.to_owned(), limit, last, tail });
+            return Err(Error::Late {
+                what: what.to_owned(),
+                limit,
+                last,
+                tail,
+            });
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -56,12 +61,19 @@ where
 
 /// A client for loopback addresses: no proxy, short time-outs.
 pub(crate) fn local_http() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(10))
+        .build()
 }
 
 /// `Ok` when a GET of `url` is answered with a success.
 pub(crate) async fn get_ok(client: &reqwest::Client, url: &str) -> Result<(), String> {
-    let answer = client.get(url).send().await.map_err(|error| format!("{url}: {error}"))?;
+    let answer = client
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| format!("{url}: {error}"))?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());

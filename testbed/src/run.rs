@@ -85,7 +85,10 @@ pub enum Error {
 
 fn cannot(path: &Path) -> impl Fn(io::Error) -> Error {
     let path = path.to_owned();
-    move |source| Error::File { path: path.clone(), source }
+    move |source| Error::File {
+        path: path.clone(),
+        source,
+    }
 }
 
 /// A server that can be left out.
@@ -243,7 +246,9 @@ async fn follow_supervisor(
             }
         };
         let Ok(Some(line)) = line else { break };
-        let Ok(progress) = serde_json::from_str::<Progress>(&line) else { continue };
+        let Ok(progress) = serde_json::from_str::<Progress>(&line) else {
+            continue;
+        };
         let standing = progress.standing;
         if standing == Standing::Failed {
             failure = Some(progress.text.clone());
@@ -256,7 +261,10 @@ async fn follow_supervisor(
     }
     Err(match failure {
         Some(reason) => Error::Failed(reason),
-        None => Error::Supervisor { tail: last_lines(&log, 12), log },
+        None => Error::Supervisor {
+            tail: last_lines(&log, 12),
+            log,
+        },
     })
 }
 
@@ -277,7 +285,9 @@ pub async fn down(dir: &Path, sink: Sink<'_>) -> Result<(), Error> {
     let deadline = Instant::now() + STOP_LIMIT;
     while is_running(&layout)? {
         if Instant::now() >= deadline {
-            return Err(Error::StopLate { dir: dir.to_owned() });
+            return Err(Error::StopLate {
+                dir: dir.to_owned(),
+            });
         }
         task.say("stopping", None);
         tokio::time::sleep(Duration::from_millis(250)).await;
@@ -288,7 +298,9 @@ pub async fn down(dir: &Path, sink: Sink<'_>) -> Result<(), Error> {
 
 /// Removes what a killed supervisor left: its servers ended with it, the node's rest did not.
 pub(crate) fn clean_up(layout: &Layout) {
-    let Ok(state) = State::read(&layout.state()) else { return };
+    let Ok(state) = State::read(&layout.state()) else {
+        return;
+    };
     for server in state.servers.iter().filter(|server| server.is_alive()) {
         send(server.pid, Signal::KILL);
     }
@@ -322,10 +334,22 @@ pub fn log_file(dir: &Path, name: &str) -> Result<PathBuf, Error> {
     if !name.contains('/') && path.is_file() {
         return Ok(path);
     }
-    let folder = fs::read_dir(path.parent().unwrap_or(dir)).into_iter().flatten().flatten();
+    let folder = fs::read_dir(path.parent().unwrap_or(dir))
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut known: Vec<String> = folder
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".log").map(str::to_owned))
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".log")
+                .map(str::to_owned)
+        })
         .collect();
     known.sort();
-    Err(Error::NoLog { name: name.to_owned(), known })
+    Err(Error::NoLog {
+        name: name.to_owned(),
+        known,
+    })
 }

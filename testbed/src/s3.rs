@@ -125,7 +125,10 @@ pub struct S3Admin {
 impl S3Admin {
     /// A client with this access.
     pub fn new(access: Access) -> Result<Self, Error> {
-        Ok(Self { access, http: crate::ready::local_http()? })
+        Ok(Self {
+            access,
+            http: crate::ready::local_http()?,
+        })
     }
 
     /// The access it uses.
@@ -144,7 +147,9 @@ impl S3Admin {
              </Rule></ObjectLockConfiguration>"
         );
         let url = self.bucket_url("?object-lock=");
-        self.request(Method::PUT, &url, &[], rule.as_bytes(), "s3").await.map(drop)
+        self.request(Method::PUT, &url, &[], rule.as_bytes(), "s3")
+            .await
+            .map(drop)
     }
 
     /// A temporary credential that may do no more than `policy` (an IAM policy document) allows.
@@ -161,10 +166,15 @@ impl S3Admin {
         ]);
         let url = format!("{}/", self.access.endpoint);
         let kind = ("content-type", "application/x-www-form-urlencoded");
-        let answer = self.request(Method::POST, &url, &[kind], form.as_bytes(), "sts").await?;
+        let answer = self
+            .request(Method::POST, &url, &[kind], form.as_bytes(), "sts")
+            .await?;
         let text = answer.text();
         let element = |name: &str| {
-            let absent = || Error::Answer { what: "AssumeRole".into(), element: name.into() };
+            let absent = || Error::Answer {
+                what: "AssumeRole".into(),
+                element: name.into(),
+            };
             values(&text, name).into_iter().next().ok_or_else(absent)
         };
         Ok(Access {
@@ -177,13 +187,17 @@ impl S3Admin {
 
     /// Writes an object and returns its version id.
     pub async fn put_object(&self, key: &str, body: &[u8]) -> Result<String, Error> {
-        let answer = self.request(Method::PUT, &self.object_url(key, ""), &[], body, "s3").await?;
+        let answer = self
+            .request(Method::PUT, &self.object_url(key, ""), &[], body, "s3")
+            .await?;
         Ok(answer.version_id.unwrap_or_default())
     }
 
     /// Reads the newest version of an object.
     pub async fn get_object(&self, key: &str) -> Result<Vec<u8>, Error> {
-        let answer = self.request(Method::GET, &self.object_url(key, ""), &[], b"", "s3").await?;
+        let answer = self
+            .request(Method::GET, &self.object_url(key, ""), &[], b"", "s3")
+            .await?;
         Ok(answer.body)
     }
 
@@ -191,7 +205,9 @@ impl S3Admin {
     pub async fn delete_object(&self, key: &str, version_id: Option<&str>) -> Result<(), Error> {
         let query = version_id.map(|id| format!("?versionId={}", encode(id, false)));
         let url = self.object_url(key, &query.unwrap_or_default());
-        self.request(Method::DELETE, &url, &[], b"", "s3").await.map(drop)
+        self.request(Method::DELETE, &url, &[], b"", "s3")
+            .await
+            .map(drop)
     }
 
     /// Every version of every object whose key begins with `prefix` (the first thousand).
@@ -210,12 +226,21 @@ impl S3Admin {
     ) -> Result<Retention, Error> {
         let query = format!("?retention=&versionId={}", encode(version_id, false));
         let url = self.object_url(key, &query);
-        let text = self.request(Method::GET, &url, &[], b"", "s3").await?.text();
+        let text = self
+            .request(Method::GET, &url, &[], b"", "s3")
+            .await?
+            .text();
         let element = |name: &str| {
-            let absent = || Error::Answer { what: "GetObjectRetention".into(), element: name.into() };
+            let absent = || Error::Answer {
+                what: "GetObjectRetention".into(),
+                element: name.into(),
+            };
             values(&text, name).into_iter().next().ok_or_else(absent)
         };
-        Ok(Retention { mode: element("Mode")?, retain_until: element("RetainUntilDate")? })
+        Ok(Retention {
+            mode: element("Mode")?,
+            retain_until: element("RetainUntilDate")?,
+        })
     }
 
     fn bucket_url(&self, query: &str) -> String {
@@ -223,7 +248,12 @@ impl S3Admin {
     }
 
     fn object_url(&self, key: &str, query: &str) -> String {
-        format!("{}/{}/{}{query}", self.access.endpoint, self.access.bucket, encode(key, true))
+        format!(
+            "{}/{}/{}{query}",
+            self.access.endpoint,
+            self.access.bucket,
+            encode(key, true)
+        )
     }
 
     /// Signs (AWS Signature Version 4) and sends a request.
@@ -248,18 +278,31 @@ impl S3Admin {
         for (name, value) in signed {
             request = request.header(name, value);
         }
-        let send = |source| Error::Send { method: method.to_string(), url: url.to_owned(), source };
+        let send = |source| Error::Send {
+            method: method.to_string(),
+            url: url.to_owned(),
+            source,
+        };
         let answer = request.send().await.map_err(send)?;
         let status = answer.status();
         let version_id = answer.headers().get("x-amz-version-id");
-        let version_id = version_id.and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let version_id = version_id
+            .and_then(|id| id.to_str().ok())
+            .map(str::to_owned);
         let body = answer.bytes().await.map_err(send)?.to_vec();
         if status.is_success() {
             return Ok(Answer { version_id, body });
         }
-        let code = values(&String::from_utf8_lossy(&body), "Code").into_iter().next();
+        let code = values(&String::from_utf8_lossy(&body), "Code")
+            .into_iter()
+            .next();
         let (method, url) = (method.to_string(), url.to_owned());
-        Err(Error::Refused { method, url, status, code: code.unwrap_or_default() })
+        Err(Error::Refused {
+            method,
+            url,
+            status,
+            code: code.unwrap_or_default(),
+        })
     }
 }
 
@@ -307,11 +350,16 @@ fn sign_headers(
         .build()
         .map_err(|error| error.to_string())?
         .into();
-    let request =
-        SignableRequest::new(method, url, headers.iter().copied(), SignableBody::Bytes(body))
-            .map_err(|error| error.to_string())?;
-    let (instructions, _) =
-        sign(request, &parameters).map_err(|error| error.to_string())?.into_parts();
+    let request = SignableRequest::new(
+        method,
+        url,
+        headers.iter().copied(),
+        SignableBody::Bytes(body),
+    )
+    .map_err(|error| error.to_string())?;
+    let (instructions, _) = sign(request, &parameters)
+        .map_err(|error| error.to_string())?
+        .into_parts();
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
     Ok(instructions.headers().map(owned).collect())
 }
@@ -332,7 +380,9 @@ fn encode(text: &str, is_path: bool) -> String {
 }
 
 fn form_body(fields: &[(&str, &str)]) -> String {
-    let pairs = fields.iter().map(|(name, value)| format!("{name}={}", encode(value, false)));
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{name}={}", encode(value, false)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
@@ -340,8 +390,13 @@ fn form_body(fields: &[(&str, &str)]) -> String {
 fn values(xml: &str, name: &str) -> Vec<String> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let unescape = |text: &str| {
-        let text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"");
-        text.replace("&#34;", "\"").replace("&#39;", "'").replace("&amp;", "&")
+        let text = text
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"");
+        text.replace("&#34;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&")
     };
     xml.split(open.as_str())
         .skip(1)
@@ -356,7 +411,11 @@ fn read_versions(xml: &str) -> Vec<Version> {
         for entry in values(xml, element) {
             let first = |name| values(&entry, name).into_iter().next();
             if let (Some(key), Some(version_id)) = (first("Key"), first("VersionId")) {
-                versions.push(Version { key, version_id, is_delete_marker });
+                versions.push(Version {
+                    key,
+                    version_id,
+                    is_delete_marker,
+                });
             }
         }
     }
@@ -390,6 +449,9 @@ mod tests {
             version_id: id.to_owned(),
             is_delete_marker,
         };
-        assert_eq!(read_versions(xml), [version("1", false), version("2", true)]);
+        assert_eq!(
+            read_versions(xml),
+            [version("1", false), version("2", true)]
+        );
     }
 }

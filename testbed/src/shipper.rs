@@ -102,18 +102,35 @@ impl Shipper {
     fn discover(&mut self) {
         let mut present = BTreeSet::new();
         for path in log_files(&self.root) {
-            let Ok(metadata) = fs::metadata(&path) else { continue };
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
             let inode = metadata.ino();
             present.insert(inode);
             if self.tails.contains_key(&inode) {
                 continue;
             }
-            let source = path.strip_prefix(&self.root).ok().and_then(Source::from_path);
-            let (Some(source), Ok(file)) = (source, File::open(&path)) else { continue };
+            let source = path
+                .strip_prefix(&self.root)
+                .ok()
+                .and_then(Source::from_path);
+            let (Some(source), Ok(file)) = (source, File::open(&path)) else {
+                continue;
+            };
             let joiner = Joiner::default();
-            self.tails.insert(inode, Tail { file, source, offset: 0, rest: Vec::new(), joiner });
+            self.tails.insert(
+                inode,
+                Tail {
+                    file,
+                    source,
+                    offset: 0,
+                    rest: Vec::new(),
+                    joiner,
+                },
+            );
         }
-        self.tails.retain(|inode, tail| present.contains(inode) || tail.has_more());
+        self.tails
+            .retain(|inode, tail| present.contains(inode) || tail.has_more());
     }
 
     async fn push(&self, body: &Value) -> Result<(), Refusal> {
@@ -123,7 +140,10 @@ impl Shipper {
         if status.is_success() {
             return Ok(());
         }
-        let text = format!("{status} {}", answer.text().await.unwrap_or_default().trim());
+        let text = format!(
+            "{status} {}",
+            answer.text().await.unwrap_or_default().trim()
+        );
         // Source: Loki HTTP API: a 4xx answer stays one, except 429, which asks to slow down.
         if status.is_client_error() && status.as_u16() != 429 {
             return Err(Refusal::Permanent(text));
@@ -139,7 +159,9 @@ enum Refusal {
 
 impl Tail {
     fn has_more(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.offset)
+        self.file
+            .metadata()
+            .is_ok_and(|metadata| metadata.len() > self.offset)
     }
 
     /// The lines that were completed since the last look.
@@ -159,7 +181,10 @@ impl Tail {
         let whole = std::mem::replace(&mut self.rest, rest);
         let text = String::from_utf8_lossy(&whole);
         let fallback = jiff::Timestamp::now().as_nanosecond();
-        Ok(text.lines().filter_map(|entry| self.joiner.push(entry, fallback)).collect())
+        Ok(text
+            .lines()
+            .filter_map(|entry| self.joiner.push(entry, fallback))
+            .collect())
     }
 }
 
@@ -171,7 +196,9 @@ fn log_files(root: &Path) -> Vec<PathBuf> {
     };
     let pods = children(root);
     let containers = pods.iter().flat_map(|pod| children(pod));
-    containers.flat_map(|container| children(&container)).collect()
+    containers
+        .flat_map(|container| children(&container))
+        .collect()
 }
 
 /// The body of a push. Source: Loki HTTP API, `POST /loki/api/v1/push`.
@@ -179,8 +206,10 @@ fn push_body(cluster: &str, batch: &Batch) -> Value {
     let streams: Vec<Value> = batch
         .iter()
         .map(|((source, stream), lines)| {
-            let values: Vec<Value> =
-                lines.iter().map(|line| json!([line.nanoseconds.to_string(), line.text])).collect();
+            let values: Vec<Value> = lines
+                .iter()
+                .map(|line| json!([line.nanoseconds.to_string(), line.text]))
+                .collect();
             json!({
                 "stream": {
                     "cluster": cluster,

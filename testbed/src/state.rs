@@ -95,7 +95,12 @@ pub struct ProcessState {
 impl ProcessState {
     /// Describes a running process.
     pub fn of(name: &str, pid: u32, log: &Path) -> Self {
-        Self { name: name.to_owned(), pid, started: start_time(pid), log: log.to_owned() }
+        Self {
+            name: name.to_owned(),
+            pid,
+            started: start_time(pid),
+            log: log.to_owned(),
+        }
     }
 
     /// Whether this very process still runs.
@@ -185,16 +190,24 @@ impl State {
 
     /// Reads a state file.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let read = |source| Error::Read { path: path.to_owned(), source };
+        let read = |source| Error::Read {
+            path: path.to_owned(),
+            source,
+        };
         let text = fs::read(path).map_err(read)?;
-        serde_json::from_slice(&text)
-            .map_err(|source| Error::Format { path: path.to_owned(), source })
+        serde_json::from_slice(&text).map_err(|source| Error::Format {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Writes the state file in one step.
     pub fn write(&self) -> Result<(), Error> {
         let path = Layout::new(&self.dir).state();
-        let cannot = |reason: String| Error::Write { path: path.clone(), reason };
+        let cannot = |reason: String| Error::Write {
+            path: path.clone(),
+            reason,
+        };
         let text = serde_json::to_vec_pretty(self).map_err(|error| cannot(error.to_string()))?;
         let part = path.with_extension("part");
         write_private(&part, &text).map_err(|error| cannot(error.to_string()))?;
@@ -208,7 +221,10 @@ impl State {
 
     /// A way to ask PostgreSQL.
     pub fn postgres(&self) -> Result<Postgres, Error> {
-        let url = self.postgres_url.as_deref().ok_or(Error::Absent("postgres"))?;
+        let url = self
+            .postgres_url
+            .as_deref()
+            .ok_or(Error::Absent("postgres"))?;
         Ok(Postgres::new(url))
     }
 
@@ -249,9 +265,14 @@ impl State {
 }
 
 fn s3_client(file: &Path) -> Result<S3Admin, Error> {
-    let read = |source| Error::Read { path: file.to_owned(), source };
+    let read = |source| Error::Read {
+        path: file.to_owned(),
+        source,
+    };
     let text = fs::read(file).map_err(read)?;
-    let access: Access = serde_json::from_slice(&text)
-        .map_err(|source| Error::Format { path: file.to_owned(), source })?;
+    let access: Access = serde_json::from_slice(&text).map_err(|source| Error::Format {
+        path: file.to_owned(),
+        source,
+    })?;
     Ok(S3Admin::new(access)?)
 }

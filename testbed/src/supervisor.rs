@@ -103,7 +103,9 @@ struct Teller {
 
 impl Teller {
     fn tell(&self, progress: &Progress) {
-        let Ok(line) = serde_json::to_string(progress) else { return };
+        let Ok(line) = serde_json::to_string(progress) else {
+            return;
+        };
         let mut out = io::stdout().lock();
         if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
             self.is_abandoned.store(true, Ordering::Relaxed);
@@ -114,7 +116,9 @@ impl Teller {
 /// Runs the supervisor of a state directory until it is told to stop.
 pub fn supervise(dir: &Path) -> Result<(), Error> {
     let layout = Layout::new(dir);
-    let teller = Teller { is_abandoned: AtomicBool::new(false) };
+    let teller = Teller {
+        is_abandoned: AtomicBool::new(false),
+    };
     let sink = |progress: Progress| teller.tell(&progress);
     let task = Task::begin("testbed", &sink);
     let outcome = run(&layout, &teller, &sink);
@@ -130,15 +134,19 @@ fn run(layout: &Layout, teller: &Teller, sink: Sink<'_>) -> Result<(), Error> {
     let _ = rustix::process::setsid();
     let _lock = take_lock(layout)?;
     let text = read(&layout.plan())?;
-    let plan: Plan = serde_json::from_slice(&text)
-        .map_err(|source| Error::File { path: layout.plan(), source: source.into() })?;
+    let plan: Plan = serde_json::from_slice(&text).map_err(|source| Error::File {
+        path: layout.plan(),
+        source: source.into(),
+    })?;
     clean_up(layout);
-    let supervisor =
-        ProcessState::of("supervisor", std::process::id(), &layout.log("supervisor"));
+    let supervisor = ProcessState::of("supervisor", std::process::id(), &layout.log("supervisor"));
     let mut state = State::starting(layout.root(), supervisor);
     state.write()?;
 
-    let cannot = |source| Error::File { path: layout.root().to_owned(), source };
+    let cannot = |source| Error::File {
+        path: layout.root().to_owned(),
+        source,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -150,13 +158,16 @@ fn run(layout: &Layout, teller: &Teller, sink: Sink<'_>) -> Result<(), Error> {
     }))
     .unwrap_or(Err(Error::Panic));
     if let Err(error) = &outcome {
-        log_line(&error.to_string());
         state.error = Some(error.to_string());
     }
     state.phase = Phase::Stopping;
     state.write()?;
     runtime.block_on(stop(layout, &plan, &mut running));
-    state.phase = if outcome.is_ok() { Phase::Stopped } else { Phase::Failed };
+    state.phase = if outcome.is_ok() {
+        Phase::Stopped
+    } else {
+        Phase::Failed
+    };
     state.servers.clear();
     state.write()?;
     outcome
@@ -182,18 +193,30 @@ impl State {
 
 fn take_lock(layout: &Layout) -> Result<File, Error> {
     let path = layout.lock();
-    let cannot = |source| Error::File { path: path.clone(), source };
+    let cannot = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
     fs::create_dir_all(layout.root()).map_err(cannot)?;
-    let file = File::options().create(true).append(true).open(&path).map_err(cannot)?;
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(cannot)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(Error::Taken { dir: layout.root().to_owned() }),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Taken {
+            dir: layout.root().to_owned(),
+        }),
         Err(fs::TryLockError::Error(source)) => Err(cannot(source)),
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|source| Error::File { path: path.to_owned(), source })
+    fs::read(path).map_err(|source| Error::File {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Writes to standard error, which is the supervisor's log.
@@ -210,7 +233,10 @@ async fn serve(
     teller: &Teller,
     sink: Sink<'_>,
 ) -> Result<(), Error> {
-    let cannot = |source| Error::File { path: PathBuf::from("signals"), source };
+    let cannot = |source| Error::File {
+        path: PathBuf::from("signals"),
+        source,
+    };
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let task = Task::begin("testbed", sink);
@@ -252,7 +278,14 @@ async fn start_all(
         // Every run begins with empty servers.
         drop(fs::remove_dir_all(layout.part(part)));
     }
-    let Running { nats, postgres, minio, loki, node } = running;
+    layout.remove_logs();
+    let Running {
+        nats,
+        postgres,
+        minio,
+        loki,
+        node,
+    } = running;
     let has = |part: Part| plan.parts.contains(&part);
     tokio::try_join!(
         timed("nats", has(Part::Nats), sink, nats, async |_| {
@@ -263,9 +296,15 @@ async fn start_all(
             })
             .await?)
         }),
-        timed("postgres", has(Part::Postgres), sink, postgres, async |_| {
-            Ok(PostgresServer::start(&layout.part("postgres"), layout.log("postgres")).await?)
-        }),
+        timed(
+            "postgres",
+            has(Part::Postgres),
+            sink,
+            postgres,
+            async |_| {
+                Ok(PostgresServer::start(&layout.part("postgres"), layout.log("postgres")).await?)
+            }
+        ),
         timed("minio", has(Part::Minio), sink, minio, async |_| {
             let (dir, log) = (layout.part("minio"), layout.log("minio"));
             Ok(MinioServer::start(&programs, &dir, log, plan.retention_days).await?)
@@ -273,10 +312,16 @@ async fn start_all(
         timed("loki", has(Part::Loki), sink, loki, async |_| {
             Ok(LokiServer::start(&programs, &layout.part("loki"), layout.log("loki")).await?)
         }),
-        timed("node", plan.cluster == ClusterKind::Node, sink, node, async |task| {
-            let faultbox = crate::image::build_faultbox(sink)?;
-            Ok(Node::start(NodeLock::take()?, &programs, &faultbox, layout, task).await?)
-        }),
+        timed(
+            "node",
+            plan.cluster == ClusterKind::Node,
+            sink,
+            node,
+            async |task| {
+                let faultbox = crate::image::build_faultbox(sink)?;
+                Ok(Node::start(NodeLock::take()?, &programs, &faultbox, layout, task).await?)
+            }
+        ),
     )?;
     Ok(())
 }
@@ -348,18 +393,28 @@ impl Running {
             monitor_url: nats.monitor_url(),
             config: nats.config_file(),
         });
-        state.postgres_url = self.postgres.as_ref().map(|postgres| postgres.client().base_url());
+        state.postgres_url = self
+            .postgres
+            .as_ref()
+            .map(|postgres| postgres.client().base_url());
         state.loki_url = self.loki.as_ref().map(LokiServer::url);
         if let Some(minio) = &self.minio {
             let root_file = layout.part("minio-root.json");
             let put_only_file = layout.part("minio-put-only.json");
             for (file, access) in [(&root_file, &minio.root), (&put_only_file, &minio.put_only)] {
-                let text = serde_json::to_vec_pretty(access)
-                    .map_err(|source| Error::File { path: file.clone(), source: source.into() })?;
+                let text = serde_json::to_vec_pretty(access).map_err(|source| Error::File {
+                    path: file.clone(),
+                    source: source.into(),
+                })?;
                 write_private(file, &text)?;
             }
             let (url, bucket) = (minio.root.endpoint.clone(), BUCKET.to_owned());
-            state.minio = Some(MinioState { url, bucket, root_file, put_only_file });
+            state.minio = Some(MinioState {
+                url,
+                bucket,
+                root_file,
+                put_only_file,
+            });
         }
         state.node = self.node.as_ref().map(|node| node.state().clone());
         state.kubeconfig = match &plan.cluster {

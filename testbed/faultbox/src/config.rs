@@ -70,7 +70,9 @@ pub(crate) fn check(
             continue;
         };
         if let Err(expected) = check_value(kind, value) {
-            return Err(format!("config: key {key:?}: invalid value {value:?}: {expected}"));
+            return Err(format!(
+                "config: key {key:?}: invalid value {value:?}: {expected}"
+            ));
         }
     }
     Ok(())
@@ -96,7 +98,11 @@ fn check_value(kind: &str, value: &str) -> Result<(), String> {
         "url" => "expected a URL",
         _ => "expected a value that is not empty",
     };
-    if valid { Ok(()) } else { Err(expected.to_owned()) }
+    if valid {
+        Ok(())
+    } else {
+        Err(expected.to_owned())
+    }
 }
 
 fn is_duration(value: &str) -> bool {
@@ -114,14 +120,35 @@ mod tests {
     fn names_the_key_and_what_was_expected() {
         let schema = schema(&[]).expect("the default schema is valid");
         for (text, expected) in [
-            ("pool_size=10\nrequest_timeout=30s\n# note\n\ndebug=true", None),
-            ("pool_size=ten", Some(r#"config: key "pool_size": invalid value "ten": expected an integer"#)),
-            ("request_timeout=30", Some(r#"config: key "request_timeout": invalid value "30": expected a duration such as 500ms, 30s or 5m"#)),
-            ("debug=yes", Some(r#"config: key "debug": invalid value "yes": expected true or false"#)),
-            ("database_url=db:5432", Some(r#"config: key "database_url": invalid value "db:5432": expected a URL"#)),
+            (
+                "pool_size=10\nrequest_timeout=30s\n# note\n\ndebug=true",
+                None,
+            ),
+            (
+                "pool_size=ten",
+                Some(r#"config: key "pool_size": invalid value "ten": expected an integer"#),
+            ),
+            (
+                "request_timeout=30",
+                Some(
+                    r#"config: key "request_timeout": invalid value "30": expected a duration such as 500ms, 30s or 5m"#,
+                ),
+            ),
+            (
+                "debug=yes",
+                Some(r#"config: key "debug": invalid value "yes": expected true or false"#),
+            ),
+            (
+                "database_url=db:5432",
+                Some(r#"config: key "database_url": invalid value "db:5432": expected a URL"#),
+            ),
         ] {
             let values = parse(text).expect("lines are key=value");
-            assert_eq!(check(&values, &schema, false).err().as_deref(), expected, "{text}");
+            assert_eq!(
+                check(&values, &schema, false).err().as_deref(),
+                expected,
+                "{text}"
+            );
         }
     }
 

@@ -7,7 +7,10 @@ use std::time::{Duration, UNIX_EPOCH};
 ///
 /// A closed standard output is ignored: a container has nowhere else to complain to.
 pub(crate) fn line(level: &str, component: &str, message: &str) {
-    raw(&format!("{} {level:<5} {component}: {message}", timestamp()));
+    raw(&format!(
+        "{} {level:<5} {component}: {message}",
+        timestamp()
+    ));
 }
 
 /// Writes one line as it is.
@@ -46,7 +49,11 @@ fn civil_date(days: u64) -> (u64, u64, u64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     (year, month, day)
 }

@@ -15,7 +15,11 @@ pub(crate) fn eat(mib: usize, per_second: Option<usize>) -> Vec<Vec<u8>> {
             // Filling with a value other than zero writes every page, so that all of it is real.
             held.push(std::hint::black_box(vec![0xA5_u8; MIB]));
         }
-        log::line("INFO", "cache", &format!("warmed up {} of {mib} MiB", held.len()));
+        log::line(
+            "INFO",
+            "cache",
+            &format!("warmed up {} of {mib} MiB", held.len()),
+        );
         if per_second.is_some() && held.len() < mib {
             std::thread::sleep(Duration::from_secs(1));
         }

@@ -44,13 +44,21 @@ impl Options {
 
     /// Every value given for a flag, in order.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.values.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.values
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The last value given for a flag.
     pub(crate) fn get<T: FromStr>(&self, name: &str) -> Result<Option<T>, String> {
-        let Some(value) = self.all(name).last() else { return Ok(None) };
-        value.parse().map(Some).map_err(|_| format!("--{name}: cannot read {value:?}"))
+        let Some(value) = self.all(name).last() else {
+            return Ok(None);
+        };
+        value
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("--{name}: cannot read {value:?}"))
     }
 
     /// Whether a switch was given.
@@ -69,9 +77,12 @@ mod tests {
 
     #[test]
     fn reads_values_switches_and_the_rest() {
-        let options =
-            Options::parse(&words("A --port 80 --set=a=b --set c=d --secrets B"), &["port", "set"], &["secrets"])
-                .expect("all flags are known");
+        let options = Options::parse(
+            &words("A --port 80 --set=a=b --set c=d --secrets B"),
+            &["port", "set"],
+            &["secrets"],
+        )
+        .expect("all flags are known");
         assert_eq!(options.get::<u16>("port"), Ok(Some(80)));
         assert_eq!(options.all("set").collect::<Vec<_>>(), ["a=b", "c=d"]);
         assert!(options.has("secrets"));

@@ -6,19 +6,35 @@ pub(crate) fn secrets() -> Vec<String> {
     let body = "Zx9Qw3Er7Ty5Ui1Op2As4Df6Gh8Jk0LmNb";
     let upper: String = body.to_uppercase().chars().take(16).collect();
     vec![
-        format!("connecting to postgres://orders:{}@db.orders.svc:5432/orders", &body[..14]),
+        format!(
+            "connecting to postgres://orders:{}@db.orders.svc:5432/orders",
+            &body[..14]
+        ),
         format!("aws_access_key_id={}{upper}", "AKIA"),
         format!("aws_secret_access_key={body}{}", &body[..6]),
         format!("GET /v1/charges Authorization: Bearer {}", jwt(body)),
         format!("using token {}{body}{}", "ghp_", &body[..2]),
-        format!("slack client {}{}-{}-{}", "xoxb-", "123456789012", "123456789012", &body[..24]),
+        format!(
+            "slack client {}{}-{}-{}",
+            "xoxb-",
+            "123456789012",
+            "123456789012",
+            &body[..24]
+        ),
         format!("password={} user=orders", &body[..12]),
-        format!("{{\"api_key\":\"{}{}\",\"region\":\"eu-west-1\"}}", "sk-", &body[..32]),
+        format!(
+            "{{\"api_key\":\"{}{}\",\"region\":\"eu-west-1\"}}",
+            "sk-",
+            &body[..32]
+        ),
     ]
 }
 
 fn jwt(body: &str) -> String {
-    format!("{}.{}.{body}", "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJzdWIiOiJvcmRlcnMifQ")
+    format!(
+        "{}.{}.{body}",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJzdWIiOiJvcmRlcnMifQ"
+    )
 }
 
 /// A stack trace as a runtime prints it.
@@ -27,13 +43,19 @@ pub(crate) fn stack_trace(language: &str) -> Result<&'static str, String> {
         "java" => Ok(JAVA),
         "python" => Ok(PYTHON),
         "go" => Ok(GO),
-        other => Err(format!("--stack-trace: expected java, python or go, found {other:?}")),
+        other => Err(format!(
+            "--stack-trace: expected java, python or go, found {other:?}"
+        )),
     }
 }
 
 /// One line of exactly `bytes` bytes.
 pub(crate) fn long_line(bytes: usize) -> String {
-    "payload=0123456789abcdef ".chars().cycle().take(bytes).collect()
+    "payload=0123456789abcdef "
+        .chars()
+        .cycle()
+        .take(bytes)
+        .collect()
 }
 
 const JAVA: &str = "\
@@ -78,7 +100,11 @@ mod tests {
     #[test]
     fn samples_are_single_lines_and_known_languages() {
         assert!(secrets().iter().all(|line| !line.contains('\n')));
-        assert!(["java", "python", "go"].iter().all(|language| stack_trace(language).is_ok()));
+        assert!(
+            ["java", "python", "go"]
+                .iter()
+                .all(|language| stack_trace(language).is_ok())
+        );
         assert!(stack_trace("cobol").is_err());
     }
 }

@@ -25,7 +25,11 @@ pub(crate) fn run(service: &Service) -> Result<(), String> {
     let listener = TcpListener::bind(("0.0.0.0", service.port))
         .map_err(|error| format!("server: cannot listen on port {}: {error}", service.port))?;
     let started = Instant::now();
-    log::line("INFO", "server", &format!("listening on 0.0.0.0:{}", service.port));
+    log::line(
+        "INFO",
+        "server",
+        &format!("listening on 0.0.0.0:{}", service.port),
+    );
     if let Some((every, line)) = service.heartbeat.clone() {
         std::thread::spawn(move || {
             loop {
@@ -43,11 +47,16 @@ pub(crate) fn run(service: &Service) -> Result<(), String> {
 
 /// Answers one request and closes the connection. A client that goes away early is ignored.
 fn answer(mut stream: &TcpStream, service: &Service, age: Duration) {
-    if stream.set_read_timeout(Some(Duration::from_secs(10))).is_err() {
+    if stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .is_err()
+    {
         return;
     }
     let mut lines = BufReader::new(stream).lines();
-    let Some(Ok(request)) = lines.next() else { return };
+    let Some(Ok(request)) = lines.next() else {
+        return;
+    };
     let rest_is_read = lines.map_while(Result::ok).any(|line| line.is_empty());
     if !rest_is_read {
         return;
@@ -83,7 +92,7 @@ mod tests {
         let service = Service {
             port: 0,
             startup_delay: Duration::from_secs(5),
-            unready_after: Some(Duration::from_secs(60)),
+            unready_after: Some(Duration::from_mins(1)),
             unhealthy_after: None,
             heartbeat: None,
         };

@@ -28,7 +28,7 @@ steps:
   pause                                    wait for SIGTERM (the container of a pod sandbox)
 ";
 
-/// Exit code for a command line that cannot be read, as `sysexits.h` has it (EX_USAGE).
+/// Exit code for a command line that cannot be read, as `sysexits.h` has it (`EX_USAGE`).
 const USAGE: u8 = 64;
 
 /// How a step ends when it does not simply lead to the next one.
@@ -52,7 +52,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     // What `eat` allocated has to stay while later steps run.
     let mut held = Vec::new();
     let steps = || arguments.split(|argument| argument == "--then");
-    let waits = |step: &[String]| matches!(step.first().map(String::as_str), Some("hang" | "pause"));
+    let waits =
+        |step: &[String]| matches!(step.first().map(String::as_str), Some("hang" | "pause"));
     if !steps().any(waits)
         && let Err(message) = signals::exit_on_terminate()
     {
@@ -92,7 +93,9 @@ fn run_step(name: &str, arguments: &[String], held: &mut Vec<Vec<u8>>) -> Result
         "crash" => crash(arguments),
         "eat" => {
             let options = Options::parse(arguments, &["mib", "per-second"], &[])?;
-            let mib = options.get("mib")?.ok_or_else(|| "eat: --mib is missing".to_owned())?;
+            let mib = options
+                .get("mib")?
+                .ok_or_else(|| "eat: --mib is missing".to_owned())?;
             held.extend(memory::eat(mib, options.get("per-second")?));
             Ok(())
         }
@@ -114,10 +117,18 @@ fn run_step(name: &str, arguments: &[String], held: &mut Vec<Vec<u8>>) -> Result
 }
 
 fn run_serve(arguments: &[String]) -> Result<(), End> {
-    let flags =
-        ["port", "startup-delay", "unready-after", "unhealthy-after", "log-every", "log-line"];
+    let flags = [
+        "port",
+        "startup-delay",
+        "unready-after",
+        "unhealthy-after",
+        "log-every",
+        "log-line",
+    ];
     let options = Options::parse(arguments, &flags, &[])?;
-    let line = options.get("log-line")?.unwrap_or_else(|| "served 12 requests".to_owned());
+    let line = options
+        .get("log-line")?
+        .unwrap_or_else(|| "served 12 requests".to_owned());
     let service = Service {
         port: options.get("port")?.unwrap_or(8080),
         startup_delay: seconds(&options, "startup-delay")?.unwrap_or_default(),
@@ -160,7 +171,11 @@ fn check_config(arguments: &[String]) -> Result<(), End> {
     let fatal = |message| End::Fatal(1, message);
     let mut values = config::parse(&lines.join("\n")).map_err(fatal)?;
     config::overlay_environment(&mut values);
-    log::line("INFO", "config", &format!("{} settings given", values.len()));
+    log::line(
+        "INFO",
+        "config",
+        &format!("{} settings given", values.len()),
+    );
     config::check(&values, &schema, false).map_err(fatal)
 }
 
@@ -185,7 +200,9 @@ fn write_log(arguments: &[String]) -> Result<(), End> {
         lines.push(samples::long_line(bytes));
     }
     let trace = options.get::<String>("stack-trace")?;
-    let trace = trace.map(|language| samples::stack_trace(&language)).transpose()?;
+    let trace = trace
+        .map(|language| samples::stack_trace(&language))
+        .transpose()?;
     let every = seconds(&options, "every")?.unwrap_or_default();
     for _ in 0..options.get("count")?.unwrap_or(1_u64) {
         for line in &lines {
@@ -201,7 +218,9 @@ fn write_log(arguments: &[String]) -> Result<(), End> {
 }
 
 fn seconds(options: &Options, name: &str) -> Result<Option<Duration>, String> {
-    let Some(value) = options.get::<f64>(name)? else { return Ok(None) };
+    let Some(value) = options.get::<f64>(name)? else {
+        return Ok(None);
+    };
     Duration::try_from_secs_f64(value)
         .map(Some)
         .map_err(|_| format!("--{name}: expected a number of seconds, found {value}"))

@@ -41,7 +41,10 @@ impl Authority {
         parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = parameters.self_signed(&key)?.pem();
-        Ok(Self { issuer: Issuer::new(parameters, key), certificate })
+        Ok(Self {
+            issuer: Issuer::new(parameters, key),
+            certificate,
+        })
     }
 
     fn issue(
@@ -54,14 +57,21 @@ impl Authority {
         let mut parameters = CertificateParams::new(hosts)?;
         parameters.distinguished_name.push(DnType::CommonName, name);
         if let Some(organisation) = organisation {
-            parameters.distinguished_name.push(DnType::OrganizationName, organisation);
+            parameters
+                .distinguished_name
+                .push(DnType::OrganizationName, organisation);
         }
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        parameters.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
+        parameters.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ClientAuth,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        ];
         let key = KeyPair::generate()?;
         let certificate = parameters.signed_by(&key, &self.issuer)?.pem();
-        Ok(Pair { certificate, key: key.serialize_pem() })
+        Ok(Pair {
+            certificate,
+            key: key.serialize_pem(),
+        })
     }
 }
 
@@ -71,22 +81,42 @@ impl Certificates {
         let cluster = Authority::make("bonesetter-testbed")?;
         let etcd = Authority::make("bonesetter-testbed-etcd")?;
         let loopback = ["localhost", "127.0.0.1"];
-        let api_hosts =
-            ["localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc", "kubernetes.default"];
+        let api_hosts = [
+            "localhost",
+            "127.0.0.1",
+            "10.96.0.1",
+            "kubernetes.default.svc",
+            "kubernetes.default",
+        ];
         let node = format!("system:node:{NAME}");
         let files = vec![
             ("api", cluster.issue("kube-apiserver", None, &api_hosts)?),
-            ("controllers", cluster.issue("controllers", None, &loopback)?),
-            ("kubelet", cluster.issue(&node, Some("system:nodes"), &[NAME, address])?),
-            ("api-to-kubelet", cluster.issue("kube-apiserver", Some("system:masters"), &[])?),
+            (
+                "controllers",
+                cluster.issue("controllers", None, &loopback)?,
+            ),
+            (
+                "kubelet",
+                cluster.issue(&node, Some("system:nodes"), &[NAME, address])?,
+            ),
+            (
+                "api-to-kubelet",
+                cluster.issue("kube-apiserver", Some("system:masters"), &[])?,
+            ),
             ("etcd", etcd.issue("etcd", None, &loopback)?),
             ("api-to-etcd", etcd.issue("kube-apiserver", None, &[])?),
         ];
         let manager = "system:kube-controller-manager";
         let clients = vec![
-            ("admin", cluster.issue("bonesetter-admin", Some("system:masters"), &[])?),
+            (
+                "admin",
+                cluster.issue("bonesetter-admin", Some("system:masters"), &[])?,
+            ),
             ("controller-manager", cluster.issue(manager, None, &[])?),
-            ("scheduler", cluster.issue("system:kube-scheduler", None, &[])?),
+            (
+                "scheduler",
+                cluster.issue("system:kube-scheduler", None, &[])?,
+            ),
             ("node", cluster.issue(&node, Some("system:nodes"), &[])?),
         ];
         let tokens = KeyPair::generate()?;

@@ -90,14 +90,23 @@ pub(super) async fn is_containerd_ready(places: &Places) -> Result<(), String> {
 pub(super) async fn import(places: &Places, archive: &Path) -> Result<(), Error> {
     let name = archive.to_string_lossy();
     let imported = ctr(places, &["images", "import", "--no-unpack=false", &name]).await;
-    imported.map_err(|reason| Error::Import { archive: archive.to_owned(), reason })
+    imported.map_err(|reason| Error::Import {
+        archive: archive.to_owned(),
+        reason,
+    })
 }
 
 async fn ctr(places: &Places, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new("ctr");
-    command.arg("--address").arg(places.socket()).args(["--namespace", NAMESPACE]);
+    command
+        .arg("--address")
+        .arg(places.socket())
+        .args(["--namespace", NAMESPACE]);
     command.args(arguments).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| format!("cannot run ctr: {error}"))?;
+    let output = command
+        .output()
+        .await
+        .map_err(|error| format!("cannot run ctr: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
@@ -115,14 +124,18 @@ pub(super) fn start_kubelet(
     fs::create_dir_all(places.pod_logs()).map_err(cannot(places.pod_logs()))?;
     let text = kubelet_configuration(places, ports).to_string();
     let file = places.write("kubelet.yaml", &text)?;
-    let server = Launch::new("kubelet", programs.get(Program::Kubelet)?, places.log("kubelet"))
-        .flag("config", file)
-        .flag("kubeconfig", places.file("node.kubeconfig"))
-        .flag("hostname-override", NAME)
-        .flag("node-ip", network::ADDRESS)
-        .flag("root-dir", places.file("kubelet"))
-        .flag("cert-dir", places.file("kubelet-pki"))
-        .start()?;
+    let server = Launch::new(
+        "kubelet",
+        programs.get(Program::Kubelet)?,
+        places.log("kubelet"),
+    )
+    .flag("config", file)
+    .flag("kubeconfig", places.file("node.kubeconfig"))
+    .flag("hostname-override", NAME)
+    .flag("node-ip", network::ADDRESS)
+    .flag("root-dir", places.file("kubelet"))
+    .flag("cert-dir", places.file("kubelet-pki"))
+    .start()?;
     Ok(server)
 }
 

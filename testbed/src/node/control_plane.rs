@@ -24,7 +24,10 @@ pub(super) struct Ports {
 impl Ports {
     pub(super) fn choose() -> Result<Self, Error> {
         let choose = || {
-            free_port().map_err(|source| Error::File { path: PathBuf::from("127.0.0.1"), source })
+            free_port().map_err(|source| Error::File {
+                path: PathBuf::from("127.0.0.1"),
+                source,
+            })
         };
         Ok(Self {
             api: choose()?,
@@ -61,7 +64,10 @@ pub(super) async fn start_etcd(
         .flag("unsafe-no-fsync", "true");
     for prefix in ["", "peer-"] {
         launch = launch
-            .flag(&format!("{prefix}trusted-ca-file"), places.file("pki/etcd-ca.crt"))
+            .flag(
+                &format!("{prefix}trusted-ca-file"),
+                places.file("pki/etcd-ca.crt"),
+            )
             .flag(&format!("{prefix}client-cert-auth"), "true")
             .flag(&format!("{prefix}cert-file"), places.file("pki/etcd.crt"))
             .flag(&format!("{prefix}key-file"), places.file("pki/etcd.key"));
@@ -70,7 +76,7 @@ pub(super) async fn start_etcd(
     let client = ready::local_http()?;
     let health = format!("{metrics}/health");
     let probe = async || ready::get_ok(&client, &health).await;
-    ready::until("etcd", Duration::from_secs(60), &mut [&mut server], probe).await?;
+    ready::until("etcd", Duration::from_mins(1), &mut [&mut server], probe).await?;
     Ok(server)
 }
 
@@ -98,12 +104,18 @@ pub(super) fn start_api_server(
         .flag("etcd-certfile", places.file("pki/api-to-etcd.crt"))
         .flag("etcd-keyfile", places.file("pki/api-to-etcd.key"))
         .flag("kubelet-certificate-authority", places.file("pki/ca.crt"))
-        .flag("kubelet-client-certificate", places.file("pki/api-to-kubelet.crt"))
+        .flag(
+            "kubelet-client-certificate",
+            places.file("pki/api-to-kubelet.crt"),
+        )
         .flag("kubelet-client-key", places.file("pki/api-to-kubelet.key"))
         .flag("kubelet-preferred-address-types", "InternalIP")
         .flag("service-account-issuer", "https://kubernetes.default.svc")
         .flag("service-account-key-file", places.file("pki/tokens.pub"))
-        .flag("service-account-signing-key-file", places.file("pki/tokens.key"))
+        .flag(
+            "service-account-signing-key-file",
+            places.file("pki/tokens.key"),
+        )
         .flag("profiling", "false")
         .start()?;
     Ok(server)
@@ -129,12 +141,18 @@ pub(super) async fn start_controllers(
             .flag("tls-private-key-file", places.file("pki/controllers.key"))
             .flag("leader-elect", "false"))
     };
-    let mut scheduler =
-        launch(Program::KubeScheduler, "scheduler", ports.scheduler)?.start()?;
-    let manager = launch(Program::KubeControllerManager, "controller-manager", ports.manager)?;
+    let mut scheduler = launch(Program::KubeScheduler, "scheduler", ports.scheduler)?.start()?;
+    let manager = launch(
+        Program::KubeControllerManager,
+        "controller-manager",
+        ports.manager,
+    )?;
     let mut manager = manager
         .flag("root-ca-file", places.file("pki/ca.crt"))
-        .flag("service-account-private-key-file", places.file("pki/tokens.key"))
+        .flag(
+            "service-account-private-key-file",
+            places.file("pki/tokens.key"),
+        )
         .flag("use-service-account-credentials", "true")
         .start()?;
     let authority = reqwest::Certificate::from_pem(endpoint.authority.as_bytes())?;
@@ -147,7 +165,7 @@ pub(super) async fn start_controllers(
     for port in [ports.scheduler, ports.manager] {
         let url = format!("https://127.0.0.1:{port}/healthz");
         let probe = async || ready::get_ok(&client, &url).await;
-        ready::until("the controllers", Duration::from_secs(60), servers, probe).await?;
+        ready::until("the controllers", Duration::from_mins(1), servers, probe).await?;
     }
     Ok((manager, scheduler))
 }

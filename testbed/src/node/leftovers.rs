@@ -90,7 +90,7 @@ fn unmount_below(folder: &Path) {
     }
 }
 
-/// Source: proc_pid_mountinfo(5): field 5 is the mount point, with `\040` for a space.
+/// Source: `proc_pid_mountinfo(5)`: field 5 is the mount point, with `\040` for a space.
 fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
@@ -106,7 +106,10 @@ fn mounts_below(mountinfo: &str, folder: &Path) -> Vec<PathBuf> {
 /// The testbed's group in each hierarchy: one for version 2, one for each controller in version 1.
 fn cgroup_roots() -> Vec<PathBuf> {
     let name = CGROUP_ROOT.trim_start_matches('/');
-    hierarchies().into_iter().map(|hierarchy| hierarchy.join(name)).collect()
+    hierarchies()
+        .into_iter()
+        .map(|hierarchy| hierarchy.join(name))
+        .collect()
 }
 
 fn hierarchies() -> Vec<PathBuf> {
@@ -114,8 +117,12 @@ fn hierarchies() -> Vec<PathBuf> {
         return vec![PathBuf::from(CGROUPS)];
     }
     let entries = fs::read_dir(CGROUPS).into_iter().flatten().flatten();
-    let folders = entries.map(|entry| entry.path()).filter(|path| !path.is_symlink());
-    folders.filter(|path| path.join("cgroup.procs").exists()).collect()
+    let folders = entries
+        .map(|entry| entry.path())
+        .filter(|path| !path.is_symlink());
+    folders
+        .filter(|path| path.join("cgroup.procs").exists())
+        .collect()
 }
 
 /// Makes the group that the kubelet is told to stay in.
@@ -178,7 +185,9 @@ fn wait_until(is_done: impl Fn() -> bool) {
 
 fn processes() -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 fn read_arguments(pid: u32) -> Vec<Vec<u8>> {
@@ -186,7 +195,7 @@ fn read_arguments(pid: u32) -> Vec<Vec<u8>> {
     bytes.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
-/// Source: proc_pid_stat(5), fields 3 (state) and 4 (parent).
+/// Source: `proc_pid_stat(5)`, fields 3 (state) and 4 (parent).
 fn read_stat(pid: u32) -> Option<(char, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let mut fields = stat[stat.rfind(')')? + 1..].split_whitespace();
@@ -208,15 +217,23 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn words(text: &str) -> Vec<Vec<u8>> {
-        text.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+        text.split(' ')
+            .map(|word| word.as_bytes().to_vec())
+            .collect()
     }
 
     #[test]
     fn only_shims_of_the_own_socket_are_meant() {
         let own = OsStr::new("/r/containerd.sock");
         for (line, expected) in [
-            ("/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id a -address /r/containerd.sock", true),
-            ("/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id a -address /run/containerd.sock", false),
+            (
+                "/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id a -address /r/containerd.sock",
+                true,
+            ),
+            (
+                "/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id a -address /run/containerd.sock",
+                false,
+            ),
             ("/usr/bin/tail -address /r/containerd.sock", false),
             ("", false),
         ] {
@@ -230,8 +247,9 @@ mod tests {
                          2 1 0:2 / /r/node/kubelet rw - ext4 x rw\n\
                          3 2 0:3 / /r/node/kubelet/pods/a\\040b rw - tmpfs t rw\n\
                          4 1 0:4 / /r/node2 rw - tmpfs t rw\n";
-        let expected =
-            ["/r/node/kubelet/pods/a b", "/r/node/kubelet"].map(PathBuf::from).to_vec();
+        let expected = ["/r/node/kubelet/pods/a b", "/r/node/kubelet"]
+            .map(PathBuf::from)
+            .to_vec();
         assert_eq!(mounts_below(mountinfo, Path::new("/r/node")), expected);
     }
 }

@@ -49,7 +49,9 @@ pub(crate) fn exists() -> bool {
 fn ports() -> Vec<String> {
     let folder = PathBuf::from("/sys/class/net").join(BRIDGE).join("brif");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
 }
 
 /// Interfaces other than the bridge that have an address in the pods' subnet.
@@ -99,17 +101,24 @@ pub(super) fn plugins(addresses: &std::path::Path) -> Value {
 pub(crate) fn find_plugins() -> Option<PathBuf> {
     let folders = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"].map(PathBuf::from);
     let needed = ["bridge", "host-local", "loopback"];
-    folders.into_iter().find(|folder| needed.iter().all(|name| folder.join(name).is_file()))
+    folders
+        .into_iter()
+        .find(|folder| needed.iter().all(|name| folder.join(name).is_file()))
 }
 
 fn ip(arguments: &[&str]) -> Result<String, Error> {
-    let error = |reason: String| Error { arguments: arguments.join(" "), reason };
+    let error = |reason: String| Error {
+        arguments: arguments.join(" "),
+        reason,
+    };
     let output = Command::new("ip").args(arguments).output();
     let output = output.map_err(|source| error(source.to_string()))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(error(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    Err(error(
+        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+    ))
 }
 
 #[cfg(test)]
@@ -119,9 +128,8 @@ mod tests {
 
     #[test]
     fn a_conflict_is_an_address_of_the_subnet_elsewhere() {
-        let interface = |name: &str, address: &str| {
-            json!({"ifname": name, "addr_info": [{"local": address}]})
-        };
+        let interface =
+            |name: &str, address: &str| json!({"ifname": name, "addr_info": [{"local": address}]});
         let interfaces = json!([
             interface("lo", "127.0.0.1"),
             interface("bonesetter0", "10.244.0.1"),

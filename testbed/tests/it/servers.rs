@@ -44,13 +44,18 @@ async fn postgres_makes_databases_and_applies_files_in_order() -> Result<()> {
     let name = format!("testbed_{}", std::process::id());
     let url = postgres.create_database(&name).await?;
     let files = tempfile::tempdir()?;
-    std::fs::write(files.path().join("2.sql"), "INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")?;
+    std::fs::write(
+        files.path().join("2.sql"),
+        "INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)",
+    )?;
     std::fs::write(files.path().join("1.sql"), "CREATE TABLE t (n int)")?;
     std::fs::write(files.path().join("notes.txt"), "no SQL")?;
     postgres.apply_sql(&name, files.path()).await?;
 
     let mut connection = sqlx::PgConnection::connect(&url).await?;
-    let row = sqlx::query("SELECT sum(n) FROM t").fetch_one(&mut connection).await?;
+    let row = sqlx::query("SELECT sum(n) FROM t")
+        .fetch_one(&mut connection)
+        .await?;
     assert_eq!(row.get::<i64, _>(0), 5);
     connection.close().await?;
     Ok(postgres.drop_database(&name).await?)
@@ -65,22 +70,42 @@ async fn the_archive_credential_can_put_and_nothing_else() -> Result<()> {
     let version = put_only.put_object(&key, b"{}").await?;
     assert!(!version.is_empty(), "the bucket keeps no versions");
     let denied = |result: Result<(), bonesetter_testbed::s3::Error>, what: &str| {
-        let error = result.err().with_context(|| format!("{what} was allowed"))?;
+        let error = result
+            .err()
+            .with_context(|| format!("{what} was allowed"))?;
         assert_eq!(error.code(), Some("AccessDenied"), "{what}: {error}");
         anyhow::Ok(())
     };
     denied(put_only.get_object(&key).await.map(drop), "get")?;
     denied(put_only.delete_object(&key, None).await, "delete")?;
-    denied(put_only.delete_object(&key, Some(&version)).await, "delete of a version")?;
-    denied(put_only.list_object_versions("testbed/").await.map(drop), "list")?;
-    denied(put_only.get_object_retention(&key, &version).await.map(drop), "get retention")?;
+    denied(
+        put_only.delete_object(&key, Some(&version)).await,
+        "delete of a version",
+    )?;
+    denied(
+        put_only.list_object_versions("testbed/").await.map(drop),
+        "list",
+    )?;
+    denied(
+        put_only
+            .get_object_retention(&key, &version)
+            .await
+            .map(drop),
+        "get retention",
+    )?;
 
     assert_eq!(root.get_object(&key).await?, b"{}");
-    assert_eq!(root.get_object_retention(&key, &version).await?.mode, "COMPLIANCE");
+    assert_eq!(
+        root.get_object_retention(&key, &version).await?.mode,
+        "COMPLIANCE"
+    );
     let refused = root.delete_object(&key, Some(&version)).await;
     assert!(refused.is_err(), "root deleted a locked version");
     let versions = root.list_object_versions(&key).await?;
     assert_eq!(versions.len(), 1, "{versions:?}");
-    assert_eq!((&versions[0].key, &versions[0].version_id), (&key, &version));
+    assert_eq!(
+        (&versions[0].key, &versions[0].version_id),
+        (&key, &version)
+    );
     Ok(())
 }

@@ -8,7 +8,7 @@ pub(crate) async fn until<T>(
     what: &str,
     mut ask: impl AsyncFnMut() -> Result<Option<T>>,
 ) -> Result<T> {
-    let deadline = Instant::now() + Duration::from_secs(180);
+    let deadline = Instant::now() + Duration::from_mins(3);
     loop {
         if let Some(answer) = ask().await? {
             return Ok(answer);

@@ -104,9 +104,9 @@ impl Up {
             (Only::Loki, Part::Loki),
         ];
         let cluster = match (self.cluster, &self.kubeconfig) {
-            (Source::Existing, Some(kubeconfig)) => {
-                ClusterKind::Existing { kubeconfig: std::path::absolute(kubeconfig)? }
-            }
+            (Source::Existing, Some(kubeconfig)) => ClusterKind::Existing {
+                kubeconfig: std::path::absolute(kubeconfig)?,
+            },
             (Source::Node, _) if wants(Only::Node) => ClusterKind::Node,
             _ => ClusterKind::None,
         };
@@ -116,7 +116,11 @@ impl Up {
             None => identity::authorization(dir)?,
         };
         Ok(Plan {
-            parts: parts.into_iter().filter(|(only, _)| wants(*only)).map(|(_, part)| part).collect(),
+            parts: parts
+                .into_iter()
+                .filter(|(only, _)| wants(*only))
+                .map(|(_, part)| part)
+                .collect(),
             cluster,
             nats_authorization: Some(nats_authorization),
             retention_days: self.retention_days,
@@ -145,7 +149,9 @@ impl Arguments {
                 let state = State::read(&Layout::new(&dir).state())?;
                 let cluster = Cluster::connect(state.kubeconfig()?).await?;
                 let folder = state.kubeconfig_dir();
-                let file = cluster.service_account_kubeconfig(&namespace, &name, &folder).await?;
+                let file = cluster
+                    .service_account_kubeconfig(&namespace, &name, &folder)
+                    .await?;
                 screen::line(&file.display().to_string())?;
             }
             Command::Supervise => {
@@ -165,7 +171,12 @@ fn status(dir: &Path, json: bool) -> Outcome {
         return Ok(screen::file(&path)?);
     }
     if !run::is_running(&layout)? {
-        return Err(format!("nothing runs in {}; start it with `testbed up`", dir.display()).into());
+        let last = State::read(&path).ok().and_then(|state| state.error);
+        let last = last
+            .map(|error| format!("; the last run failed: {error}"))
+            .unwrap_or_default();
+        let dir = dir.display();
+        return Err(format!("nothing runs in {dir}; start it with `testbed up`{last}").into());
     }
     Ok(screen::state(&State::read(&path)?, &path)?)
 }

@@ -10,44 +10,75 @@ use std::sync::{Mutex, PoisonError};
 /// rewritten, so that a log shows that work goes on.
 const REPEAT_SECONDS: u64 = 30;
 
-/// Prints progress: on a terminal the present step is rewritten in place.
+/// Width to which the line that is rewritten is cut.
+const COLUMNS: usize = 78;
+
+/// Prints progress: on a terminal, what goes on at the same time shares one line that is
+/// rewritten; elsewhere, each new step is a line.
 #[derive(Debug)]
 pub(crate) struct Screen {
     is_terminal: bool,
-    printed: Mutex<BTreeMap<String, (String, u64)>>,
+    running: Mutex<BTreeMap<String, Progress>>,
 }
 
 impl Screen {
     pub(crate) fn new() -> Self {
-        Self { is_terminal: io::stderr().is_terminal(), printed: Mutex::new(BTreeMap::new()) }
+        Self {
+            is_terminal: io::stderr().is_terminal(),
+            running: Mutex::new(BTreeMap::new()),
+        }
     }
 
     pub(crate) fn show(&self, progress: &Progress) {
-        let seconds = progress.elapsed_ms / 1000;
-        let line = describe(progress);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_running = progress.standing == Standing::Running;
+        let is_new = is_due(running.get(&progress.subject), progress);
+        if !is_running {
+            running.remove(&progress.subject);
+        } else if is_new || self.is_terminal {
+            running.insert(progress.subject.clone(), progress.clone());
+        }
         let mut err = io::stderr().lock();
-        let written = match (progress.standing, self.is_terminal) {
-            (Standing::Running, true) => write!(err, "\r\x1b[2K  {line}").and_then(|()| err.flush()),
-            (Standing::Running, false) if !self.is_due(progress, seconds) => Ok(()),
-            (Standing::Running, false) => writeln!(err, "  {line}"),
-            (_, true) => writeln!(err, "\r\x1b[2K{line}"),
-            (_, false) => writeln!(err, "{line}"),
+        let written = match (is_running, self.is_terminal) {
+            (true, true) => write!(err, "\r\x1b[2K{}", summary(&running)),
+            (true, false) if is_new => writeln!(err, "{}", describe(progress)),
+            (true, false) => Ok(()),
+            (false, true) => writeln!(err, "\r\x1b[2K{}", describe(progress)),
+            (false, false) => writeln!(err, "{}", describe(progress)),
         };
         // Standard error is all there is to complain to.
-        drop(written);
+        drop(written.and_then(|()| err.flush()));
     }
+}
 
-    fn is_due(&self, progress: &Progress, seconds: u64) -> bool {
-        let mut printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = printed.get(&progress.subject);
-        let is_due = last.is_none_or(|(text, at)| {
-            *text != progress.text || seconds >= at.saturating_add(REPEAT_SECONDS)
-        });
-        if is_due {
-            printed.insert(progress.subject.clone(), (progress.text.clone(), seconds));
-        }
-        is_due
-    }
+fn is_due(last: Option<&Progress>, next: &Progress) -> bool {
+    last.is_none_or(|last| {
+        last.text != next.text || next.elapsed_ms >= last.elapsed_ms + REPEAT_SECONDS * 1000
+    })
+}
+
+/// What goes on, in one line; what only tells that time passes is shown when it is alone.
+fn summary(running: &BTreeMap<String, Progress>) -> String {
+    let is_alone = running.len() == 1;
+    let parts: Vec<String> = running
+        .values()
+        .filter(|progress| is_alone || progress.subject != "testbed")
+        .map(|progress| {
+            let (seconds, count) = (progress.elapsed_ms / 1000, count(progress));
+            format!("{}: {}{count} {seconds} s", progress.subject, progress.text)
+        })
+        .collect();
+    format!("... {}", parts.join(" | "))
+        .chars()
+        .take(COLUMNS)
+        .collect()
+}
+
+fn count(progress: &Progress) -> String {
+    progress
+        .count
+        .map(|(done, total)| format!(" {done}/{total}"))
+        .unwrap_or_default()
 }
 
 fn describe(progress: &Progress) -> String {
@@ -56,20 +87,27 @@ fn describe(progress: &Progress) -> String {
         Standing::Done | Standing::End => "ok ",
         Standing::Failed => "!! ",
     };
-    let count = progress.count.map(|(done, total)| format!(" {done}/{total}")).unwrap_or_default();
+    let count = count(progress);
     let seconds = progress.elapsed_ms / 1000;
     let tenths = progress.elapsed_ms % 1000 / 100;
     let elapsed = match seconds / 60 {
         0 => format!("{seconds}.{tenths} s"),
         minutes => format!("{minutes} min {} s", seconds % 60),
     };
-    format!("{mark} {:<12} {}{count} ({elapsed})", progress.subject, progress.text)
+    format!(
+        "{mark} {:<12} {}{count} ({elapsed})",
+        progress.subject, progress.text
+    )
 }
 
 /// Prints where everything is.
 pub(crate) fn state(state: &State, path: &std::path::Path) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "testbed     {:?}, supervisor {}", state.phase, state.supervisor.pid)?;
+    writeln!(
+        out,
+        "testbed     {:?}, supervisor {}",
+        state.phase, state.supervisor.pid
+    )?;
     if let Some(error) = &state.error {
         writeln!(out, "error       {error}")?;
     }
@@ -77,10 +115,16 @@ pub(crate) fn state(state: &State, path: &std::path::Path) -> io::Result<()> {
         let life = if server.is_alive() { "runs" } else { "is dead" };
         writeln!(out, "  {:<24} {:>7} {life}", server.name, server.pid)?;
     }
-    let kubeconfig = state.kubeconfig.as_ref().map(|path| path.display().to_string());
+    let kubeconfig = state
+        .kubeconfig
+        .as_ref()
+        .map(|path| path.display().to_string());
     for (name, place) in [
         ("nats", state.nats.as_ref().map(|nats| nats.url.clone())),
-        ("postgres", state.postgres_url.as_ref().map(|url| without_password(url))),
+        (
+            "postgres",
+            state.postgres_url.as_ref().map(|url| without_password(url)),
+        ),
         ("minio", state.minio.as_ref().map(|minio| minio.url.clone())),
         ("loki", state.loki_url.clone()),
         ("kubeconfig", kubeconfig),
@@ -89,7 +133,11 @@ pub(crate) fn state(state: &State, path: &std::path::Path) -> io::Result<()> {
             writeln!(out, "{name:<11} {place}")?;
         }
     }
-    writeln!(out, "for tests   export BONESETTER_TESTBED={}", path.display())
+    writeln!(
+        out,
+        "for tests   export BONESETTER_TESTBED={}",
+        path.display()
+    )
 }
 
 fn without_password(url: &str) -> String {
@@ -111,6 +159,10 @@ pub(crate) fn line(text: &str) -> io::Result<()> {
 
 /// Prints why the command failed.
 pub(crate) fn error(error: &dyn std::error::Error) {
-    let start = if io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    let start = if io::stderr().is_terminal() {
+        "\r\x1b[2K"
+    } else {
+        ""
+    };
     drop(writeln!(io::stderr(), "{start}testbed: {error}"));
 }
