@@ -1,0 +1,41 @@
+//! Diagnosis without a bus: what `bonesetter scan` and `bonesetter diagnose` use.
+
+use std::borrow::Borrow;
+
+use bonesetter_proto::v1::{Diagnosed, Diagnosis, Evidence, FailureClass};
+use bonesetter_redact::Redacted;
+
+use crate::case::Case;
+use crate::ground::{excerpts, ground};
+use crate::rules;
+
+/// The rules' diagnosis of redacted evidence.
+pub fn diagnose_offline<T: Borrow<Evidence>>(
+    evidence: &Redacted<T>,
+    class: FailureClass,
+) -> Diagnosis {
+    let case = Case::of_evidence(evidence, class);
+    ground(&case, rules::diagnose(&case))
+}
+
+/// As [`diagnose_offline`], with the excerpts that show what it rests on; without envelope and incident.
+pub fn explain_offline<T: Borrow<Evidence>>(
+    evidence: &Redacted<T>,
+    class: FailureClass,
+) -> Diagnosed {
+    let case = Case::of_evidence(evidence, class);
+    conclude(&case, rules::diagnose(&case))
+}
+
+/// Checks a diagnosis against the evidence and adds the excerpts.
+pub(crate) fn conclude(case: &Case<'_>, diagnosis: Diagnosis) -> Diagnosed {
+    let diagnosis = ground(case, diagnosis);
+    Diagnosed {
+        envelope: None,
+        incident: None,
+        failure_class: case.class().into(),
+        excerpts: excerpts(case.evidence(), &diagnosis.citations),
+        diagnosis: Some(diagnosis),
+        target: case.target().cloned(),
+    }
+}
