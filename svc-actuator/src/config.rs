@@ -22,8 +22,11 @@ pub struct Config {
     pub auto_apply_namespaces: Vec<String>,
     /// Always true; there is no change without a dry run.
     pub dry_run_before_apply: bool,
-    /// The API server.
-    pub kubernetes: KubernetesSettings,
+    /// How to reach the cluster; the `ServiceAccount` of the pod where it is not set.
+    pub kubeconfig: Option<PathBuf>,
+    /// After which a request to the API server is given up.
+    #[serde(with = "duration")]
+    pub request_timeout: Duration,
     /// Bounds of what a remedy may set.
     pub bounds: BoundsSettings,
     /// How a change is watched.
@@ -38,30 +41,11 @@ impl Default for Config {
             mode: Mode::Suggest,
             auto_apply_namespaces: Vec::new(),
             dry_run_before_apply: true,
-            kubernetes: KubernetesSettings::default(),
+            kubeconfig: None,
+            request_timeout: Duration::from_secs(10),
             bounds: BoundsSettings::default(),
             verification: VerificationSettings::default(),
             owners: OwnersSettings::default(),
-        }
-    }
-}
-
-/// How to reach the API server.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KubernetesSettings {
-    /// Kubeconfig file; none uses the pod's `ServiceAccount`.
-    pub kubeconfig: Option<PathBuf>,
-    /// After which a request is given up.
-    #[serde(with = "duration")]
-    pub timeout: Duration,
-}
-
-impl Default for KubernetesSettings {
-    fn default() -> Self {
-        Self {
-            kubeconfig: None,
-            timeout: Duration::from_secs(10),
         }
     }
 }
@@ -193,8 +177,8 @@ impl Settings for Config {
                 "must not be longer than the deadline",
             );
         }
-        if self.kubernetes.timeout.is_zero() {
-            problems.add("kubernetes.timeout", "must be more than 0, for example 10s");
+        if self.request_timeout.is_zero() {
+            problems.add("request_timeout", "must be more than 0, for example 10s");
         }
         for pattern in &self.owners.overridable {
             if Owners::is_never_overridable(pattern) {
@@ -307,10 +291,7 @@ mod tests {
                 json!({"verification": {"window": "5m"}}),
                 "verification.window",
             ),
-            (
-                json!({"kubernetes": {"timeout": "0"}}),
-                "kubernetes.timeout",
-            ),
+            (json!({"request_timeout": "0"}), "request_timeout"),
             (
                 json!({"owners": {"overridable": "kubectl*, *"}}),
                 "owners.overridable",

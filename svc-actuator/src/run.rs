@@ -10,7 +10,7 @@ use bonesetter_keys::{DigestKey, SealingKeys};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
 use crate::changes::Changes;
-use crate::config::{Config, KubernetesSettings};
+use crate::config::Config;
 use crate::kubernetes::Cluster;
 use crate::metrics::Metrics;
 use crate::plan::Planner;
@@ -29,7 +29,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
         keys.inverse_file.as_ref(),
     )?)
     .context("keys.inverse_file")?;
-    let cluster = connect(&config.kubernetes).await?;
+    let cluster = connect(&config).await?;
     await_cluster(&cluster, &service).await;
     let policy = config.policy();
     tracing::info!(mode = ?policy.mode, namespaces = ?config.auto_apply_namespaces, "policy");
@@ -75,23 +75,21 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn connect(settings: &KubernetesSettings) -> anyhow::Result<Cluster> {
+async fn connect(settings: &Config) -> anyhow::Result<Cluster> {
     let mut config = match &settings.kubeconfig {
         Some(path) => {
-            let file = Kubeconfig::read_from(path).with_context(|| {
-                format!("kubernetes.kubeconfig: cannot read {}", path.display())
-            })?;
+            let file = Kubeconfig::read_from(path)
+                .with_context(|| format!("kubeconfig: cannot read {}", path.display()))?;
             kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                 .await
-                .with_context(|| format!("kubernetes.kubeconfig: cannot use {}", path.display()))?
+                .with_context(|| format!("kubeconfig: cannot use {}", path.display()))?
         }
-        None => kube::Config::incluster()
-            .context("not in a pod, and kubernetes.kubeconfig is not set")?,
+        None => kube::Config::incluster().context("not in a pod, and kubeconfig is not set")?,
     };
-    config.connect_timeout = Some(settings.timeout);
-    config.read_timeout = Some(settings.timeout);
+    config.connect_timeout = Some(settings.request_timeout);
+    config.read_timeout = Some(settings.request_timeout);
     let client = kube::Client::try_from(config).context("cannot make a Kubernetes client")?;
-    Ok(Cluster::new(client, settings.timeout))
+    Ok(Cluster::new(client, settings.request_timeout))
 }
 
 /// Waits until the API server answers; decisions need it.

@@ -130,14 +130,15 @@ impl Apply {
         }
     }
 
-    /// Whether an earlier attempt has written and could not say so. Without a stored inverse nothing
-    /// of ours was written, whatever the object claims.
+    /// Whether an earlier attempt has written and could not say so. The mark alone is not believed,
+    /// because anybody may set an annotation: without a stored inverse nothing of ours was written,
+    /// and neither was it while every field has its former value.
     async fn was_written(&self, held: &Held, change: &Change) -> Result<bool, StageError> {
         let object = change
             .target
             .as_ref()
             .and_then(|target| target.object.as_ref());
-        let Some(object) = object.filter(|_| held.record.inverse.is_some()) else {
+        let (Some(object), Some(edits)) = (object, self.changes.open(held)?) else {
             return Ok(false);
         };
         let live = self
@@ -148,6 +149,7 @@ impl Apply {
         Ok(live.is_some_and(|live| {
             live["metadata"]["uid"].as_str() == Some(object.uid.as_str())
                 && effect_of(&live) == Some(change.effect_key.as_str())
+                && !edits.are_undone_in(&live)
         }))
     }
 

@@ -1,0 +1,92 @@
+//! A bus of its own, with the real users, permissions and keys.
+
+use bonesetter_chassis::bus::{Bus, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::KeyDirectory;
+use bonesetter_proto::Writer;
+use bonesetter_testbed::{NatsOptions, NatsServer};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct TestBus {
+    server: NatsServer,
+    pub(crate) keys: KeyDirectory,
+    _folder: tempfile::TempDir,
+}
+
+impl TestBus {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
+        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
+        let public = |user: &topology::User| {
+            std::fs::read_to_string(keys.nkey_public(user.name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let authorization = Some(topology::authorization(public));
+        let options = NatsOptions {
+            authorization,
+            ..NatsOptions::default()
+        };
+        let server = NatsServer::start(options).await.unwrap();
+        let bus = Self {
+            server,
+            keys,
+            _folder: folder,
+        };
+        provision(&bus.connect("provisioner").await).await.unwrap();
+        bus
+    }
+
+    async fn connect(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.server.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .unwrap()
+    }
+
+    /// Reads a stream as the operator may.
+    pub(crate) async fn reader(&self, stream: &str) -> StreamReader {
+        StreamReader::new(self.connect("operator").await, stream.to_owned())
+    }
+
+    /// A service as it is when it has started.
+    pub(crate) async fn service(&self, name: &'static str, shutdown: CancellationToken) -> Service {
+        let writer = Writer::ALL
+            .into_iter()
+            .find(|writer| writer.service() == name);
+        let common = Common {
+            cluster: "test".to_owned(),
+            nats: NatsSettings {
+                url: self.server.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys: KeySettings {
+                signing_file: writer.map(|writer| self.keys.signing(writer)),
+                trusted_dir: Some(self.keys.trusted()),
+                digest_file: Some(self.keys.digest()),
+                inverse_file: Some(self.keys.inverse()),
+                ..KeySettings::default()
+            },
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let about = About {
+            name,
+            version: "test",
+            modes: &[],
+        };
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        Service::start(about, common, "test", shutdown, readiness, metrics)
+            .await
+            .unwrap()
+    }
+}
