@@ -5,11 +5,8 @@ use crate::engine::Hit;
 use crate::json_text::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify};
 use crate::rarity::is_random_token;
-use crate::value::{is_path, is_vacant, looks_random};
-
-/// The longest name and the longest value that are looked at.
-const NAME_LIMIT: usize = 100;
-const VALUE_LIMIT: usize = 16 << 10;
+use crate::syntax::{NAME_LIMIT, compares, line_end, name_before, unquoted_end, value_after};
+use crate::value::{before, is_path, is_vacant, looks_random};
 
 /// Schemes of the Authorization header: the word before the credential.
 const SCHEMES: &[&str] = &[
@@ -47,23 +44,30 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
 fn assignments(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
     let mut pair: Option<(usize, Naming)> = None;
+    let mut covered = 0;
     for at in memchr::memchr2_iter(b'=', b':', bytes) {
         let Some(name) = name_before(text, at) else {
             continue;
         };
-        let Some((start, end, quoted)) = value_after(text, at) else {
+        let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
+        let mut naming = naming_of(text, name, at);
+        if let Some((from, announced)) = pair.filter(|_| is_value_key(last)) {
+            if at.saturating_sub(from) < 80 {
+                naming = naming.max(announced);
+            }
+        }
+        if naming == Naming::Ordinary && !is_name_key(last) || at < covered {
+            continue;
+        }
+        let Some((start, end, quoted)) = value_after(text, at, naming >= Naming::Weak) else {
             continue;
         };
-        let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let value = &text[start..end];
         if is_name_key(last) && value.len() <= NAME_LIMIT {
             pair = Some((end, classify(value)));
         }
-        let mut naming = naming_of(text, name, at);
-        if let Some((from, announced)) = pair.filter(|_| is_value_key(last)) {
-            if start.saturating_sub(from) < 80 {
-                naming = naming.max(announced);
-            }
+        if compares(bytes, at) && !quoted {
+            continue;
         }
         if naming > Naming::Ordinary {
             let found = Assignment {
@@ -75,7 +79,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
                 quoted,
                 naming,
             };
-            hits.extend(found.hit());
+            if let Some(hit) = found.hit() {
+                covered = hit.end;
+                hits.push(hit);
+            }
         }
     }
 }
@@ -221,6 +228,7 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
     match naming {
         Naming::Ordinary => false,
         Naming::Weak => is_random_token(value) && !plain_url && !is_path(value),
+        Naming::Strong if value.len() < 4 => false,
         Naming::Strong => !is_path(value) && !plain_url && !(numeric && value.len() < 9),
         Naming::Password => !(is_path(value) && value.starts_with(['/', '.'])) && !plain_url,
     }
@@ -246,167 +254,15 @@ fn naming_of(text: &str, name: &str, at: usize) -> Naming {
     if alone != Naming::Weak {
         return alone;
     }
-    let start = text[..at].rfind(name).unwrap_or(0);
-    let before = &text[..start];
-    let Some(head) = before.strip_suffix(' ') else {
-        return alone;
-    };
-    let word = head
-        .rsplit(|c: char| !c.is_ascii_alphanumeric())
-        .next()
-        .unwrap_or_default();
-    if word.is_empty() || word.len() > 20 {
-        alone
-    } else {
-        classify(&format!("{word} {name}"))
+    let head = before(text, at, 160);
+    let head = head
+        .rfind(name)
+        .and_then(|start| head[..start].strip_suffix(' '));
+    let word = head.and_then(|head| head.rsplit(|c: char| !c.is_ascii_alphanumeric()).next());
+    match word {
+        Some(word) if !word.is_empty() && word.len() <= 20 => classify(&format!("{word} {name}")),
+        _ => alone,
     }
-}
-
-/// The name that ends before the separator at `at`.
-pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let separator = bytes[at];
-    let mut end = at;
-    if separator == b'=' {
-        match bytes[..end].last() {
-            Some(b'!' | b'<' | b'>' | b'~') => return None,
-            Some(b':' | b'.' | b'+' | b'?' | b'=') => end -= 1,
-            _ => {}
-        }
-    } else if matches!(bytes.get(at + 1), Some(b':' | b'='))
-        || bytes[..end].last() == Some(&b':')
-        || text[at..].starts_with("://")
-    {
-        return None;
-    }
-    let floor = end.saturating_sub(NAME_LIMIT);
-    while end > floor && matches!(bytes[end - 1], b' ' | b'\t') {
-        end -= 1;
-    }
-    while end > floor && matches!(bytes[end - 1], b'"' | b'\'' | b'`' | b'\\' | b']' | b')') {
-        end -= 1;
-    }
-    let mut start = end;
-    while start > floor && is_name_byte(bytes[start - 1]) {
-        start -= 1;
-    }
-    let name = text
-        .get(start..end)?
-        .trim_start_matches(['-', '.', '/', '$', '@']);
-    (!name.is_empty()).then_some(name)
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'@')
-}
-
-/// The value after the separator at `at`: start, end, and whether it is in quotes.
-pub(crate) fn value_after(text: &str, at: usize) -> Option<(usize, usize, bool)> {
-    let bytes = text.as_bytes();
-    let mut start = at + 1;
-    while start < bytes.len() && matches!(bytes[start], b'=' | b'>') && start < at + 3 {
-        start += 1;
-    }
-    while start < bytes.len() && matches!(bytes[start], b' ' | b'\t') {
-        start += 1;
-    }
-    quoted(text, start).or_else(|| {
-        let end = unquoted_end(text, start);
-        (start < end).then_some((start, end, false))
-    })
-}
-
-/// The inside of quotes that open at `start`, also escaped ones and those with a letter before them.
-pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
-    let bytes = text.as_bytes();
-    let mut open = start;
-    let prefixed = matches!(
-        bytes.get(open),
-        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L')
-    ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
-    open += usize::from(prefixed);
-    let slashes = bytes[open.min(bytes.len())..]
-        .iter()
-        .take(8)
-        .take_while(|b| **b == b'\\')
-        .count();
-    open += slashes;
-    let quote = *bytes
-        .get(open)
-        .filter(|b| matches!(b, b'"' | b'\'' | b'`'))?;
-    let first = open + 1;
-    let limit = bytes.len().min(first + VALUE_LIMIT);
-    let mut run = 0;
-    for index in first..limit {
-        match bytes[index] {
-            b'\\' => run += 1,
-            b if b == quote
-                && (if slashes == 0 {
-                    run % 2 == 0
-                } else {
-                    run <= slashes
-                }) =>
-            {
-                return Some((first, index - run.min(slashes), true));
-            }
-            b'\n' if quote != b'`' => return Some((first, index, true)),
-            _ => run = 0,
-        }
-    }
-    Some((first, text.floor_char_boundary(limit), true))
-}
-
-/// Where a value without quotes ends.
-pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
-    let bytes = text.as_bytes();
-    let limit = bytes.len().min(start + VALUE_LIMIT);
-    let mut end = start;
-    while end < limit {
-        let rest = &bytes[end..];
-        match rest[0] {
-            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' => break,
-            b'\'' | b'<' if end > start => break,
-            b'\\' if matches!(rest.get(1), Some(b'n' | b'r' | b't' | b'"' | b'\\')) => break,
-            b',' | b';' | b'&' | b'|' if next_pair(&rest[1..]) => break,
-            _ => end += 1,
-        }
-    }
-    let mut end = text.floor_char_boundary(end);
-    while end > start {
-        let open = |c: u8| bytes[start..end].contains(&c);
-        match bytes[end - 1] {
-            b',' | b';' | b':' | b'.' => end -= 1,
-            b')' if !open(b'(') => end -= 1,
-            b']' if !open(b'[') => end -= 1,
-            b'}' if !open(b'{') => end -= 1,
-            _ => break,
-        }
-    }
-    end
-}
-
-/// Whether another `name=value` or nothing follows a separator.
-fn next_pair(rest: &[u8]) -> bool {
-    let rest = rest.strip_prefix(b"amp;").unwrap_or(rest);
-    let name = rest
-        .iter()
-        .take(NAME_LIMIT)
-        .take_while(|b| is_name_byte(**b) || **b == b' ' || **b == b'"')
-        .count();
-    rest.is_empty()
-        || matches!(rest[0], b' ' | b'\n' | b'"')
-        || (name > 0 && matches!(rest.get(name), Some(b'=' | b':')))
-}
-
-pub(crate) fn line_end(text: &str, start: usize) -> usize {
-    let bytes = &text.as_bytes()[start..];
-    let end = bytes
-        .iter()
-        .position(|b| matches!(b, b'\n' | b'\r' | b'"'))
-        .unwrap_or(bytes.len());
-    let escaped = memchr::memmem::find(&bytes[..end], b"\\n")
-        .or_else(|| memchr::memmem::find(&bytes[..end], b"\\r"));
-    start + escaped.unwrap_or(end)
 }
 
 #[cfg(test)]

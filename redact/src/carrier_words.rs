@@ -1,9 +1,11 @@
 //! Carriers without a separator: `using token abc123`, `("API_KEY", "abc")`, `<password>abc</password>`.
 
-use crate::carrier::{is_secret_value, quoted};
+use crate::carrier::is_secret_value;
 use crate::engine::Hit;
-use crate::lexicon::{Naming, classify};
-use crate::rarity::{is_random_token, is_token_byte};
+use crate::lexicon::{Naming, classify, is_vendor};
+use crate::rarity::{is_random_token, is_token_byte, is_uuid};
+use crate::syntax::quoted;
+use crate::value::before;
 
 /// Words after which a random string is a secret, in lower case, as ends of words.
 const WORDS: &[&str] = &[
@@ -43,8 +45,11 @@ fn words(text: &str, hits: &mut Vec<Hit>) {
         }
         let length = bytes[start..].iter().take_while(|b| is_word(**b)).count();
         let end = start + length;
-        if length <= 64 && announces(&bytes[start..end]) {
-            hits.extend(after_word(text, start, end));
+        let word = &bytes[start..end];
+        if length <= 64 && announces(word) {
+            hits.extend(after_word(text, start, end, false));
+        } else if (3..=24).contains(&length) && is_vendor(&text[start..end].to_ascii_lowercase()) {
+            hits.extend(after_word(text, start, end, true));
         }
         start = end;
     }
@@ -54,6 +59,12 @@ fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// What may stand between the word and the value.
+const GAPS: &[&str] = &[
+    " is ", " was ", " of ", " value ", ": ", " = ", " \"", " '", " \\\"", " `", "(\"", "('", " ",
+    "-", ".", "\t", ",", "|",
+];
+
 fn announces(word: &[u8]) -> bool {
     WORDS.iter().any(|end| {
         word.len() >= end.len()
@@ -61,49 +72,63 @@ fn announces(word: &[u8]) -> bool {
     })
 }
 
-fn after_word(text: &str, start: usize, end: usize) -> Option<Hit> {
+fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit> {
     let word = &text[start..end];
     let naming = classify(word);
     if naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let mut from = end;
-    let rest = &text[from..];
-    for gap in [
-        " is ", " was ", " of ", " value ", ": ", " = ", " \"", " '", " \\\"", " `", "(\"", "('",
-        "(", " ", "-", "\t", ",", "|",
-    ] {
-        if rest.starts_with(gap) {
-            from += gap.len();
-            break;
-        }
-    }
-    if from == end {
-        return None;
-    }
+    let rest = &text[end..];
+    let gap = GAPS.iter().find(|gap| rest.starts_with(**gap))?;
+    let mut from = end + gap.len();
     while text[from..].starts_with(['"', '\'', ' ', '`', '\\']) && from < end + 24 {
         from += 1;
     }
-    let length = text.as_bytes()[from..]
+    let token = text.as_bytes()[from..]
         .iter()
         .take_while(|b| is_token_byte(**b))
         .count();
     let value = text
-        .get(from..from + length)?
+        .get(from..from + token)?
         .trim_end_matches(['.', ',', ':', ';']);
-    let environment = word.contains('_')
-        && naming >= Naming::Strong
-        && value.len() >= 8
-        && value.bytes().any(|b| b.is_ascii_digit());
-    (is_random_token(value) || environment && is_secret_value(naming, value))
-        .then(|| Hit::secret(from, from + value.len(), "secret-word"))
+    if value.trim_end_matches('=').contains('=') || value.contains("://") {
+        return None;
+    }
+    let hit = || Some(Hit::secret(from, from + value.len(), "secret-word"));
+    if vendor {
+        let digits = value.bytes().filter(u8::is_ascii_digit).count();
+        return if digits >= 2 && value.len() >= 16 && is_random_token(value) {
+            hit()
+        } else {
+            None
+        };
+    }
+    let quoted = text.as_bytes()[from - 1] == b'"' || text.as_bytes()[from - 1] == b'\'';
+    let told = naming == Naming::Password && *gap == " is " && quoted && value.len() >= 4;
+    let environment = word.contains('_') && naming >= Naming::Strong && value.len() >= 8;
+    let environment = environment && value.bytes().any(|b| b.is_ascii_digit());
+    let lone = naming == Naming::Password && *gap == " " && is_alone(text, start, from + token);
+    let secret = if is_uuid(value) {
+        naming >= Naming::Strong
+    } else {
+        is_random_token(value) || (environment || told || lone) && is_secret_value(naming, value)
+    };
+    if secret { hit() } else { None }
+}
+
+/// Whether nothing but the word and its value is on the line, as in `.netrc` files.
+fn is_alone(text: &str, start: usize, end: usize) -> bool {
+    let head = before(text, start, 80);
+    let head = head.rsplit('\n').next().unwrap_or_default();
+    let netrc = head.trim().is_empty() || head.contains("login ");
+    netrc && (text[end..].is_empty() || text[end..].starts_with(['\n', '\r']))
 }
 
 /// `"API_KEY", "value"`, also with one quote of each kind, as in calls, tuples and CSV.
 fn arguments(text: &str, hits: &mut Vec<Hit>) {
     for needle in ["\",", "',", "\\\","] {
         for at in memchr::memmem::find_iter(text.as_bytes(), needle) {
-            let name = text[..at]
+            let name = before(text, at, 100)
                 .rsplit(['"', '\'', '\n'])
                 .next()
                 .unwrap_or_default();
@@ -140,7 +165,8 @@ fn elements(text: &str, hits: &mut Vec<Hit>) {
         if naming == Naming::Ordinary {
             continue;
         }
-        let Some(open) = text[..at].rfind('>') else {
+        let head = before(text, at, 2048);
+        let Some(open) = head.rfind('>').map(|open| at - head.len() + open) else {
             continue;
         };
         let body = &text[open + 1..at];

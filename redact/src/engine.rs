@@ -106,6 +106,7 @@ impl Engine {
         if depth >= DEEPEST || text.len() < 4 {
             if text.len() >= 4 {
                 self.scan_plain(text, learnt, &mut hits);
+                yaml_text::scan(text, &mut hits);
             }
             return hits;
         }
@@ -131,6 +132,7 @@ impl Engine {
         if !blocks.is_empty() {
             self.formats.scan(text, hits);
         }
+        yaml_text::scan(text, hits);
         decode::scan(self, text, learnt, depth, hits);
     }
 
@@ -151,7 +153,6 @@ impl Engine {
         carrier::scan(text, hits);
         flags::scan(text, hits);
         urls::scan(text, hits);
-        yaml_text::scan(text, hits);
         objectnames::scan(text, hits);
         rarity::scan(text, hits);
         learnt.scan(text, hits);

@@ -1,9 +1,10 @@
 //! Secrets on command lines: `--password value`, `-u user:password`, `-pvalue` of database clients.
 
-use crate::carrier::{is_secret_value, quoted, unquoted_end};
+use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
-use crate::value::is_vacant;
+use crate::syntax::{quoted, unquoted_end};
+use crate::value::{before, is_vacant};
 
 /// What a command-line argument without a value announces for the next one.
 pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
@@ -20,9 +21,9 @@ pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
 /// Appends the values of secret flags in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     for at in memchr::memchr_iter(b'-', text.as_bytes()) {
-        let before = text.as_bytes()[..at].last().copied().unwrap_or(b' ');
+        let previous = text.as_bytes()[..at].last().copied().unwrap_or(b' ');
         if !matches!(
-            before,
+            previous,
             b' ' | b'"' | b'\'' | b'\t' | b'\n' | b'[' | b'(' | b',' | b'`'
         ) {
             continue;
@@ -115,8 +116,10 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
 
 /// Programs whose `-p` or `-a` is a password.
 fn is_password_program(text: &str, at: usize) -> bool {
-    let line = &text[text[..at].rfind('\n').map_or(0, |i| i + 1)..at];
-    let line = &line[line.ceil_char_boundary(line.len().saturating_sub(400))..];
+    let line = before(text, at, 400)
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default();
     [
         "mysql",
         "mariadb",
@@ -162,7 +165,10 @@ fn short_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
     if !is_password_program(text, at) {
         return None;
     }
-    let line = &text[text[..at].rfind('\n').map_or(0, |i| i + 1)..at];
+    let line = before(text, at, 400)
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default();
     let applies = match flag {
         "-a" => line.contains("redis-cli"),
         "-w" => line.contains("ldap"),

@@ -1,7 +1,7 @@
 //! JSON inside texts: found, taken apart with byte offsets, and its strings scanned as texts of their own.
 
 use crate::carrier::is_secret_value;
-use crate::engine::{Engine, Hit, merge};
+use crate::engine::{Engine, Hit, Strength, merge};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify};
 use crate::view::View;
@@ -243,6 +243,16 @@ struct Scan<'a> {
 impl Scan<'_> {
     fn node(&mut self, node: &Node, naming: Naming) {
         match node {
+            Node::Object(start, end, members) if self.is_service_account(members) => {
+                let hit = Hit::new(
+                    *start,
+                    *end,
+                    "google-key",
+                    "service-account",
+                    Strength::Format,
+                );
+                self.hits.push(Hit { bare: true, ..hit });
+            }
             Node::Object(_, _, members) => self.object(members),
             Node::Array(_, _, items) => self.array(items, naming),
             Node::Text(start, end) => self.leaf(*start, *end, naming),
@@ -269,6 +279,16 @@ impl Scan<'_> {
             };
             self.node(value, naming);
         }
+    }
+
+    /// A Google service account: one secret of many members.
+    fn is_service_account(&self, members: &[((usize, usize), Node)]) -> bool {
+        let has = |name: &str| {
+            members
+                .iter()
+                .any(|(key, _)| &self.text[key.0..key.1] == name)
+        };
+        has("auth_provider_x509_cert_url") || has("private_key_id") && has("private_key")
     }
 
     /// What `NAME` announces in `{"name": NAME, "value": ...}` and its relatives.

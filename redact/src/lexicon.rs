@@ -1,4 +1,7 @@
-//! Which names announce a secret.
+//! Which names announce a secret. The words are data: `lexicon.txt`.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 /// How much a name says about its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,363 +16,93 @@ pub(crate) enum Naming {
     Password,
 }
 
-const PASSWORDS: &[&str] = &[
-    "password",
-    "passwords",
-    "passwd",
-    "pwd",
-    "passphrase",
-    "passcode",
-    "pass",
-    "pw",
-    "passwort",
-    "psw",
-];
-const PASSWORD_ENDINGS: &[&str] = &["password", "passwd", "passphrase", "passcode", "pwd"];
-const STRONG: &[&str] = &[
-    "secret",
-    "secrets",
-    "token",
-    "tokens",
-    "credential",
-    "credentials",
-    "creds",
-    "cred",
-    "apikey",
-    "apikeys",
-    "apitoken",
-    "authorization",
-    "bearer",
-    "cookie",
-    "cookies",
-    "jwt",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-    "authkey",
-    "authtoken",
-    "sessionid",
-    "connectionstring",
-    "accountkey",
-    "sas",
-    "dockerconfigjson",
-    "dockercfg",
-    "authinfo",
-    "otp",
-    "mfa",
-];
-const STRONG_ENDINGS: &[&str] = &[
-    "secret",
-    "token",
-    "credential",
-    "credentials",
-    "apikey",
-    "secretkey",
-    "privatekey",
-    "accesskey",
-    "encryptionkey",
-];
-const WEAK: &[&str] = &[
-    "key",
-    "keys",
-    "auth",
-    "access",
-    "private",
-    "sig",
-    "signature",
-    "session",
-    "sid",
-    "pat",
-    "dsn",
-    "webhook",
-    "salt",
-    "nonce",
-    "hmac",
-    "code",
-    "login",
-    "license",
-    "seed",
-    "sign",
-    "ssh",
-    "pin",
-    "pem",
-    "credentialsid",
-    "assertion",
-    "ticket",
-    "kubeconfig",
-];
-const WEAK_ENDINGS: &[&str] = &["key", "auth", "access", "private", "dsn", "sessionid"];
-/// A `key` after one of these is a secret.
-const KEY_OWNERS: &[&str] = &[
-    "api",
-    "access",
-    "secret",
-    "private",
-    "encryption",
-    "encrypt",
-    "decryption",
-    "signing",
-    "auth",
-    "account",
-    "shared",
-    "master",
-    "license",
-    "client",
-    "service",
-    "admin",
-    "app",
-    "application",
-    "hmac",
-    "aes",
-    "rsa",
-    "ssh",
-    "storage",
-    "session",
-    "integration",
-    "subscription",
-    "consumer",
-    "deploy",
-    "write",
-    "read",
-    "ingest",
-    "webhook",
-    "vault",
-    "jwt",
-    "ingestion",
-    "write",
-    "priv",
-    "host",
-    "root",
-    "server",
-];
-/// A `key` after one of these, or any of these names, is ordinary.
-const ORDINARY_OWNERS: &[&str] = &[
-    "public",
-    "pub",
-    "primary",
-    "foreign",
-    "cache",
-    "partition",
-    "sort",
-    "row",
-    "unique",
-    "duplicate",
-    "routing",
-    "idempotency",
-    "topology",
-    "node",
-    "label",
-    "annotation",
-    "object",
-    "hash",
-    "shard",
-    "index",
-    "group",
-    "map",
-    "column",
-    "composite",
-    "config",
-    "hot",
-    "issue",
-    "translation",
-    "message",
-    "event",
-    "registry",
-    "press",
-    "etcd",
-    "lock",
-    "metric",
-    "dedup",
-    "max",
-    "min",
-    "prompt",
-    "completion",
-    "total",
-    "input",
-    "output",
-    "cached",
-    "num",
-    "csrf",
-    "xsrf",
-    "syntax",
-    "unexpected",
-    "next",
-    "page",
-    "continuation",
-    "continue",
-    "publishable",
-    "cursor",
-    "pagination",
-];
-/// After one of these at the end, a name says something about the secret and not the secret.
-const ABOUT: &[&str] = &[
-    "count",
-    "counts",
-    "type",
-    "types",
-    "url",
-    "uri",
-    "endpoint",
-    "expiry",
-    "expires",
-    "expire",
-    "expiration",
-    "exp",
-    "ttl",
-    "lifetime",
-    "age",
-    "name",
-    "names",
-    "ref",
-    "refs",
-    "policy",
-    "policies",
-    "length",
-    "len",
-    "size",
-    "limit",
-    "limits",
-    "ids",
-    "version",
-    "format",
-    "field",
-    "header",
-    "provider",
-    "issuer",
-    "dir",
-    "directory",
-    "location",
-    "enabled",
-    "required",
-    "valid",
-    "status",
-    "state",
-    "algorithm",
-    "alg",
-    "index",
-    "manager",
-    "store",
-    "spec",
-    "class",
-    "rotation",
-    "reset",
-    "hint",
-    "error",
-    "errors",
-    "usage",
-    "budget",
-    "cost",
-    "rate",
-    "per",
-    "kind",
-    "mode",
-    "checksum",
-    "fingerprint",
-    "prefix",
-    "suffix",
-    "label",
-    "labels",
-    "variable",
-    "selector",
-    "projection",
-    "mount",
-    "path",
-    "file",
-    "files",
-    "filename",
-    "source",
-    "space",
-    "word",
-    "board",
-    "frame",
-    "validation",
-    "validator",
-    "seconds",
-    "minutes",
-    "hours",
-    "days",
-    "ms",
-    "at",
-    "time",
-    "timeout",
-    "date",
-    "review",
-    "request",
-    "requests",
-    "controller",
-    "server",
-    "host",
-    "port",
-    "service",
-    "pool",
-    "bucket",
-    "cache",
-    "hit",
-    "hits",
-    "ratio",
-    "encoding",
-    "generator",
-    "rotator",
-    "helper",
-    "handler",
-    "scope",
-    "scopes",
-    "audience",
-    "exists",
-    "missing",
-    "mismatch",
-    "failed",
-    "failure",
-    "agent",
-    "bytes",
-    "used",
-    "available",
-    "user",
-    "username",
-    "email",
-    "domain",
-    "region",
-    "retries",
-    "interval",
-    "hashes",
-    "provisioner",
-    "driver",
-    "resource",
-    "group",
-    "role",
-    "namespace",
-    "interactive",
-    "pair",
-];
+/// The sections of `lexicon.txt`.
+struct Lexicon {
+    sections: HashMap<&'static str, HashSet<&'static str>>,
+    /// The sections of endings, as lists.
+    endings: HashMap<&'static str, Vec<&'static str>>,
+}
+
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+    let mut sections: HashMap<_, HashSet<_>> = HashMap::new();
+    let mut section = "";
+    for line in include_str!("../lexicon.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        match line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
+            Some(name) => section = name,
+            None => sections
+                .entry(section)
+                .or_default()
+                .extend(line.split_whitespace()),
+        }
+    }
+    let endings = sections
+        .iter()
+        .map(|(name, words)| (*name, words.iter().copied().collect()));
+    Lexicon {
+        endings: endings.collect(),
+        sections,
+    }
+});
+
+fn is_in(section: &str, word: &str) -> bool {
+    LEXICON
+        .sections
+        .get(section)
+        .is_some_and(|words| words.contains(word))
+}
+
+fn ends_in(section: &str, word: &str) -> bool {
+    word.len() > 5
+        && LEXICON
+            .endings
+            .get(section)
+            .into_iter()
+            .flatten()
+            .any(|end| word.ends_with(end))
+}
+
+/// Whether a word is the name of a service that hands out keys, also with `api` or `app` after it.
+pub(crate) fn is_vendor(word: &str) -> bool {
+    let bare = word
+        .strip_suffix("api")
+        .or_else(|| word.strip_suffix("app"))
+        .unwrap_or(word);
+    is_in("vendor", word) || bare.len() >= 3 && is_in("vendor", bare)
+}
 
 /// What a name such as `DB_PASSWORD`, `vaultToken` or `x-api-key` announces.
 pub(crate) fn classify(name: &str) -> Naming {
     let words = split(name);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (mut end, mut about) = (words.len(), false);
-    while end > 1
-        && (is_counter(words[end - 1])
-            || words[end - 1] == "content"
-            || words[end - 1] == "value"
-            || words[end - 1] == "base64"
-            || words[end - 1] == "b64")
-    {
+    let is_form = |word: &str| matches!(word, "content" | "value" | "base64" | "b64");
+    let mut end = words.len();
+    while end > 1 && (is_counter(words[end - 1]) || is_form(words[end - 1])) {
         end -= 1;
     }
-    if end > 1 && ABOUT.contains(&words[end - 1]) {
-        about = true;
-    }
-    let head = &words[..end];
-    let class = strongest(head);
-    if !about {
-        return class;
-    }
-    let before_content =
-        end < words.len() && matches!(words[end], "content" | "value" | "base64" | "b64");
-    if before_content {
-        class
+    let class = strongest(&words[..end]);
+    let about = end > 1 && is_in("about", words[end - 1]);
+    let formed = words.get(end).is_some_and(|word| is_form(word));
+    if about && !formed {
+        about_secret(&words[..end], class)
     } else {
-        Naming::Ordinary
+        class
+    }
+}
+
+/// `password_hash`, `secret_id` and `access_key_id` are secrets themselves; `token_count` is not.
+fn about_secret(words: &[&str], class: Naming) -> Naming {
+    let before = words[words.len() - 2];
+    match words[words.len() - 1] {
+        "hash" if class == Naming::Password => class,
+        "id" if before == "secret" || before == "session" => Naming::Strong,
+        "id" if words.ends_with(&["access", "key", "id"]) => Naming::Weak,
+        _ => Naming::Ordinary,
     }
 }
 
@@ -379,94 +112,62 @@ fn strongest(words: &[&str]) -> Naming {
         let before = index.checked_sub(1).map(|i| words[i]);
         class = class.max(one(word, before, index + 1 == words.len()));
     }
-    if words.len() >= 2
-        && words.first().is_some_and(|w| ORDINARY_OWNERS.contains(w))
-        && class <= Naming::Strong
-        && !words.iter().any(|w| {
-            matches!(
-                *w,
-                "secret" | "secrets" | "credential" | "credentials" | "private"
-            )
-        })
-    {
-        return Naming::Ordinary;
+    let leads = words.len() >= 2 && is_in("ordinary-lead", words[0]) && class <= Naming::Strong;
+    let sure = |word: &&str| {
+        matches!(
+            *word,
+            "secret" | "secrets" | "credential" | "credentials" | "private"
+        )
+    };
+    if leads && !words.iter().any(sure) {
+        Naming::Ordinary
+    } else {
+        class
     }
-    class
 }
 
 fn one(word: &str, before: Option<&str>, last: bool) -> Naming {
-    if PASSWORDS.contains(&word)
-        || (word.len() > 5 && PASSWORD_ENDINGS.iter().any(|end| word.ends_with(end)))
-    {
+    if is_in("ordinary", word) {
+        return Naming::Ordinary;
+    }
+    if is_in("password", word) || ends_in("password-ending", word) {
         return if word == "pass" && !last {
             Naming::Weak
         } else {
             Naming::Password
         };
     }
-    if STRONG.contains(&word) || STRONG_ENDINGS.iter().any(|end| word.ends_with(end)) {
+    if is_in("strong", word) || ends_in("strong-ending", word) {
         return Naming::Strong;
     }
     if matches!(word, "key" | "keys") {
         return match before {
-            Some(owner) if ORDINARY_OWNERS.contains(&owner) => Naming::Ordinary,
-            Some(owner) if KEY_OWNERS.contains(&owner) => Naming::Strong,
+            Some(owner) if is_in("ordinary-owner", owner) => Naming::Ordinary,
+            Some(owner) if is_in("key-owner", owner) => Naming::Strong,
             _ => Naming::Weak,
         };
     }
-    if WEAK.contains(&word)
-        || (last
-            && word.len() > 5
-            && !is_ordinary_word(word)
-            && WEAK_ENDINGS.iter().any(|end| word.ends_with(end)))
-    {
-        return Naming::Weak;
-    }
-    Naming::Ordinary
-}
-
-fn is_ordinary_word(word: &str) -> bool {
-    const WORDS: &[&str] = &[
-        "monkey",
-        "donkey",
-        "turkey",
-        "hockey",
-        "jockey",
-        "whiskey",
-        "publickey",
-        "primarykey",
-        "foreignkey",
-        "hotkey",
-        "turnkey",
-        "passkey",
-        "cachekey",
-        "partitionkey",
-        "pubkey",
-        "mickey",
-        "lowkey",
-        "rowkey",
-        "sortkey",
-    ];
-    WORDS.contains(&word)
+    let weak = is_in("weak", word) || is_vendor(word) || last && ends_in("weak-ending", word);
+    if weak { Naming::Weak } else { Naming::Ordinary }
 }
 
 fn is_counter(word: &str) -> bool {
-    word.bytes().all(|b| b.is_ascii_digit())
-        || matches!(
-            word,
-            "v1" | "v2"
-                | "v3"
-                | "prod"
-                | "dev"
-                | "test"
-                | "staging"
-                | "old"
-                | "new"
-                | "current"
-                | "previous"
-                | "backup"
-                | "secondary"
-        )
+    const STAGES: &[&str] = &[
+        "v1",
+        "v2",
+        "v3",
+        "prod",
+        "dev",
+        "test",
+        "staging",
+        "old",
+        "new",
+        "current",
+        "previous",
+        "backup",
+        "secondary",
+    ];
+    word.bytes().all(|b| b.is_ascii_digit()) || STAGES.contains(&word)
 }
 
 /// Splits a name at separators, camelCase humps and between letters and digits; in lower case.

@@ -52,6 +52,7 @@ mod rules;
 mod schema;
 mod sealed;
 mod session;
+mod syntax;
 mod urls;
 mod validate;
 mod value;

@@ -22,7 +22,7 @@ pub(crate) fn is_random_token(value: &str) -> bool {
     {
         return false;
     }
-    if is_uuid(value) {
+    if is_uuid(value) || is_long_word(value) {
         return true;
     }
     let shape = Shape::of(value);
@@ -35,11 +35,18 @@ pub(crate) fn is_random_token(value: &str) -> bool {
     looks_random(longest) || (mixed && !has_words(value))
 }
 
+/// A run of letters that is longer than words are.
+fn is_long_word(value: &str) -> bool {
+    let shape = Shape::of(value);
+    let single = shape.lower == value.len() || shape.upper == value.len();
+    single && (value.len() >= 20 || shape.upper >= 16) && entropy(value) >= 2.5
+}
+
 /// Two or more ordinary words between separators: a path, an image, a host name.
 fn has_words(value: &str) -> bool {
     let is_word = |part: &&str| part.len() >= 3 && part.bytes().all(|b| b.is_ascii_lowercase());
     value
-        .split(|c: char| !c.is_ascii_alphanumeric())
+        .split(|c: char| !c.is_ascii_lowercase())
         .filter(is_word)
         .count()
         >= 2
@@ -58,7 +65,7 @@ fn is_object_name(value: &str) -> bool {
     plain && parts.clone().any(is_word) && parts.clone().count() >= 2 && !parts.any(is_hash)
 }
 
-fn is_uuid(value: &str) -> bool {
+pub(crate) fn is_uuid(value: &str) -> bool {
     value.len() == 36
         && value.bytes().enumerate().all(|(i, b)| {
             if matches!(i, 8 | 13 | 18 | 23) {
@@ -91,10 +98,18 @@ fn is_timestamp(value: &str) -> bool {
 
 /// Appends strings that are random in themselves, whatever stands before them.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    lone_tokens(text, hits);
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let length = bytes[at..].iter().take_while(|b| is_rare_byte(**b)).count();
+        let mut length = bytes[at..].iter().take_while(|b| is_rare_byte(**b)).count();
+        if length >= 20 {
+            length += bytes[at + length..]
+                .iter()
+                .take(2)
+                .take_while(|b| **b == b'=')
+                .count();
+        }
         if length >= 20 && length <= 4096 && is_rare(&text[at..at + length], &text[..at]) {
             hits.push(Hit::new(
                 at,
@@ -108,8 +123,55 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// Lines that are nothing but one random string: somebody has printed a secret.
+fn lone_tokens(text: &str, hits: &mut Vec<Hit>) {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let token = line.trim().trim_start_matches(['/', '#', '"', '\'']).trim();
+        let token = token.trim_end_matches(['"', '\'', ',', ';']);
+        if is_lone_secret(token) {
+            if let Some(at) = line.find(token) {
+                let start = offset + at;
+                hits.push(Hit::new(
+                    start,
+                    start + token.len(),
+                    "secret",
+                    "lone-token",
+                    Strength::Random,
+                ));
+            }
+        }
+        offset += line.len();
+    }
+}
+
+fn is_lone_secret(token: &str) -> bool {
+    let shape = Shape::of(token);
+    let hex = token
+        .bytes()
+        .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+    (16..=512).contains(&token.len())
+        && token.bytes().all(is_token_byte)
+        && shape.digits >= 2
+        && shape.lower + shape.upper >= 3
+        && !(hex && shape.lower + shape.digits == token.len())
+        && !is_uuid(token)
+        && !token.contains("://")
+        && !token.starts_with(['/', '.', '-'])
+        && !(token.contains('.') && has_words(token))
+        && token
+            .split(['.', ':', '-', '_', '/', '@', '='])
+            .any(looks_like_key)
+        && is_random_token(token)
+}
+
+/// A part of 12 and more characters with letters and digits.
+fn looks_like_key(part: &str) -> bool {
+    part.len() >= 12 && looks_random(part) && !is_camel_case(part)
+}
+
 fn is_rare_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/' | b'=')
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'+' | b'/')
 }
 
 fn is_rare(token: &str, before: &str) -> bool {
@@ -119,6 +181,7 @@ fn is_rare(token: &str, before: &str) -> bool {
     }
     if [
         "h1:",
+        "base64,",
         "sha512-",
         "sha256:",
         "sha384-",

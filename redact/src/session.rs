@@ -335,6 +335,12 @@ fn copy(
 
 /// A find that is more than our own placeholders.
 fn clear_of(mut hit: Hit, own: &[(usize, usize)], text: &str) -> Option<Hit> {
+    if own
+        .iter()
+        .any(|&(start, end)| start < hit.start && hit.start < end)
+    {
+        return None;
+    }
     let mut inside = own
         .iter()
         .filter(|&&(start, end)| start < hit.end && hit.start < end);

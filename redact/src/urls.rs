@@ -2,7 +2,7 @@
 
 use crate::engine::Hit;
 use crate::rarity::is_random_token;
-use crate::value::is_vacant;
+use crate::value::{before, is_vacant};
 
 /// Appends the credentials of all URLs in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
@@ -71,14 +71,19 @@ fn unescaped_userinfo<'a>(rest: &'a str, authority: &str) -> Option<&'a str> {
 
 /// `user:password@tcp(host:3306)` of Go's MySQL driver.
 fn driver(text: &str, at: usize, hits: &mut Vec<Hit>) {
-    let head = &text[..at];
+    let head = before(text, at, 1024);
+    let floor = at - head.len();
     let start = head
         .rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '='))
         .map_or(0, |i| i + 1);
     let head = head.get(start..).unwrap_or_default();
     if let Some((user, password)) = head.split_once(':') {
         if !is_vacant(password) {
-            hits.push(Hit::secret(start + user.len() + 1, at, "dsn-password"));
+            hits.push(Hit::secret(
+                floor + start + user.len() + 1,
+                at,
+                "dsn-password",
+            ));
         }
     }
 }

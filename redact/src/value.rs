@@ -215,10 +215,20 @@ const COMMON_WORDS: &[&str] = &[
     "info",
 ];
 
+/// At most the last `limit` bytes before a place: keeps looking back linear.
+pub(crate) fn before(text: &str, at: usize, limit: usize) -> &str {
+    &text[text.ceil_char_boundary(at.saturating_sub(limit))..at]
+}
+
 /// Whether a value is nothing to hide: empty, masked, a reference to somewhere else, or a filler word.
 pub(crate) fn is_vacant(value: &str) -> bool {
     let trimmed = value.trim_matches(['"', '\'', '`', '\\', ' ']);
-    trimmed.is_empty() || is_masked(trimmed) || is_reference(trimmed) || is_filler(trimmed)
+    trimmed.is_empty()
+        || trimmed.len() == 1 && trimmed.as_bytes()[0].is_ascii_digit()
+        || trimmed.starts_with("+ ")
+        || is_masked(trimmed)
+        || is_reference(trimmed)
+        || is_filler(trimmed)
 }
 
 fn is_filler(value: &str) -> bool {
@@ -276,7 +286,9 @@ pub(crate) fn is_reference(value: &str) -> bool {
         .strip_prefix('$')
         .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
         || (value.starts_with("${") && value.contains('}'))
-        || (value.starts_with("$(") && value.ends_with(')'))
+        || value.starts_with("$(")
+        || value.starts_with("<%")
+        || value.starts_with("<set")
         || value.starts_with("{{")
         || (value.starts_with('%') && value.len() <= 3)
         || (value.starts_with('<')

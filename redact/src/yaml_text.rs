@@ -15,13 +15,15 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
     let is_secret = text.contains("kind: Secret") || text.contains("kind: \"Secret\"");
     let mut block: Option<Block> = None;
+    // The indent of a block scalar inside the data of a Secret.
+    let mut scalar: Option<usize> = None;
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches([' ', '-']).len();
         let content = line.trim();
         if let Some(open) = &block {
             if content.is_empty() || indent > open.indent {
-                open.line(line, offset, indent, hits);
+                open.line(line, offset, indent, &mut scalar, hits);
                 offset += line.len();
                 continue;
             }
@@ -62,9 +64,20 @@ impl Block {
         )
     }
 
-    fn line(&self, line: &str, offset: usize, indent: usize, hits: &mut Vec<Hit>) {
+    fn line(
+        &self,
+        line: &str,
+        offset: usize,
+        indent: usize,
+        scalar: &mut Option<usize>,
+        hits: &mut Vec<Hit>,
+    ) {
         let content = line.trim();
         let start = offset + (line.len() - line.trim_start().len());
+        if self.mapping && scalar.is_some_and(|outer| indent > outer) {
+            return push(hits, start, content);
+        }
+        *scalar = (self.mapping && content.ends_with(['|', '>', '-', '+'])).then_some(indent);
         if self.mapping && indent <= self.indent + 8 {
             if let Some((name, rest)) = content.split_once(": ") {
                 if !name.contains([' ', '"', '=']) || name.starts_with('"') {
@@ -114,7 +127,7 @@ mod tests {
         let text = "kind: Secret\ndata:\n  user: YWRtaW4=\n  tls.key: \"abc\"\ntype: Opaque\nmetadata:\n  name: x\n";
         assert_eq!(found(text), ["YWRtaW4=", "abc"]);
         let text = "stringData:\n  tls.key: |\n    line one\n    line: two\nother: x\n";
-        assert_eq!(found(text), ["line one", "two"]);
+        assert_eq!(found(text), ["line one", "line: two"]);
     }
 
     #[test]

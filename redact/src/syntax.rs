@@ -1,0 +1,214 @@
+//! Where names and values begin and end.
+
+/// The longest name and the longest value that are looked at.
+pub(crate) const NAME_LIMIT: usize = 100;
+const VALUE_LIMIT: usize = 16 << 10;
+
+/// The name that ends before the separator at `at`.
+pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let separator = bytes[at];
+    let mut end = at;
+    if separator == b'=' {
+        while let Some(b':' | b'.' | b'+' | b'?' | b'=' | b'!') = bytes[..end].last() {
+            end -= 1;
+        }
+        if let Some(b'<' | b'>' | b'~') = bytes[..end].last() {
+            return None;
+        }
+    } else if matches!(bytes.get(at + 1), Some(b':' | b'='))
+        || bytes[..end].last() == Some(&b':')
+        || text[at..].starts_with("://")
+    {
+        return None;
+    }
+    let floor = end.saturating_sub(NAME_LIMIT);
+    while end > floor && matches!(bytes[end - 1], b' ' | b'\t') {
+        end -= 1;
+    }
+    while end > floor && matches!(bytes[end - 1], b'"' | b'\'' | b'`' | b'\\' | b']' | b')') {
+        end -= 1;
+    }
+    let (mut start, mut name) = word_before(text, floor, end)?;
+    if is_type(name) && bytes[..start].last() == Some(&b' ') {
+        // `var token string = "..."`
+        (start, name) = word_before(text, floor, start - 1).unwrap_or((start, name));
+    }
+    let name = name.trim_start_matches(['-', '.', '/', '$', '@']);
+    (start < end && !name.is_empty()).then_some(name)
+}
+
+fn word_before(text: &str, floor: usize, end: usize) -> Option<(usize, &str)> {
+    let bytes = text.as_bytes();
+    let mut start = end;
+    while start > floor && is_name_byte(bytes[start - 1]) {
+        start -= 1;
+    }
+    Some((start, text.get(start..end)?))
+}
+
+fn is_type(word: &str) -> bool {
+    matches!(
+        word,
+        "string" | "String" | "str" | "char" | "byte" | "text" | "varchar"
+    )
+}
+
+/// Whether the separator is a comparison: `==`, `!=`.
+pub(crate) fn compares(bytes: &[u8], at: usize) -> bool {
+    bytes[at] == b'='
+        && (matches!(bytes[..at].last(), Some(b'=' | b'!'))
+            || bytes.get(at + 1) == Some(&b'=') && bytes.get(at + 2) != Some(&b'='))
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'$' | b'@')
+}
+
+/// The value after the separator at `at`: start, end, and whether it is in quotes.
+///
+/// With `whole`, an object in braces and a connection string are one value.
+pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, usize, bool)> {
+    let bytes = text.as_bytes();
+    let mut start = at + 1;
+    while start < bytes.len() && matches!(bytes[start], b'=' | b'>') && start < at + 3 {
+        start += 1;
+    }
+    while start < bytes.len() && matches!(bytes[start], b' ' | b'\t') {
+        start += 1;
+    }
+    quoted(text, start).or_else(|| {
+        let end = if whole {
+            composite_end(text, start)
+        } else {
+            None
+        };
+        let end = end.unwrap_or_else(|| unquoted_end(text, start));
+        (start < end).then_some((start, end, false))
+    })
+}
+
+/// Where `{...}` or `Endpoint=...;Key=...` ends.
+fn composite_end(text: &str, start: usize) -> Option<usize> {
+    let rest = &text.as_bytes()[start..text.len().min(start + VALUE_LIMIT)];
+    if rest.first() == Some(&b'{') && rest.get(1) != Some(&b'{') {
+        let mut depth = 0_usize;
+        for (index, byte) in rest.iter().enumerate() {
+            match byte {
+                b'{' => depth += 1,
+                b'}' => depth -= 1,
+                b'\n' => return None,
+                _ => {}
+            }
+            if depth == 0 {
+                return Some(start + index + 1);
+            }
+        }
+        return None;
+    }
+    if ["Endpoint=", "jdbc:", "Server=", "DefaultEndpointsProtocol="]
+        .iter()
+        .any(|head| rest.starts_with(head.as_bytes()))
+    {
+        let end = rest
+            .iter()
+            .position(|b| matches!(b, b' ' | b'\n' | b'"' | b'\'' | b',' | b'\\' | b'`'))?;
+        return Some(start + end);
+    }
+    None
+}
+
+/// The inside of quotes that open at `start`, also escaped ones and those with a letter before them.
+pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
+    let bytes = text.as_bytes();
+    let mut open = start;
+    let prefixed = matches!(
+        bytes.get(open),
+        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L')
+    ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
+    open += usize::from(prefixed);
+    let slashes = bytes[open.min(bytes.len())..]
+        .iter()
+        .take(8)
+        .take_while(|b| **b == b'\\')
+        .count();
+    open += slashes;
+    let quote = *bytes
+        .get(open)
+        .filter(|b| matches!(b, b'"' | b'\'' | b'`'))?;
+    let first = open + 1;
+    let limit = bytes.len().min(first + VALUE_LIMIT);
+    let mut run = 0;
+    for index in first..limit {
+        match bytes[index] {
+            b'\\' => run += 1,
+            b if b == quote
+                && (if slashes == 0 {
+                    run % 2 == 0
+                } else {
+                    run <= slashes
+                }) =>
+            {
+                return Some((first, index - run.min(slashes), true));
+            }
+            b'\n' if quote != b'`' => return Some((first, index, true)),
+            _ => run = 0,
+        }
+    }
+    Some((first, text.floor_char_boundary(limit), true))
+}
+
+/// Where a value without quotes ends.
+pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
+    let bytes = text.as_bytes();
+    let limit = bytes.len().min(start + VALUE_LIMIT);
+    let mut end = start;
+    while end < limit {
+        let rest = &bytes[end..];
+        match rest[0] {
+            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' => break,
+            b'\'' | b'<' if end > start => break,
+            b'\\' if matches!(rest.get(1), Some(b'n' | b'r' | b't' | b'"' | b'\\')) => break,
+            b',' | b';' | b'&' | b'|' if next_pair(&rest[1..]) => break,
+            _ => end += 1,
+        }
+    }
+    let mut end = text.floor_char_boundary(end);
+    while end > start {
+        let open = |c: u8| bytes[start..end].contains(&c);
+        match bytes[end - 1] {
+            b',' | b';' | b':' | b'.' => end -= 1,
+            b')' if !open(b'(') => end -= 1,
+            b']' if !open(b'[') => end -= 1,
+            b'}' if !open(b'{') => end -= 1,
+            _ => break,
+        }
+    }
+    end
+}
+
+/// Whether another `name=value` or nothing follows a separator.
+fn next_pair(rest: &[u8]) -> bool {
+    let rest = rest.strip_prefix(b"amp;").unwrap_or(rest);
+    let name = rest
+        .iter()
+        .take(NAME_LIMIT)
+        .take_while(|b| is_name_byte(**b) || **b == b' ' || **b == b'"')
+        .count();
+    rest.is_empty()
+        || matches!(rest[0], b' ' | b'\n' | b'"')
+        || (name > 0
+            && rest[0].is_ascii_alphabetic()
+            && matches!(rest.get(name), Some(b'=' | b':')))
+}
+
+pub(crate) fn line_end(text: &str, start: usize) -> usize {
+    let bytes = &text.as_bytes()[start..];
+    let end = bytes
+        .iter()
+        .position(|b| matches!(b, b'\n' | b'\r' | b'"'))
+        .unwrap_or(bytes.len());
+    let escaped = memchr::memmem::find(&bytes[..end], b"\\n")
+        .or_else(|| memchr::memmem::find(&bytes[..end], b"\\r"));
+    start + escaped.unwrap_or(end)
+}
