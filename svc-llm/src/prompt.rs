@@ -66,15 +66,21 @@ pub(crate) fn build(
         .class()
         .as_str_name()
         .trim_start_matches("FAILURE_CLASS_");
+    // Only names stand outside the boundary: what the rules say quotes the evidence.
+    let cited: Vec<String> = hypothesis
+        .citations
+        .iter()
+        .map(|citation| plain(&citation.evidence_id))
+        .collect();
     let user = format!(
         "Workload: {object}\nDetected: {class}\nNames of causes: {causes}\n\n\
-         Hypothesis of the rules (confidence {confidence:.2}): {cause}: {root_cause}\n\n\
+         Hypothesis of the rules: {cause} (confidence {confidence:.2}), from {cited}\n\n\
          Evidence ({left_out} items left out for length):\n\
          <evidence boundary=\"{boundary}\">\n{evidence}</evidence boundary=\"{boundary}\">\n",
         object = object_name(case),
-        confidence = hypothesis.confidence,
         cause = hypothesis.cause,
-        root_cause = plain(&hypothesis.root_cause),
+        confidence = hypothesis.confidence,
+        cited = cited.join(", "),
     );
     Prompt {
         system: SYSTEM.to_owned(),

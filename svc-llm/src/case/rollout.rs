@@ -104,6 +104,13 @@ impl<'r, 'a> Rollout<'r, 'a> {
             for name in side.after.iter().filter(|name| !before.contains(name)) {
                 push(name, EnvChangeKind::Added, path);
             }
+            let same = side
+                .before
+                .intersection(&side.after)
+                .filter(|_| side.key.is_some());
+            for name in same {
+                push(name, EnvChangeKind::Changed, path);
+            }
             if let Some(name) = self.changed_value(container, side, &sides) {
                 let gone = side.change.after.is_empty() && !live.contains(&name);
                 let kind = if gone {
@@ -306,6 +313,14 @@ mod tests {
             changes(
                 &live,
                 &[("/spec/containers/0/env/1/value", "\"2\"", "\"3\"")]
+            ),
+            [("B".to_owned(), EnvChangeKind::Changed)]
+        );
+        let pair = |value: &str| format!(r#"{{"name":"B","value":"{value}"}}"#);
+        assert_eq!(
+            changes(
+                &live,
+                &[("/spec/containers/0/env/1", &pair("2"), &pair("3"))]
             ),
             [("B".to_owned(), EnvChangeKind::Changed)]
         );

@@ -235,7 +235,7 @@ mod tests {
         for (name, expected) in [
             ("openai-chat-schema", Ok((162, "gpt-4o-mini-2024-07-18"))),
             ("openai-chat-text", Ok((25, "gpt-4o-mini-2024-07-18"))),
-            ("azure-chat-text", Ok((0, "gpt-4o-mini-2024-07-18"))),
+            ("azure-chat-text", Ok((0, "gpt-4.1-mini-2025-04-14"))),
             ("ollama-openai-schema", Ok((151, "qwen3:0.6b"))),
             (
                 "vllm-chat-text",

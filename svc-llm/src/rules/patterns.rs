@@ -144,6 +144,10 @@ pub(crate) const PATTERNS: &[(Subject, &str)] = &[
     ),
     (
         Subject::Refused,
+        r"(?i)connection refused: (?P<what>[\w.\-\[\]<>]+:\d+)",
+    ),
+    (
+        Subject::Refused,
         r"(?i)connection (?:to (?P<what>[\w.:\-\[\]<>]+) )?(?:was )?refused",
     ),
     (
