@@ -84,7 +84,7 @@ async fn open(service: &Service, database: &Database) -> anyhow::Result<Option<L
         if sleep(service, delay).await {
             return Ok(None);
         }
-        database.refresh()?;
+        refresh(database);
         delay = (delay * 2).min(LAST_RETRY);
     }
 }
@@ -108,7 +108,7 @@ async fn export(config: &Config, service: &Service, database: &Database) -> anyh
             Err(error) => {
                 tracing::error!(%error, retry_in = ?delay, "nothing, or not everything, was exported");
                 archiver.metrics.failed();
-                database.refresh()?;
+                refresh(database);
                 let pause = delay;
                 delay = (delay * 2).min(LAST_RETRY);
                 pause.min(every)
@@ -135,6 +135,13 @@ fn archiver(config: &Config, service: &Service, database: &Database) -> anyhow::
         rows: settings.rows,
         metrics: ExportMetrics::new(&service.metrics),
     })
+}
+
+/// The password may have been rotated, or may just be being rotated.
+fn refresh(database: &Database) {
+    if let Err(error) = database.refresh() {
+        tracing::warn!(%error, "the database URL cannot be read again");
+    }
 }
 
 /// Says whether it was ended by a shutdown.

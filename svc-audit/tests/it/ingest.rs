@@ -1,8 +1,18 @@
+use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::stage::Delivery;
+use bonesetter_keys::VerifyingKeys;
 use bonesetter_proto::v1::{
     Acted, Diagnosed, Diagnosis, Evidence, Notified, QueryRecord, Redacted, Step,
 };
 use bonesetter_proto::{Stage, Writer};
+use bytes::Bytes;
 use sqlx::Row as _;
+use svc_audit::event::AuditEvent;
+use svc_audit::postgres::Database;
+use svc_audit::postgres::ingest::Ledger as IngestLedger;
 
 use crate::bed::{Ledger, Nats, while_running};
 
@@ -90,6 +100,39 @@ async fn every_stage_becomes_a_row_once() {
     ledger.drop().await;
 }
 
+#[tokio::test]
+async fn a_redelivery_is_no_second_row_and_a_stream_made_anew_is_not_mistaken_for_one() {
+    let ledger = Ledger::start().await;
+    let database = Database::new(SecretFile::new(ledger.url_file("audit_ingest")), 1).unwrap();
+    let writer = IngestLedger::open(database).await.unwrap();
+    let first = Delivery {
+        subject: "bonesetter.v1.detected.c.n.Deployment.aaaaaaaaaaaaaaaaaaaaaaaaaa.open"
+            .parse()
+            .unwrap(),
+        payload: Bytes::new(),
+        headers: BTreeMap::new(),
+        sequence: 1,
+        stream: "BONESETTER_DETECTED",
+        stored_at: UNIX_EPOCH + Duration::from_secs(1),
+        deliveries: 1,
+    };
+    let anew = Delivery {
+        stored_at: UNIX_EPOCH + Duration::from_secs(2),
+        ..first.clone()
+    };
+    for (delivery, is_new) in [
+        (&first, true),
+        (&first, false),
+        (&anew, true),
+        (&anew, false),
+    ] {
+        let event = AuditEvent::of(delivery, &VerifyingKeys::default());
+        assert_eq!(writer.record(&event).await.unwrap(), is_new);
+    }
+    ledger.recorded(2).await;
+    ledger.drop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_with_a_forged_signature_is_recorded_as_such() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
@@ -140,7 +183,7 @@ async fn while_the_database_is_away_nothing_is_lost() {
         std::fs::write(&file, url).unwrap();
         ledger.recorded(5).await;
     };
-    while_running(config, service, until).await;
+    Box::pin(while_running(config, service, until)).await;
     ledger.drop().await;
 }
 
@@ -162,6 +205,6 @@ async fn sessions_that_are_cut_while_recording_lose_and_double_nothing() {
         }
         ledger.recorded(16).await;
     };
-    while_running(ledger.ingest(), service, until).await;
+    Box::pin(while_running(ledger.ingest(), service, until)).await;
     ledger.drop().await;
 }

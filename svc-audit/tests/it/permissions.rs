@@ -44,7 +44,7 @@ async fn each_role_may_do_its_work_and_nothing_else() {
         "alter table audit.audit_events disable trigger all",
         "create table audit.other (a int)",
         "create table public.other (a int)",
-        "lock table audit.audit_events in share mode",
+        "select 1; lock table audit.audit_events in share mode",
         "update audit.audit_exports set key = 'z'",
         "delete from audit.audit_exports",
         "truncate audit.audit_exports",

@@ -1,0 +1,290 @@
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bus, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::{KeyDirectory, SigningKey};
+use bonesetter_proto::v1::{
+    Acted, Detected, Diagnosed, Diagnosis, Envelope, Incident, ObjectRef, Phase, ResolvedReason,
+    SignedMessage, Step,
+};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
+use prost::Message as _;
+use svc_notifier::Config;
+use svc_notifier::config::{SlackSettings, WebhookSettings};
+use tokio_util::sync::CancellationToken;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+pub(crate) const INCIDENT: &str = "abcdefghijklmnopqrstuvwx23";
+
+/// A bus of the test's own, and two receivers.
+pub(crate) struct Bed {
+    nats: NatsServer,
+    keys: KeyDirectory,
+    dir: tempfile::TempDir,
+    pub(crate) slack: MockServer,
+    pub(crate) webhook: MockServer,
+}
+
+impl Bed {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authorization = identity::authorization(dir.path()).unwrap();
+        let options = NatsOptions {
+            authorization: Some(authorization),
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.expect("nats-server");
+        let keys = identity::keys(dir.path()).unwrap();
+        let (slack, webhook) = (MockServer::start().await, MockServer::start().await);
+        let bed = Self {
+            nats,
+            keys,
+            dir,
+            slack,
+            webhook,
+        };
+        provision(&bed.bus("provisioner").await)
+            .await
+            .expect("provisioned");
+        bed
+    }
+
+    /// Both receivers take everything.
+    pub(crate) async fn accept(&self) {
+        for server in [&self.slack, &self.webhook] {
+            answer(server, ResponseTemplate::new(200)).await;
+        }
+    }
+
+    async fn bus(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .expect("connected")
+    }
+
+    async fn service(&self, name: &'static str) -> Service {
+        let signing = Writer::ALL
+            .into_iter()
+            .find(|writer| writer.service() == name);
+        let common = Common {
+            cluster: "test".to_owned(),
+            nats: NatsSettings {
+                url: self.nats.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys: KeySettings {
+                signing_file: signing.map(|writer| self.keys.signing(writer)),
+                trusted_dir: Some(self.keys.trusted()),
+                webhook_file: Some(self.keys.webhook()),
+                ..KeySettings::default()
+            },
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let about = About {
+            name,
+            version: "0.0.0",
+            modes: &[],
+        };
+        let (shutdown, readiness) = (CancellationToken::new(), Readiness::default());
+        Service::start(
+            about,
+            common,
+            "test",
+            shutdown,
+            readiness,
+            Metrics::default(),
+        )
+        .await
+        .expect("started")
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            slack: SlackSettings {
+                webhook_url_file: Some(self.url_file("slack", &self.slack)),
+            },
+            webhook: WebhookSettings {
+                url_file: Some(self.url_file("webhook", &self.webhook)),
+            },
+            ..Config::default()
+        }
+    }
+
+    fn url_file(&self, name: &str, server: &MockServer) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, format!("{}/{name}\n", server.uri())).unwrap();
+        path
+    }
+
+    /// Runs the notifier until `until` is done, then drains it.
+    pub(crate) fn while_running<'a, T: 'a>(
+        &'a self,
+        until: impl Future<Output = T> + 'a,
+    ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+        Box::pin(async move {
+            let service = self.service("svc-notifier").await;
+            let running = tokio::spawn(svc_notifier::run(self.config(), service.clone()));
+            let value = until.await;
+            service.shutdown.cancel();
+            running.await.unwrap().expect("drained");
+            value
+        })
+    }
+
+    /// A step of svc-actuator that rests on a diagnosis signed by the given service.
+    pub(crate) async fn act(&self, step: Step, name: &str, cause: &str, signer: Writer) {
+        let diagnosed_subject = subject(Stage::Diagnosed, "open").to_string();
+        let diagnosed = Diagnosed {
+            envelope: Some(Envelope {
+                subject: diagnosed_subject.clone(),
+                ..Envelope::default()
+            }),
+            incident: Some(incident()),
+            diagnosis: Some(Diagnosis {
+                summary: "it fails".to_owned(),
+                cause: cause.to_owned(),
+                ..Diagnosis::default()
+            }),
+            ..Diagnosed::default()
+        };
+        let payload = diagnosed.encode_to_vec();
+        let signature = SigningKey::read(&self.keys.signing(signer))
+            .unwrap()
+            .sign(&diagnosed_subject, &payload);
+        let signed = SignedMessage {
+            subject: diagnosed_subject,
+            payload,
+            key_id: signature.key_id,
+            signature: signature.bytes,
+        };
+        let acted = Acted {
+            incident: Some(incident()),
+            step: step.into(),
+            diagnosis: Some(signed),
+            ..Acted::default()
+        };
+        self.publish("svc-actuator", name, acted).await;
+    }
+
+    pub(crate) async fn resolve(&self) {
+        let detected = Detected {
+            incident: Some(incident()),
+            phase: Phase::Resolved.into(),
+            resolved_reason: ResolvedReason::Recovered.into(),
+            ..Detected::default()
+        };
+        self.publish("svc-watcher", "resolved", detected).await;
+    }
+
+    async fn publish<M: Message>(&self, writer: &'static str, step: &str, message: M) {
+        let publisher = self.service(writer).await.publisher::<M>();
+        publisher
+            .publish(&subject(M::STAGE, step), message, "")
+            .await
+            .expect("published");
+    }
+
+    /// Polls until the end of the incident is in the record, which its own user reads.
+    pub(crate) async fn resolved_is_handled(&self) {
+        let bucket = self.service("svc-notifier").await.bucket(topology::NOTICES);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while bucket.get(INCIDENT).await.expect("readable").is_none() {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "the end was not handled"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Polls until a stage holds so many messages, and returns their steps and the messages.
+    pub(crate) async fn stored<M: Message>(&self, count: usize) -> Vec<(String, M)> {
+        let stream = topology::stream_of(M::STAGE).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = reader.all(&M::STAGE.filter()).await.expect("readable");
+            if found.len() >= count {
+                let read = |message: &bonesetter_chassis::bus::StoredMessage| {
+                    let subject: Subject = message.subject.parse().unwrap();
+                    (subject.step, M::decode(message.payload.clone()).unwrap())
+                };
+                return found.iter().map(read).collect();
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} of {count} messages of {}",
+                found.len(),
+                M::STAGE
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn subject(stage: Stage, step: &str) -> Subject {
+    Subject {
+        stage,
+        cluster: "test".to_owned(),
+        namespace: Namespace::new("shop").ok(),
+        kind: "Deployment".to_owned(),
+        incident: IncidentId::new(INCIDENT).unwrap(),
+        step: step.to_owned(),
+    }
+}
+
+fn incident() -> Incident {
+    let root_owner = ObjectRef {
+        kind: "Deployment".to_owned(),
+        namespace: "shop".to_owned(),
+        name: "cart".to_owned(),
+        ..ObjectRef::default()
+    };
+    Incident {
+        id: INCIDENT.to_owned(),
+        root_owner: Some(root_owner),
+        ..Incident::default()
+    }
+}
+
+/// What a receiver answers from now on.
+pub(crate) async fn answer(server: &MockServer, answer: ResponseTemplate) {
+    server.reset().await;
+    Mock::given(method("POST"))
+        .respond_with(answer)
+        .mount(server)
+        .await;
+}
+
+/// The titles of what Slack got, in order.
+pub(crate) async fn titles(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    let title = |request: &wiremock::Request| {
+        let body: serde_json::Value = request.body_json().unwrap();
+        body["text"].as_str().unwrap().to_owned()
+    };
+    requests.iter().map(title).collect()
+}
+
+/// The kinds of what the webhook got, in order.
+pub(crate) async fn kinds(server: &MockServer) -> Vec<String> {
+    let requests = server.received_requests().await.unwrap();
+    let kind = |request: &wiremock::Request| {
+        let body: serde_json::Value = request.body_json().unwrap();
+        body["kind"].as_str().unwrap().to_owned()
+    };
+    requests.iter().map(kind).collect()
+}

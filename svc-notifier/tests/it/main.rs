@@ -1,0 +1,6 @@
+//! svc-notifier between a real bus and receivers of webhooks.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+
+mod bed;
+mod delivery;
+mod trust;
