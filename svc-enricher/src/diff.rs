@@ -2,7 +2,8 @@
 //!
 //! The result is made for people and for the redactor, which is why three things are one leaf:
 //! a list of plain values (`args`: a secret follows its flag), an object with a name and a value
-//! (an env variable, a probe header: the name says what the value is), and a list entry that came or went.
+//! (an env variable, a probe header, a mount: the name says what the value is), and a list entry that
+//! came or went.
 
 use std::collections::BTreeSet;
 
@@ -140,7 +141,7 @@ fn may_descend(before: Option<&Value>, after: Option<&Value>) -> bool {
     let has_fields = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
     let is_pair = |value: &Value| {
         value.get("name").is_some()
-            && (value.get("value").is_some() || value.get("valueFrom").is_some())
+            && ["value", "valueFrom", "mountPath"].iter().any(|key| value.get(key).is_some())
     };
     [before, after]
         .into_iter()

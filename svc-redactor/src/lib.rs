@@ -1,1 +1,39 @@
-//! Bonesetter: the trust boundary: redacts, signs, passes on
+//! svc-redactor is the trust boundary: it opens sealed raw evidence, redacts it, and passes it on.
+//!
+//! # Consumes
+//! `enriched`, whose evidence only svc-enricher and this service can open.
+//!
+//! # Produces
+//! `redacted` under the same step, signed: the evidence without secrets, and how much was taken out
+//! of which place by which rule.
+//!
+//! # Guarantees
+//! - Nothing unredacted leaves. The final bytes are searched once more for everything that was taken
+//!   out or learnt to be secret, also encoded.
+//! - Within an incident, equal values and names have equal placeholders, in specs, events and logs;
+//!   nobody without the key can test a guess. Different incidents have nothing in common.
+//! - No log line, error or metric of this service holds content of the evidence, not even a panic's.
+//!
+//! # On failure
+//! It fails closed. An item that cannot be redacted is withheld and a note stands in its place; if
+//! the whole cannot be redacted (`redaction-failed`) or the seal cannot be opened (`unsealable`),
+//! the message goes to the dead letters and nothing is passed on.
+//!
+//! # Settings
+//! None of its own; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
+//!
+//! # Metrics
+//! `bonesetter_removals{kind}`, and those of the runner.
+
+pub mod config;
+
+mod change;
+mod evidence;
+mod log;
+mod metrics;
+mod removals;
+mod run;
+mod stage;
+
+pub use evidence::{Dossier, redact_evidence};
+pub use run::run;

@@ -1,0 +1,545 @@
+//! Evidence, item by item.
+//!
+//! Everything is learnt before anything is redacted, so that a value or a name has the same
+//! placeholder in the spec, in an event and in a log line. An item that cannot be redacted, or still
+//! holds something that was taken out elsewhere, is withheld and a note stands in its place.
+
+use std::borrow::Borrow;
+
+use bonesetter_proto::v1::evidence_item::Content;
+use bonesetter_proto::v1::{
+    Evidence, EvidenceItem, KubernetesEvent, KubernetesObject, NodeState, Note, Removal,
+};
+use bonesetter_redact::{Redact, RedactError, Redacted, Session};
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use crate::removals::Tally;
+use crate::{change, log};
+
+/// Evidence, and what was taken out of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dossier {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// What was taken out; empty before redaction.
+    pub removals: Vec<Removal>,
+}
+
+impl Borrow<Evidence> for Dossier {
+    fn borrow(&self) -> &Evidence {
+        &self.evidence
+    }
+}
+
+/// Redacts raw evidence in the session of its incident; needs no bus.
+pub fn redact_evidence(
+    evidence: Evidence,
+    session: &mut Session,
+) -> Result<Redacted<Dossier>, RedactError> {
+    bonesetter_redact::redact(
+        Dossier {
+            evidence,
+            removals: Vec::new(),
+        },
+        session,
+    )
+}
+
+impl Redact for Dossier {
+    fn redact(self, session: &mut Session) -> Result<Self, RedactError> {
+        let mut evidence = self.evidence;
+        let mut tally = Tally::default();
+        let volumes = volumes(&evidence);
+        for item in &evidence.items {
+            learn(session, item, volumes.as_ref());
+        }
+        let items = std::mem::take(&mut evidence.items);
+        for item in items {
+            let redacted = redact_item(session, &mut tally, item, volumes.as_ref());
+            evidence.items.push(redacted);
+        }
+        // What a late item taught may stand in an early one.
+        for item in &mut evidence.items {
+            if session.egress_check(&item.encode_to_vec()).is_err() {
+                *item = withheld(&mut tally, &item.id, "egress");
+            }
+        }
+        let dossier = Self {
+            evidence,
+            removals: tally.into_removals(),
+        };
+        let removals: Vec<u8> = dossier
+            .removals
+            .iter()
+            .flat_map(prost::Message::encode_to_vec)
+            .collect();
+        for bytes in [dossier.evidence.encode_to_vec(), removals] {
+            session
+                .egress_check(&bytes)
+                .map_err(|leak| RedactError::new("the evidence", leak.to_string()))?;
+        }
+        Ok(dossier)
+    }
+}
+
+/// The volumes of the failing workload's pods.
+fn volumes(evidence: &Evidence) -> Option<Value> {
+    evidence.items.iter().find_map(|item| {
+        let Some(Content::Object(object)) = &item.content else {
+            return None;
+        };
+        let object: Value = serde_json::from_slice(&object.json).ok()?;
+        ["/spec/template/spec/volumes", "/spec/volumes"]
+            .iter()
+            .find_map(|pointer| object.pointer(pointer).cloned())
+    })
+}
+
+fn learn(session: &mut Session, item: &EvidenceItem, volumes: Option<&Value>) {
+    match &item.content {
+        Some(Content::Object(object)) => {
+            if let Ok(object) = serde_json::from_slice(&object.json) {
+                session.learn_object(&object);
+            }
+        }
+        Some(Content::Event(event)) => session.learn_object(&as_object(event)),
+        Some(Content::Log(chunk)) => log::learn(session, chunk),
+        Some(Content::Change(change)) => {
+            for field in &change.changes {
+                change::learn(session, field, volumes);
+            }
+        }
+        Some(Content::Node(node)) => {
+            for condition in &node.conditions {
+                session.learn_text(&condition.message);
+            }
+        }
+        Some(Content::Note(note)) => session.learn_text(&note.text),
+        None => {}
+    }
+}
+
+fn redact_item(
+    session: &mut Session,
+    tally: &mut Tally,
+    item: EvidenceItem,
+    volumes: Option<&Value>,
+) -> EvidenceItem {
+    let EvidenceItem { id, content } = item;
+    let content = match content {
+        Some(Content::Object(object)) => match redact_object(session, tally, &id, object) {
+            Some(object) => Content::Object(object),
+            None => return withheld(tally, &id, "not-json"),
+        },
+        Some(Content::Event(event)) => match redact_event(session, tally, &id, event) {
+            Some(event) => Content::Event(event),
+            None => return withheld(tally, &id, "not-an-event"),
+        },
+        Some(Content::Log(mut chunk)) => {
+            log::redact(session, tally, &id, &mut chunk);
+            Content::Log(chunk)
+        }
+        Some(Content::Change(mut rollout)) => {
+            let changes = std::mem::take(&mut rollout.changes);
+            for field in changes {
+                rollout
+                    .changes
+                    .push(change::redact(session, tally, &id, field, volumes));
+            }
+            Content::Change(rollout)
+        }
+        Some(Content::Node(node)) => Content::Node(redact_node(session, tally, &id, node)),
+        Some(Content::Note(note)) => Content::Note(Note {
+            text: redact_text(session, tally, &id, &note.text),
+            source: note.source,
+        }),
+        // A kind of content that this version does not know could hold anything.
+        None => return withheld(tally, &id, "unknown-content"),
+    };
+    EvidenceItem {
+        id,
+        content: Some(content),
+    }
+}
+
+fn withheld(tally: &mut Tally, id: &str, reason: &str) -> EvidenceItem {
+    tally.withheld(id, reason);
+    EvidenceItem {
+        id: format!("note/{id}"),
+        content: Some(Content::Note(Note {
+            source: "redaction".to_owned(),
+            text: format!("withheld: {reason}"),
+        })),
+    }
+}
+
+fn redact_text(session: &mut Session, tally: &mut Tally, id: &str, text: &str) -> String {
+    let redacted = session.redact_text(text);
+    tally.text(id, &redacted.findings);
+    redacted.text
+}
+
+fn redact_object(
+    session: &mut Session,
+    tally: &mut Tally,
+    id: &str,
+    object: KubernetesObject,
+) -> Option<KubernetesObject> {
+    let json = serde_json::from_slice::<Value>(&object.json)
+        .ok()
+        .filter(Value::is_object)?;
+    let (redacted, findings) = session.redact_object(json);
+    tally.object(id, "", &findings);
+    Some(KubernetesObject {
+        r#ref: object.r#ref,
+        json: redacted.to_string().into_bytes(),
+    })
+}
+
+/// An event as the API server would write it, so that the schema of events is applied to it.
+fn as_object(event: &KubernetesEvent) -> Value {
+    let involved = event.involved.clone().unwrap_or_default();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "involvedObject": {
+            "apiVersion": involved.api_version,
+            "kind": involved.kind,
+            "namespace": involved.namespace,
+            "name": involved.name,
+            "fieldPath": event.field_path,
+        },
+        "type": event.r#type,
+        "reason": event.reason,
+        "message": event.message,
+        "source": {"component": event.source},
+    })
+}
+
+fn redact_event(
+    session: &mut Session,
+    tally: &mut Tally,
+    id: &str,
+    mut event: KubernetesEvent,
+) -> Option<KubernetesEvent> {
+    let (redacted, findings) = session.redact_object(as_object(&event));
+    tally.object(id, "", &findings);
+    let text = |pointer: &str| Some(redacted.pointer(pointer)?.as_str()?.to_owned());
+    if let Some(involved) = &mut event.involved {
+        involved.name = text("/involvedObject/name")?;
+    }
+    event.field_path = text("/involvedObject/fieldPath")?;
+    event.r#type = text("/type")?;
+    event.reason = text("/reason")?;
+    event.message = text("/message")?;
+    event.source = text("/source/component")?;
+    Some(event)
+}
+
+fn redact_node(
+    session: &mut Session,
+    tally: &mut Tally,
+    id: &str,
+    mut node: NodeState,
+) -> NodeState {
+    for condition in &mut node.conditions {
+        condition.reason = redact_text(session, tally, id, &condition.reason);
+        condition.message = redact_text(session, tally, id, &condition.message);
+    }
+    for taint in &mut node.taints {
+        *taint = redact_text(session, tally, id, taint);
+    }
+    node
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use bonesetter_proto::v1::{FieldChange, LogChunk, LogLine, ObjectRef, RolloutChange};
+    use bonesetter_redact::{Redactor, Rules};
+
+    use super::*;
+
+    const IN_ENV: &str = "env-canary-Kq83nfPz61";
+    const IN_ARGS: &str = "args-canary-Wm27xbTr94";
+    const IN_URL: &str = "url-canary-Zt55kdLs08";
+    const IN_TOKEN: &str = "ghp_a8Kd92mZx0QpL4vT7yWn3sRb6uCe1f0J5hGi";
+    const IN_CHANGE: &str = "change-canary-Hv19rcJq73";
+    const IN_EVENT: &str = "event-canary-Bn46gyXk20";
+    const IN_NOTE: &str = "note-canary-Lc82phVd57";
+    const SECRET_NAME: &str = "orders-db-login";
+    const ALL: [&str; 8] = [
+        IN_ENV,
+        IN_ARGS,
+        IN_URL,
+        IN_TOKEN,
+        IN_CHANGE,
+        IN_EVENT,
+        IN_NOTE,
+        SECRET_NAME,
+    ];
+
+    fn session() -> Session {
+        Redactor::new(Rules::builtin().unwrap())
+            .unwrap()
+            .session(b"incident key")
+    }
+
+    fn item(id: &str, content: Content) -> EvidenceItem {
+        EvidenceItem {
+            id: id.to_owned(),
+            content: Some(content),
+        }
+    }
+
+    fn object(id: &str, json: &Value) -> EvidenceItem {
+        let json = json.to_string().into_bytes();
+        item(id, Content::Object(KubernetesObject { r#ref: None, json }))
+    }
+
+    fn event(id: &str, kind: &str, name: &str, message: &str) -> EvidenceItem {
+        let involved = ObjectRef {
+            kind: kind.into(),
+            name: name.into(),
+            ..ObjectRef::default()
+        };
+        item(
+            id,
+            Content::Event(KubernetesEvent {
+                uid: "e".into(),
+                reason: "Failed".into(),
+                message: message.into(),
+                involved: Some(involved),
+                ..KubernetesEvent::default()
+            }),
+        )
+    }
+
+    fn log(id: &str, lines: &[String]) -> EvidenceItem {
+        let lines = lines.iter().map(|text| LogLine {
+            text: text.clone(),
+            ..LogLine::default()
+        });
+        item(
+            id,
+            Content::Log(LogChunk {
+                lines: lines.collect(),
+                ..LogChunk::default()
+            }),
+        )
+    }
+
+    fn change(path: &str, before: &Value, after: &Value) -> FieldChange {
+        FieldChange {
+            path: path.into(),
+            before: before.to_string(),
+            after: after.to_string(),
+        }
+    }
+
+    fn planted() -> Evidence {
+        let deployment = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders", "namespace": "shop"},
+            "spec": {"template": {"spec": {"containers": [{
+                "name": "app", "image": "localhost/faultbox:1",
+                "args": ["serve", "--password", IN_ARGS],
+                "env": [
+                    {"name": "DB_PASSWORD", "value": IN_ENV},
+                    {"name": "LOG_LEVEL", "value": "info"},
+                    {"name": "DB_USER", "valueFrom": {"secretKeyRef": {"name": SECRET_NAME, "key": "user"}}},
+                ],
+            }]}}},
+        });
+        let changes = vec![
+            change(
+                "/spec/containers/0/env/0",
+                &json!({"name": "API_TOKEN", "value": IN_CHANGE}),
+                &json!({"name": "API_TOKEN", "value": IN_ENV}),
+            ),
+            change(
+                "/spec/containers/0/image",
+                &json!("localhost/faultbox:1"),
+                &json!("localhost/faultbox:2"),
+            ),
+        ];
+        let rollout = RolloutChange {
+            changes,
+            to_revision: 2,
+            ..RolloutChange::default()
+        };
+        let message =
+            format!("couldn't find key user in Secret shop/{SECRET_NAME}, token={IN_EVENT}");
+        Evidence {
+            items: vec![
+                // Before the object that tells that the value is secret.
+                log(
+                    "log/p/app/previous",
+                    &[
+                        "listening on :8080".to_owned(),
+                        format!("trying with {IN_ENV}"),
+                        format!("connect postgres://orders:{IN_URL}@db.shop:5432/orders failed"),
+                        format!("Authorization: Bearer {IN_TOKEN}"),
+                        format!("config dump {}", STANDARD.encode(IN_ENV)),
+                        "FATAL config: key \"pool_size\": invalid value \"many\"".to_owned(),
+                    ],
+                ),
+                object("object/Deployment/orders", &deployment),
+                item("change/Deployment/orders", Content::Change(rollout)),
+                event("event/e", "Pod", "orders-7f9c-x2b", &message),
+                item(
+                    "note/kubernetes",
+                    Content::Note(Note {
+                        source: "kubernetes".into(),
+                        text: format!("cannot read: password={IN_NOTE}"),
+                    }),
+                ),
+            ],
+            ..Evidence::default()
+        }
+    }
+
+    fn redacted(evidence: Evidence) -> Dossier {
+        redact_evidence(evidence, &mut session())
+            .unwrap()
+            .into_inner()
+    }
+
+    fn text_of(dossier: &Dossier) -> String {
+        let mut bytes = dossier.evidence.encode_to_vec();
+        bytes.extend(
+            dossier
+                .removals
+                .iter()
+                .flat_map(prost::Message::encode_to_vec),
+        );
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[test]
+    fn no_canary_gets_through_in_any_form() {
+        let text = text_of(&redacted(planted()));
+        for canary in ALL {
+            for form in [canary.to_owned(), STANDARD.encode(canary)] {
+                let stem = form.trim_end_matches('=');
+                assert!(!text.contains(stem), "{form} is in {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_explains_the_failure_stays() {
+        let text = text_of(&redacted(planted()));
+        for kept in [
+            "pool_size",
+            "invalid value",
+            "listening on :8080",
+            "localhost/faultbox:2",
+            "DB_PASSWORD",
+            "LOG_LEVEL",
+            "orders-7f9c-x2b",
+            "db.shop",
+        ] {
+            assert!(text.contains(kept), "{kept} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn the_same_value_has_the_same_placeholder_everywhere() {
+        let dossier = redacted(planted());
+        let text = |index: usize| format!("{:?}", dossier.evidence.items[index].content);
+        let Some(Content::Object(object)) = &dossier.evidence.items[1].content else {
+            panic!()
+        };
+        let object: Value = serde_json::from_slice(&object.json).unwrap();
+        let at = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        let value = at("/spec/template/spec/containers/0/env/0/value");
+        assert!(
+            text(0).contains(&format!("trying with {value}")),
+            "{value} {}",
+            text(0)
+        );
+        assert!(text(2).contains(&value), "{value} {}", text(2));
+        let name = at("/spec/template/spec/containers/0/env/2/valueFrom/secretKeyRef/name");
+        assert!(text(3).contains(&name), "{name} {}", text(3));
+    }
+
+    #[test]
+    fn what_was_taken_out_is_counted_by_place() {
+        let removals = redacted(planted()).removals;
+        let has = |place: &str| {
+            removals
+                .iter()
+                .any(|removal| removal.place == place && removal.count > 0)
+        };
+        for place in [
+            "log/p/app/previous",
+            "object/Deployment/orders#/spec/template/spec/containers/0/env/0/value",
+            "change/Deployment/orders#/spec/containers/0/env/0/value",
+            "note/kubernetes",
+        ] {
+            assert!(has(place), "{place} is not in {removals:?}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_redacted_is_withheld() {
+        let broken = item(
+            "object/Pod/p",
+            Content::Object(KubernetesObject {
+                r#ref: None,
+                json: format!("{{\"token\": \"{IN_TOKEN}").into_bytes(),
+            }),
+        );
+        let unknown = EvidenceItem {
+            id: "what/x".into(),
+            content: None,
+        };
+        let dossier = redacted(Evidence {
+            items: vec![broken, unknown],
+            ..Evidence::default()
+        });
+        let ids: Vec<_> = dossier
+            .evidence
+            .items
+            .iter()
+            .map(|item| item.id.as_str())
+            .collect();
+        assert_eq!(ids, ["note/object/Pod/p", "note/what/x"]);
+        assert!(!text_of(&dossier).contains(IN_TOKEN));
+        assert_eq!(dossier.removals.len(), 2);
+    }
+
+    #[test]
+    fn an_event_about_a_secret_does_not_tell_its_name() {
+        let dossier = redacted(Evidence {
+            items: vec![event("event/e", "Secret", SECRET_NAME, "cannot be mounted")],
+            ..Evidence::default()
+        });
+        assert!(!text_of(&dossier).contains(SECRET_NAME));
+    }
+
+    #[test]
+    fn two_incidents_have_no_placeholder_in_common() {
+        let redactor = Redactor::new(Rules::builtin().unwrap()).unwrap();
+        let of = |key: &[u8]| {
+            let dossier = redact_evidence(planted(), &mut redactor.session(key)).unwrap();
+            text_of(dossier.get())
+        };
+        let placeholder = |text: &str| {
+            let start = text.find("<secret:").unwrap();
+            text[start..start + 15].to_owned()
+        };
+        let (first, second) = (of(b"one"), of(b"two"));
+        assert!(!second.contains(&placeholder(&first)));
+        assert_eq!(first, of(b"one"));
+    }
+}

@@ -1,0 +1,40 @@
+//! From the configuration to the running stage.
+
+use anyhow::Context as _;
+use bonesetter_chassis::config::KeySettings;
+use bonesetter_chassis::service::Service;
+use bonesetter_chassis::topology;
+use bonesetter_keys::{DigestKey, SealingKeys};
+use bonesetter_redact::{Redactor, Rules};
+
+use crate::config::Config;
+use crate::metrics::RedactorMetrics;
+use crate::stage::Boundary;
+
+/// Runs svc-redactor until it is asked to end.
+pub async fn run(_config: Config, service: Service) -> anyhow::Result<()> {
+    quiet_panics();
+    let keys = &service.common.keys;
+    let evidence = KeySettings::require("evidence_file", keys.evidence_file.as_ref())?;
+    let digest = KeySettings::require("digest_file", keys.digest_file.as_ref())?;
+    let stage = Boundary {
+        redactor: Redactor::new(Rules::builtin().context("redaction rules")?)
+            .context("redaction rules")?,
+        seal: SealingKeys::read(evidence).context("keys.evidence_file")?,
+        digest: DigestKey::read(digest).context("keys.digest_file")?,
+        metrics: RedactorMetrics::new(&service.metrics),
+    };
+    service.run_stage(&topology::REDACTOR, stage).await
+}
+
+/// The message of a panic can quote the text that it stumbled over, and the log is beyond the
+/// boundary: only the place is told.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(place, "panicked; nothing was passed on");
+    }));
+}

@@ -1,0 +1,97 @@
+//! Sealed raw evidence in, redacted evidence out.
+
+use anyhow::{Context as _, anyhow};
+use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
+use bonesetter_keys::{DigestKey, SealingKeys};
+use bonesetter_proto::v1::{Enriched, Evidence, Redacted};
+use bonesetter_redact::Redactor;
+use prost::Message as _;
+
+use crate::evidence::redact_evidence;
+use crate::metrics::RedactorMetrics;
+
+/// The seal cannot be opened, or holds no evidence.
+const UNSEALABLE: &str = "unsealable";
+/// Nothing is passed on, because it cannot be proved that nothing secret is in it.
+const FAILED: &str = "redaction-failed";
+
+/// The trust boundary.
+#[derive(Debug)]
+pub(crate) struct Boundary {
+    pub(crate) redactor: Redactor,
+    pub(crate) seal: SealingKeys,
+    pub(crate) digest: DigestKey,
+    pub(crate) metrics: RedactorMetrics,
+}
+
+impl Stage for Boundary {
+    type In = Enriched;
+    type Out = Redacted;
+
+    async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
+        let evidence = match self.open(input) {
+            Ok(evidence) => evidence,
+            Err(cause) => {
+                return Outcome::Reject {
+                    reason: UNSEALABLE,
+                    cause,
+                };
+            }
+        };
+        let message = match self.redact(&input.message, evidence).await {
+            Ok(message) => message,
+            Err(cause) => {
+                return Outcome::Reject {
+                    reason: FAILED,
+                    cause,
+                };
+            }
+        };
+        self.metrics.count(&message.removals);
+        Outcome::Done(vec![Output {
+            step: input.subject.step.clone(),
+            message,
+        }])
+    }
+}
+
+impl Boundary {
+    fn open(&self, input: &Input<Enriched>) -> anyhow::Result<Evidence> {
+        let sealed = input
+            .message
+            .evidence
+            .as_ref()
+            .context("the message holds no evidence")?;
+        let plain = self.seal.open(&input.subject.to_string(), sealed)?;
+        // The error of the decoder could quote what it was given.
+        Evidence::decode(plain.as_slice()).map_err(|_| anyhow!("the seal does not hold evidence"))
+    }
+
+    /// On a thread of its own, because it computes for long; a panic there is an error here.
+    async fn redact(&self, enriched: &Enriched, evidence: Evidence) -> anyhow::Result<Redacted> {
+        let incident = enriched
+            .incident
+            .as_ref()
+            .context("the message names no incident")?;
+        let key = self.digest.derive("pseudonyms", incident.id.as_bytes());
+        let mut session = self.redactor.session(&key);
+        let mut message = Redacted {
+            envelope: None,
+            incident: enriched.incident.clone(),
+            failure_class: enriched.failure_class,
+            symptoms: enriched.symptoms.clone(),
+            evidence: None,
+            removals: Vec::new(),
+        };
+        let redaction = tokio::task::spawn_blocking(move || {
+            let dossier = redact_evidence(evidence, &mut session)?.into_inner();
+            message.evidence = Some(dossier.evidence);
+            message.removals = dossier.removals;
+            session.egress_check(&message.encode_to_vec())?;
+            anyhow::Ok(message)
+        });
+        redaction
+            .await
+            .map_err(|_| anyhow!("the redaction ended with a panic"))?
+    }
+}

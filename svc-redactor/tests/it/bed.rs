@@ -1,0 +1,161 @@
+//! A bus of the test's own, with the users, permissions and keys of production.
+
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::{KeyDirectory, SealingKeys};
+use bonesetter_proto::v1::{Enriched, Evidence, Incident};
+use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::{NatsOptions, NatsServer};
+use prost::Message as _;
+use svc_redactor::config::Config;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) struct Bed {
+    nats: NatsServer,
+    pub(crate) keys: KeyDirectory,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Starts the bus and a redactor on it.
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
+        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
+        let public = |user: &topology::User| {
+            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
+            text.trim().to_owned()
+        };
+        let authorization = Some(topology::authorization(public));
+        let options = NatsOptions {
+            authorization,
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.unwrap();
+        let bed = Self {
+            nats,
+            keys,
+            shutdown: CancellationToken::new(),
+            _folder: folder,
+        };
+        provision(&bed.bus("provisioner").await).await.unwrap();
+        let service = bed.service("svc-redactor").await;
+        tokio::spawn(svc_redactor::run(Config::default(), service));
+        bed
+    }
+
+    async fn bus(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .unwrap()
+    }
+
+    pub(crate) async fn service(&self, name: &'static str) -> Service {
+        let common = Common {
+            cluster: "test".to_owned(),
+            nats: NatsSettings {
+                url: self.nats.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys: KeySettings {
+                signing_file: (name == "svc-redactor").then(|| self.keys.signing(Writer::Redactor)),
+                evidence_file: Some(self.keys.evidence()),
+                digest_file: Some(self.keys.digest()),
+                ..KeySettings::default()
+            },
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let about = About {
+            name,
+            version: "0",
+            modes: &[],
+        };
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        Service::start(
+            about,
+            common,
+            "test",
+            self.shutdown.clone(),
+            readiness,
+            metrics,
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Seals evidence for one subject and publishes it under another, which is mostly the same.
+    pub(crate) async fn publish(&self, evidence: &Evidence, sealed_for: &Subject, under: &Subject) {
+        let seal = SealingKeys::read(&self.keys.evidence()).unwrap();
+        let sealed = seal
+            .seal(&sealed_for.to_string(), &evidence.encode_to_vec())
+            .unwrap();
+        let incident = Incident {
+            id: under.incident.to_string(),
+            ..Incident::default()
+        };
+        let message = Enriched {
+            incident: Some(incident),
+            evidence: Some(sealed),
+            ..Enriched::default()
+        };
+        let enricher = self.service("svc-enricher").await;
+        enricher
+            .publisher::<Enriched>()
+            .publish(under, message, "")
+            .await
+            .unwrap();
+    }
+
+    /// The first message of a stage, once it is there.
+    pub(crate) async fn first(&self, stage: Stage) -> StoredMessage {
+        let stream = topology::stream_of(stage).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        let look = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                ticks.tick().await;
+                if let Some(found) = reader.next(&stage.filter(), 1).await.unwrap() {
+                    return found;
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(30), look).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
+    }
+
+    /// How many messages a stage has published.
+    pub(crate) async fn count(&self, stage: Stage) -> usize {
+        let stream = topology::stream_of(stage).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        reader.all(&stage.filter()).await.unwrap().len()
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub(crate) fn subject(step: &str) -> Subject {
+    Subject {
+        stage: Stage::Enriched,
+        cluster: "test".to_owned(),
+        namespace: Some(Namespace::new("shop").unwrap()),
+        kind: "Deployment".to_owned(),
+        incident: IncidentId::new("a".repeat(IncidentId::LENGTH)).unwrap(),
+        step: step.to_owned(),
+    }
+}
