@@ -130,18 +130,17 @@ impl Planner {
         key: &str,
         may_try: bool,
     ) -> Result<(Vec<Violation>, Option<(Edits, Write)>), ApiError> {
-        for _ in 0..ATTEMPTS {
+        let mut attempt = 1;
+        loop {
             match self.attempt(fix, target, key, may_try).await {
-                Err(ApiError::Contended { .. }) => {}
+                Err(ApiError::Contended { .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(ApiError::Denied { doing, refusal }) => {
                     let error = ApiError::Denied { doing, refusal }.to_string();
                     return Ok((vec![Violation::new(Name::TargetUnreadable, error)], None));
                 }
-                other => return other,
+                result => return result,
             }
         }
-        let detail = format!("the object changed {ATTEMPTS} times while it was looked at");
-        Ok((vec![Violation::new(Name::WriteContended, detail)], None))
     }
 
     async fn attempt(

@@ -22,6 +22,8 @@ pub use decide::Decide;
 pub use verify::{Verification, Verify};
 
 const RETRY: Duration = Duration::from_secs(1);
+/// How often a write is tried at once when the object changes meanwhile.
+const ATTEMPTS: u32 = 5;
 
 /// Why a stage could not finish.
 #[derive(Debug, thiserror::Error)]

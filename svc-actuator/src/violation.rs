@@ -83,8 +83,6 @@ names! {
     RecordMissing = "record-missing",
     /// Somebody else changed a touched field after us.
     ChangedSince = "changed-since",
-    /// The object kept changing while we tried to write.
-    WriteContended = "write-contended",
 }
 
 impl Name {
@@ -102,7 +100,6 @@ impl Name {
                 | Self::OwnedByOther
                 | Self::ApiRefused
                 | Self::AlreadyIntended
-                | Self::WriteContended
         )
     }
 }

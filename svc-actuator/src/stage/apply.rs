@@ -6,7 +6,7 @@ use bonesetter_chassis::stage::{Input, Outcome, Stage};
 use bonesetter_proto::v1::{self, Acted, Change};
 use bonesetter_proto::{Namespace, to_timestamp};
 
-use super::{Progress, StageError, ended, next, outcome};
+use super::{ATTEMPTS, Progress, StageError, ended, next, outcome};
 use crate::changes::{Changes, Held};
 use crate::gates::Claim;
 use crate::kubernetes::ApiError;
@@ -15,9 +15,6 @@ use crate::plan::Planner;
 use crate::record::Draft;
 use crate::render::effect_of;
 use crate::violation::{Name, Violation};
-
-/// How often a write is tried when the object changes meanwhile; its status does all the time.
-const ATTEMPTS: u32 = 5;
 
 /// Makes an intended change, after checking everything again.
 #[derive(Debug)]
@@ -67,21 +64,16 @@ impl Apply {
             return Ok(Progress::Step(known.clone()));
         }
         let namespace = input.subject.namespace.as_ref();
-        for _ in 0..ATTEMPTS {
-            match self
-                .attempt(&mut held, incident, namespace, intended, change)
-                .await
-            {
-                Err(StageError::Api(ApiError::Contended { .. })) => {}
-                Ok(message) => return Ok(Progress::Step(message)),
-                Err(error) => return Err(error),
+        let mut attempt = 1;
+        loop {
+            let made = self.attempt(&mut held, incident, namespace, intended, change);
+            match made.await {
+                Err(StageError::Api(ApiError::Contended { .. })) if attempt < ATTEMPTS => {
+                    attempt += 1;
+                }
+                result => return result.map(Progress::Step),
             }
         }
-        let detail = format!("the object changed {ATTEMPTS} times while it was written");
-        let violation = Violation::new(Name::WriteContended, detail);
-        Ok(Progress::Step(
-            self.refuse(&mut held, intended, vec![violation]).await?,
-        ))
     }
 
     async fn attempt(

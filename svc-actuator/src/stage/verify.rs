@@ -7,7 +7,7 @@ use bonesetter_proto::v1::{self, Acted};
 use bonesetter_proto::{from_timestamp, to_timestamp};
 use serde_json::Value;
 
-use super::{Progress, StageError, ended, millis, next, outcome};
+use super::{ATTEMPTS, Progress, StageError, ended, millis, next, outcome};
 use crate::changes::{Changes, Held};
 use crate::edit::Edits;
 use crate::health::{Assessment, Verdict, Watch, assess, judge};
@@ -146,8 +146,8 @@ impl Verify {
         Ok(Look::Lost(Violation::new(Name::ChangedSince, detail)))
     }
 
-    /// Writes every former value back, unless somebody has changed a touched field since. Looks once
-    /// more, because listing the pods took time; a write that is too late all the same is tried again.
+    /// Writes every former value back, unless somebody has changed a touched field since. Looks anew
+    /// before every attempt; the status of a workload that fails changes all the time.
     async fn take_back(
         &self,
         held: &mut Held,
@@ -156,18 +156,22 @@ impl Verify {
         assessment: &Assessment,
     ) -> Result<Progress, StageError> {
         let why = describe(assessment);
-        let live = match self.look(applied, edits).await? {
-            Look::Ours(live) => live,
-            Look::TakenBack => return self.end(held, rolled_back(applied, &why)).await,
-            Look::Lost(violation) => return self.stuck(held, applied, violation).await,
-        };
-        match self.cluster.write(&live, &edits.inverse(), false).await {
-            Ok(_) => self.end(held, rolled_back(applied, &why)).await,
-            Err(error @ (ApiError::Refused { .. } | ApiError::Denied { .. })) => {
-                let violation = Violation::new(Name::ApiRefused, error.to_string());
-                self.stuck(held, applied, violation).await
+        let mut attempt = 1;
+        loop {
+            let live = match self.look(applied, edits).await? {
+                Look::Ours(live) => live,
+                Look::TakenBack => return self.end(held, rolled_back(applied, &why)).await,
+                Look::Lost(violation) => return self.stuck(held, applied, violation).await,
+            };
+            match self.cluster.write(&live, &edits.inverse(), false).await {
+                Ok(_) => return self.end(held, rolled_back(applied, &why)).await,
+                Err(ApiError::Contended { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error @ (ApiError::Refused { .. } | ApiError::Denied { .. })) => {
+                    let violation = Violation::new(Name::ApiRefused, error.to_string());
+                    return self.stuck(held, applied, violation).await;
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
     }
 

@@ -149,3 +149,22 @@ async fn a_change_that_does_not_help_is_taken_back() {
     assert_eq!(running.sandbox.get("web").await["spec"], before["spec"]);
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_used_is_named() {
+    let bus = TestBus::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let garbled = folder.path().join("garbled");
+    std::fs::write(&garbled, "clusters: [").unwrap();
+    for path in [folder.path().join("missing"), garbled] {
+        let service = bus.service("svc-actuator", CancellationToken::new()).await;
+        let config = Config {
+            kubeconfig: Some(path.clone()),
+            ..Config::default()
+        };
+        let error = svc_actuator::run(config, service).await.unwrap_err();
+        let text = format!("{error:#}");
+        let is_named = text.starts_with("kubeconfig:") && text.contains(path.to_str().unwrap());
+        assert!(is_named, "{text}");
+    }
+}
