@@ -127,8 +127,9 @@ consumers! {
     ACTUATOR_APPLY = "actuator-apply" on ACTED step "intended", "svc-actuator", concurrency 1, ack_wait 30 s, max_deliver 8;
     // Looks again until the deadline of the verification; what cannot be verified is published as stuck, never dropped.
     ACTUATOR_VERIFY = "actuator-verify" on ACTED step "applied", "svc-actuator", concurrency 8, ack_wait 30 s, max_deliver 0;
-    NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 20;
-    NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 20;
+    // Gives up on a receiver by age, and publishes that it did.
+    NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0;
+    NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0;
     // The ledger never gives up: what it has not stored stays in the stream.
     AUDIT_DETECTED = "audit-detected" on DETECTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
     AUDIT_REDACTED = "audit-redacted" on REDACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
