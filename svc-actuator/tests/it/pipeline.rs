@@ -162,7 +162,8 @@ async fn a_kubeconfig_that_cannot_be_used_is_named() {
             kubeconfig: Some(path.clone()),
             ..Config::default()
         };
-        let error = svc_actuator::run(config, service).await.unwrap_err();
+        let run = Box::pin(svc_actuator::run(config, service));
+        let error = run.await.unwrap_err();
         let text = format!("{error:#}");
         let is_named = text.starts_with("kubeconfig:") && text.contains(path.to_str().unwrap());
         assert!(is_named, "{text}");
