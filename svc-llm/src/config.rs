@@ -76,9 +76,9 @@ impl Settings for Config {
             convert: text,
         },
         Alias {
-            variable: "LLM_SERVICE_AUTH_HEADER_FILE",
+            variable: "LLM_SERVICE_AUTH_HEADER",
             key: "openai.auth_header_file",
-            convert: text,
+            convert: path_not_value,
         },
     ];
 
@@ -119,6 +119,7 @@ impl Settings for Config {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the type that an alias wants")]
 fn text(value: &str) -> Result<serde_json::Value, String> {
     Ok(value.trim().into())
 }
@@ -131,5 +132,73 @@ fn provider(value: &str) -> Result<serde_json::Value, String> {
         other => Err(format!(
             "{other:?} is not a provider; expected rules or openai"
         )),
+    }
+}
+
+/// Secrets are never in the environment: the variable names the file that holds the header.
+fn path_not_value(value: &str) -> Result<serde_json::Value, String> {
+    let path = value.trim();
+    if path.starts_with('/') {
+        Ok(path.into())
+    } else {
+        Err("must be the absolute path of a file that holds the header, not the header".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut OpenAiSettings)) -> Vec<String> {
+        let mut config = Config {
+            provider: Provider::OpenAi,
+            ..Config::default()
+        };
+        config.openai.model = "m".to_owned();
+        change(&mut config.openai);
+        let mut problems = Problems::default();
+        config.validate(&mut problems);
+        problems.lines().to_vec()
+    }
+
+    #[test]
+    fn the_rules_need_no_settings_and_a_provider_needs_sound_ones() {
+        let mut none = Problems::default();
+        Config::default().validate(&mut none);
+        assert!(none.lines().is_empty() && problems(|_| {}).is_empty());
+        let wrong: [(fn(&mut OpenAiSettings), &str); 5] = [
+            (|openai| openai.model.clear(), "openai.model: is required"),
+            (
+                |openai| openai.base_url = "api.openai.com".to_owned(),
+                "openai.base_url: must begin",
+            ),
+            (
+                |openai| openai.base_url.push_str("/chat/completions"),
+                "openai.base_url: must end",
+            ),
+            (
+                |openai| openai.base_url = "https://u:p@x/v1".to_owned(),
+                "openai.base_url: must not",
+            ),
+            (
+                |openai| openai.timeout = Duration::ZERO,
+                "openai.timeout: must lie",
+            ),
+        ];
+        for (change, expected) in wrong {
+            let found = problems(change);
+            assert!(
+                found.len() == 1 && found[0].starts_with(expected),
+                "{found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_of_the_specification_are_understood() {
+        assert_eq!(provider("mock").unwrap(), "rules");
+        assert_eq!(provider(" OpenAI ").unwrap(), "openai");
+        assert!(provider("oracle").is_err() && path_not_value("Bearer abc").is_err());
+        assert_eq!(path_not_value("/run/auth").unwrap(), "/run/auth");
     }
 }

@@ -237,7 +237,7 @@ mod tests {
         };
         assert!(message(&document("oom-killed", "")).is_ok());
         for (text, expected) in [
-            ("".to_owned(), "cannot read evidence: EOF"),
+            (String::new(), "cannot read evidence: EOF"),
             (document("sad", ""), "\"sad\" is not a failure class"),
             (document("evicted", r#"{"id":"x"}"#), "cannot read evidence"),
             (

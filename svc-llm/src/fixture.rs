@@ -106,7 +106,7 @@ impl Fixture {
     pub(crate) fn event(mut self, reason: &str, message: &str) -> Self {
         let uid = format!("e{}", self.evidence.items.len());
         let seen = Timestamp {
-            seconds: 1_000 + self.evidence.items.len() as i64,
+            seconds: i64::try_from(self.evidence.items.len()).unwrap(),
             nanos: 0,
         };
         let event = KubernetesEvent {

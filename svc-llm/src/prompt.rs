@@ -177,23 +177,23 @@ fn object_lines(json: &[u8]) -> Vec<String> {
     ];
     let mut lines = Vec::new();
     if let Ok(value) = serde_json::from_slice::<Value>(json) {
-        flatten(&value, String::new(), &mut lines);
+        flatten(&value, "", &mut lines);
     }
     lines.retain(|line| !LEFT_OUT.iter().any(|prefix| line.starts_with(prefix)));
     lines
 }
 
-fn flatten(value: &Value, pointer: String, lines: &mut Vec<String>) {
+fn flatten(value: &Value, pointer: &str, lines: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, field) in fields {
                 let name = name.replace('~', "~0").replace('/', "~1");
-                flatten(field, format!("{pointer}/{name}"), lines);
+                flatten(field, &format!("{pointer}/{name}"), lines);
             }
         }
         Value::Array(items) if !items.is_empty() => {
             for (index, item) in items.iter().enumerate() {
-                flatten(item, format!("{pointer}/{index}"), lines);
+                flatten(item, &format!("{pointer}/{index}"), lines);
             }
         }
         Value::Null => {}
@@ -209,8 +209,8 @@ fn plain(text: &str) -> String {
         '\u{200b}'..='\u{200f}'
         | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => None,
-        '\u{e0000}'..='\u{e007f}' => None,
+        | '\u{feff}'
+        | '\u{e0000}'..='\u{e007f}' => None,
         c => Some(c),
     };
     let clean: String = text.chars().filter_map(shown).collect();

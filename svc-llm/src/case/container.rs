@@ -156,7 +156,7 @@ fn seconds_between(start: &str, end: &str) -> Option<i64> {
     Some(end.as_second() - start.as_second())
 }
 
-impl<'a> Case<'a> {
+impl Case<'_> {
     /// Containers of every pod, init containers first.
     pub(crate) fn containers(&self) -> Vec<Container<'_>> {
         self.of_kind("Pod")

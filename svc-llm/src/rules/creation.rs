@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::finding::{Finding, Group};
 use crate::case::{Case, cite_text, head};
 
-/// A ResourceQuota leaves no room for the pod.
+/// A quota of the namespace leaves no room for the pod.
 pub(crate) fn quota_exceeded(case: &Case<'_>) -> Option<Finding> {
     let (citation, text) = refusal(case, |text| text.contains("exceeded quota"))?;
     let detail = text.split("exceeded quota: ").nth(1).unwrap_or(&text);

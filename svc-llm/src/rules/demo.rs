@@ -53,8 +53,8 @@ fn fix(diagnosis: &Diagnosis) -> Option<Fix> {
         .and_then(|remedy| remedy.fix.clone())
 }
 
-fn roll_back(to_revision: i64) -> Option<Fix> {
-    Some(Fix::RollBack(RollBack { to_revision }))
+fn roll_back(to_revision: i64) -> Fix {
+    Fix::RollBack(RollBack { to_revision })
 }
 
 fn app(extra: &Value) -> Value {
@@ -96,7 +96,7 @@ fn a_bad_configuration_value_in_a_new_revision_is_rolled_back() {
     let diagnosis = check(&evidence, FailureClass::CrashLoopBackOff);
     assert_eq!(diagnosis.cause, "bad-config-value");
     assert!(diagnosis.summary.contains("pool_size") && diagnosis.root_cause.contains(BAD_VALUE));
-    assert_eq!(fix(&diagnosis), roll_back(1));
+    assert_eq!(fix(&diagnosis), Some(roll_back(1)));
     assert!(diagnosis.confidence > 0.85, "{}", diagnosis.confidence);
     assert!(
         diagnosis
@@ -206,7 +206,10 @@ fn a_lowered_limit_is_put_back_by_rollback_if_that_was_all() {
     let alone = out_of_memory("64Mi", &killed)
         .rollout(1, 2, true, &[limit])
         .build();
-    assert_eq!(fix(&check(&alone, FailureClass::OomKilled)), roll_back(1));
+    assert_eq!(
+        fix(&check(&alone, FailureClass::OomKilled)),
+        Some(roll_back(1))
+    );
     let with_more = out_of_memory("64Mi", &killed)
         .rollout(1, 2, true, &[limit, image])
         .build();
@@ -287,7 +290,7 @@ fn an_image_that_cannot_be_pulled_after_a_rollout_is_rolled_back() {
             FailureClass::ImagePull,
         );
         assert_eq!(since.cause, "image-pull-after-rollout", "{message}");
-        assert_eq!(fix(&since), roll_back(1));
+        assert_eq!(fix(&since), Some(roll_back(1)));
         assert!(
             since.summary.contains(says) && since.summary.contains(image),
             "{}",
@@ -340,7 +343,7 @@ fn a_config_map_that_does_not_exist_is_named_by_the_field_that_refers_to_it() {
     );
     assert_eq!(
         (since.cause.as_str(), fix(&since)),
-        ("missing-config-map", roll_back(1))
+        ("missing-config-map", Some(roll_back(1)))
     );
 }
 
@@ -407,7 +410,7 @@ fn a_liveness_probe_on_the_wrong_port_is_seen_from_port_log_and_kills() {
         &wrong_port().rollout(1, 2, true, &fields).build(),
         FailureClass::ProbeKill,
     );
-    assert_eq!(fix(&since), roll_back(1));
+    assert_eq!(fix(&since), Some(roll_back(1)));
 }
 
 fn unschedulable(request: &str, node: &str) -> Fixture {
@@ -469,7 +472,7 @@ fn a_cpu_request_that_no_node_can_meet_is_told_from_full_nodes() {
             .build(),
         FailureClass::Unschedulable,
     );
-    assert_eq!(fix(&since), roll_back(1));
+    assert_eq!(fix(&since), Some(roll_back(1)));
 }
 
 #[test]
@@ -526,7 +529,7 @@ fn a_required_variable_that_the_new_revision_lost_is_rolled_back() {
     );
     assert_eq!(
         (since.cause.as_str(), fix(&since)),
-        ("missing-env-variable", roll_back(1))
+        ("missing-env-variable", Some(roll_back(1)))
     );
     assert!(since.summary.contains("DATABASE_HOST") && since.confidence > 0.9);
     assert!(

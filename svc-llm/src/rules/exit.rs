@@ -2,7 +2,7 @@
 
 use super::crash::exit_code;
 use super::finding::{Finding, Group};
-use crate::case::{Case, Container};
+use crate::case::{Case, Container, Line};
 
 /// Killed by a signal: by the exit code 128 + n, or as the runtime reports it.
 pub(crate) fn by_signal(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
@@ -98,7 +98,7 @@ pub(crate) fn ends_by_itself(case: &Case<'_>, container: &Container<'_>) -> Opti
         return None;
     }
     let name = container.name;
-    let last = case.last_words(container).last().map(|line| line.cite());
+    let last = case.last_words(container).last().map(Line::cite);
     let finding = Finding::new(
         "main-process-ends",
         Group::Platform,

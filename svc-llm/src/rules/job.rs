@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::crash::{exit_code, own_words};
 use super::finding::{Finding, Group};
-use crate::case::{Case, Object, cite_text, head};
+use crate::case::{Case, Container, Object, cite_text, head};
 
 /// Every attempt of a Job failed: what the application said last is the cause.
 pub(crate) fn backoff_limit_exceeded(case: &Case<'_>) -> Option<Finding> {
@@ -18,7 +18,7 @@ pub(crate) fn backoff_limit_exceeded(case: &Case<'_>) -> Option<Finding> {
         .and_then(Value::as_u64);
     let attempts = limit.map_or_else(String::new, |limit| format!(" (backoffLimit {limit})"));
     let code = container
-        .and_then(|container| container.crash())
+        .and_then(Container::crash)
         .map(|end| end.exit_code);
     let own = match (&words, code) {
         (Some(words), _) => format!("the application says: {}", words.quote()),

@@ -1,9 +1,12 @@
-//! svc-llm from the outside: signed evidence in, a diagnosis out, with servers that answer as recorded.
+//! svc-llm from the outside: signed evidence in, a diagnosis out, with servers that answer as recorded and
+//! a real nats-server with the permissions of production.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests are not tests to clippy"
+    reason = "a test that cannot go on should stop with its reason"
 )]
 
+mod bus;
 mod evidence;
 mod provider;

@@ -145,7 +145,7 @@ async fn a_server_that_is_not_there_ends_in_the_rules_answer() {
 
 #[tokio::test]
 async fn a_silent_server_ends_at_the_deadline() {
-    let server = serve(completion("{}").set_delay(Duration::from_secs(60))).await;
+    let server = serve(completion("{}").set_delay(Duration::from_mins(1))).await;
     let mut config = config(&server);
     config.openai.timeout = Duration::from_secs(1);
     let output = handle(&config, &input(BAD_VALUE)).await;

@@ -1,0 +1,185 @@
+//! The service on a bus of the test's own, with the users, permissions and keys of production.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, header, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology;
+use bonesetter_keys::{KeyDirectory, Signature, VerifyingKeys};
+use bonesetter_proto::v1::{DeadLetter, Diagnosed, Redacted};
+use bonesetter_proto::{Stage, Writer};
+use bonesetter_testbed::{NatsOptions, NatsServer};
+use prost::Message as _;
+use svc_llm::config::Config;
+use tokio_util::sync::CancellationToken;
+
+use crate::evidence::{BAD_VALUE, input};
+
+struct Bed {
+    nats: NatsServer,
+    keys: KeyDirectory,
+    shutdown: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+impl Bed {
+    /// Starts the bus and svc-llm on it.
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
+        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
+        let public = |user: &topology::User| {
+            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
+            text.trim().to_owned()
+        };
+        let authorization = Some(topology::authorization(public));
+        let options = NatsOptions {
+            authorization,
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.unwrap();
+        let shutdown = CancellationToken::new();
+        let bed = Self {
+            nats,
+            keys,
+            shutdown,
+            _folder: folder,
+        };
+        provision(&bed.bus("provisioner").await).await.unwrap();
+        let service = bed.service("svc-llm", Writer::Llm).await;
+        tokio::spawn(svc_llm::run(Config::default(), service));
+        bed
+    }
+
+    async fn bus(&self, user: &str) -> Bus {
+        let seed = SecretFile::new(self.keys.nkey_seed(user));
+        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+            .await
+            .unwrap()
+    }
+
+    /// A service of that name, which signs with the key of a writer.
+    async fn service(&self, name: &'static str, signs_as: Writer) -> Service {
+        let keys = KeySettings {
+            signing_file: Some(self.keys.signing(signs_as)),
+            trusted_dir: Some(self.keys.trusted()),
+            ..KeySettings::default()
+        };
+        let common = Common {
+            cluster: "demo".to_owned(),
+            nats: NatsSettings {
+                url: self.nats.url(),
+                nkey_file: self.keys.nkey_seed(name),
+            },
+            keys,
+            telemetry: TelemetrySettings::default(),
+            health: HealthSettings::default(),
+        };
+        let about = About {
+            name,
+            version: "0",
+            modes: &[],
+        };
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        Service::start(
+            about,
+            common,
+            "test",
+            self.shutdown.clone(),
+            readiness,
+            metrics,
+        )
+        .await
+        .unwrap()
+    }
+
+    /// Publishes the evidence of a bad value as svc-redactor.
+    async fn publish(&self, signs_as: Writer) {
+        let input = input(BAD_VALUE);
+        let redactor = self.service("svc-redactor", signs_as).await;
+        let message = Redacted {
+            envelope: None,
+            ..input.message
+        };
+        redactor
+            .publisher::<Redacted>()
+            .publish(&input.subject, message, "")
+            .await
+            .unwrap();
+    }
+
+    /// The first message of a stage, once it is there.
+    async fn first(&self, stage: Stage) -> StoredMessage {
+        let stream = topology::stream_of(stage).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        let look = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
+            loop {
+                ticks.tick().await;
+                if let Some(found) = reader.next(&stage.filter(), 1).await.unwrap() {
+                    return found;
+                }
+            }
+        };
+        let found = tokio::time::timeout(Duration::from_secs(30), look).await;
+        found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_evidence_becomes_a_signed_diagnosis_under_the_same_step() {
+    let bed = Bed::start().await;
+    bed.publish(Writer::Redactor).await;
+    let stored = bed.first(Stage::Diagnosed).await;
+    let subject = input(BAD_VALUE).subject;
+    assert_eq!(
+        stored.subject,
+        subject.at(Stage::Diagnosed, "open").to_string()
+    );
+    let trusted = VerifyingKeys::read(&bed.keys.trusted()).unwrap();
+    let signature = Signature {
+        key_id: stored.header(header::KEY_ID).unwrap().to_owned(),
+        bytes: STANDARD
+            .decode(stored.header(header::SIGNATURE).unwrap())
+            .unwrap(),
+    };
+    let message: Diagnosed = trusted
+        .verify(&stored.subject, &stored.payload, &signature)
+        .unwrap()
+        .into_inner();
+    let diagnosis = message.diagnosis.unwrap();
+    assert_eq!(diagnosis.cause, "bad-config-value");
+    assert!(diagnosis.remedy.is_some() && !message.excerpts.is_empty());
+    assert_eq!(message.envelope.unwrap().caused_by, subject.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_that_the_redactor_has_not_signed_is_a_dead_letter() {
+    let bed = Bed::start().await;
+    bed.publish(Writer::Actuator).await;
+    let letter = DeadLetter::decode(bed.first(Stage::Dlq).await.payload).unwrap();
+    assert_eq!(letter.dead_subject, input(BAD_VALUE).subject.to_string());
+    let stream = topology::stream_of(Stage::Diagnosed).unwrap();
+    let reader = StreamReader::new(bed.bus("operator").await, stream.name);
+    assert!(
+        reader
+            .all(&Stage::Diagnosed.filter())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
