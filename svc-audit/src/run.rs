@@ -102,6 +102,10 @@ async fn export(config: &Config, service: &Service, database: &Database) -> anyh
                 delay = FIRST_RETRY;
                 every
             }
+            Err(ArchiveError::Busy) => {
+                tracing::info!("another archive job is running");
+                every
+            }
             Err(ArchiveError::Database(
                 error @ (DatabaseError::Privileges { .. } | DatabaseError::NoTable(_)),
             )) => return Err(error.into()),

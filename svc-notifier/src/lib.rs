@@ -25,8 +25,9 @@
 //! # On failure
 //! Time-outs, 408, 425, 429 and 5xx are tried again, a receiver's `Retry-After` is honoured up to ten
 //! minutes, until `delivery.give_up_after`; every other answer is final. Both ends are published with
-//! their failure class. A channel that fails does not repeat or delay the other. An unverifiable
-//! diagnosis goes to the dead letters as `unsigned-diagnosis`. While the bucket is away, messages wait.
+//! their failure class. A channel that fails does not repeat the other, and delays it only when so many
+//! notices wait for it that the consumer hands out no more (32 of each). An unverifiable diagnosis
+//! goes to the dead letters as `unsigned-diagnosis`. While the bucket is away, messages wait.
 //!
 //! # Settings
 //! See [`config::Config`]; `keys.trusted_dir` always, `keys.webhook_file` for the webhook.
