@@ -149,6 +149,8 @@ fn path_not_value(value: &str) -> Result<serde_json::Value, String> {
 mod tests {
     use super::*;
 
+    type Change = fn(&mut OpenAiSettings);
+
     fn problems(change: impl FnOnce(&mut OpenAiSettings)) -> Vec<String> {
         let mut config = Config {
             provider: Provider::OpenAi,
@@ -166,7 +168,7 @@ mod tests {
         let mut none = Problems::default();
         Config::default().validate(&mut none);
         assert!(none.lines().is_empty() && problems(|_| {}).is_empty());
-        let wrong: [(fn(&mut OpenAiSettings), &str); 5] = [
+        let wrong: [(Change, &str); 5] = [
             (|openai| openai.model.clear(), "openai.model: is required"),
             (
                 |openai| openai.base_url = "api.openai.com".to_owned(),
