@@ -141,7 +141,9 @@ fn may_descend(before: Option<&Value>, after: Option<&Value>) -> bool {
     let has_fields = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
     let is_pair = |value: &Value| {
         value.get("name").is_some()
-            && ["value", "valueFrom", "mountPath"].iter().any(|key| value.get(key).is_some())
+            && ["value", "valueFrom", "mountPath"]
+                .iter()
+                .any(|key| value.get(key).is_some())
     };
     [before, after]
         .into_iter()

@@ -38,7 +38,7 @@ pub(crate) fn redact(
     session: &mut Session,
     tally: &mut Tally,
     id: &str,
-    change: FieldChange,
+    change: &FieldChange,
     volumes: Option<&Value>,
 ) -> FieldChange {
     let before = redact_side(session, tally, id, &change.path, &change.before, volumes);
@@ -155,7 +155,7 @@ mod tests {
             &mut session,
             &mut Tally::default(),
             "change/x",
-            change,
+            &change,
             Some(&volumes),
         );
         assert_eq!(change.path, path);

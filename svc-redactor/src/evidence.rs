@@ -141,11 +141,8 @@ fn redact_item(
             Content::Log(chunk)
         }
         Some(Content::Change(mut rollout)) => {
-            let changes = std::mem::take(&mut rollout.changes);
-            for field in changes {
-                rollout
-                    .changes
-                    .push(change::redact(session, tally, &id, field, volumes));
+            for field in &mut rollout.changes {
+                *field = change::redact(session, tally, &id, field, volumes);
             }
             Content::Change(rollout)
         }
