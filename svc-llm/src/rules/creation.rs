@@ -6,6 +6,52 @@ use serde_json::Value;
 use super::finding::{Finding, Group};
 use crate::case::{Case, cite_text, head};
 
+/// Refusals by their text, from the special to the general: text, cause, what it is, advice.
+const REFUSALS: [(&str, &str, &str, &str); 7] = [
+    (
+        "violates PodSecurity",
+        "pod-security-violated",
+        "the namespace's Pod Security level forbids it",
+        "Change the security context as the message says, or let whoever owns the namespace change its level.",
+    ),
+    (
+        "failed calling webhook",
+        "admission-webhook-unavailable",
+        "an admission webhook cannot be reached",
+        "Repair the service behind the webhook, or its failurePolicy.",
+    ),
+    (
+        "denied the request",
+        "admission-denied",
+        "an admission policy denies it",
+        "Change what the policy objects to; it is named in the message.",
+    ),
+    (
+        "usage per",
+        "limit-range-violated",
+        "a LimitRange of the namespace forbids it",
+        "Bring requests and limits into the range.",
+    ),
+    (
+        "no PriorityClass with name",
+        "priority-class-missing",
+        "its priority class does not exist",
+        "Create the priority class, or correct priorityClassName.",
+    ),
+    (
+        "is invalid",
+        "pod-invalid",
+        "the pod is not valid",
+        "Correct the field that the message names.",
+    ),
+    (
+        "is forbidden",
+        "pod-forbidden",
+        "it is forbidden",
+        "The message says by whom and why.",
+    ),
+];
+
 /// A quota of the namespace leaves no room for the pod.
 pub(crate) fn quota_exceeded(case: &Case<'_>) -> Option<Finding> {
     let (citation, text) = refusal(case, |text| text.contains("exceeded quota"))?;
@@ -64,55 +110,11 @@ pub(crate) fn service_account_missing(case: &Case<'_>) -> Option<Finding> {
 
 /// Admission, a limit range or validation refuses the pod.
 pub(crate) fn refused(case: &Case<'_>) -> Option<Finding> {
-    const KNOWN: [(&str, &str, &str, &str); 7] = [
-        (
-            "violates PodSecurity",
-            "pod-security-violated",
-            "the namespace's Pod Security level forbids it",
-            "Change the security context as the message says, or let whoever owns the namespace change its level.",
-        ),
-        (
-            "failed calling webhook",
-            "admission-webhook-unavailable",
-            "an admission webhook cannot be reached",
-            "Repair the service behind the webhook, or its failurePolicy.",
-        ),
-        (
-            "denied the request",
-            "admission-denied",
-            "an admission policy denies it",
-            "Change what the policy objects to; it is named in the message.",
-        ),
-        (
-            "usage per",
-            "limit-range-violated",
-            "a LimitRange of the namespace forbids it",
-            "Bring requests and limits into the range.",
-        ),
-        (
-            "no PriorityClass with name",
-            "priority-class-missing",
-            "its priority class does not exist",
-            "Create the priority class, or correct priorityClassName.",
-        ),
-        (
-            "is invalid",
-            "pod-invalid",
-            "the pod is not valid",
-            "Correct the field that the message names.",
-        ),
-        (
-            "is forbidden",
-            "pod-forbidden",
-            "it is forbidden",
-            "The message says by whom and why.",
-        ),
-    ];
     let other = |text: &str| !text.contains("exceeded quota") && !text.contains("service account");
     let (citation, text) = refusal(case, |text| {
-        other(text) && KNOWN.iter().any(|(known, ..)| text.contains(known))
+        other(text) && REFUSALS.iter().any(|(known, ..)| text.contains(known))
     })?;
-    let (_, cause, says, advice) = KNOWN.iter().find(|(known, ..)| text.contains(known))?;
+    let (_, cause, says, advice) = REFUSALS.iter().find(|(known, ..)| text.contains(known))?;
     let finding = Finding::new(
         cause,
         Group::Platform,

@@ -163,45 +163,13 @@ fn lacking(case: &Case<'_>, pod: Option<&Object<'_>>, what: &str) -> Finding {
         None => template.iter().collect(),
     };
     let unit = Unit::of(what);
-    let requested = requested(&mine, what, unit);
     let largest = case
         .nodes()
         .filter_map(|node| Some((unit.parse(node.item.allocatable.get(what)?)?, node)))
         .max_by_key(|(amount, _)| *amount);
+    let most = largest.as_ref().map(|(amount, _)| *amount);
     let has_nodes = case.nodes().next().is_some();
-    let (says, never) = match (requested, largest) {
-        (Some(asked), Some((most, _))) if asked > most => (
-            format!(
-                "it requests {} {what}, and the largest node offers {}: no node could ever take it",
-                unit.format(asked),
-                unit.format(most)
-            ),
-            true,
-        ),
-        (Some(asked), Some((most, _))) => (
-            format!(
-                "it requests {} {what}, and no node has so much left (the largest offers {} when empty)",
-                unit.format(asked),
-                unit.format(most)
-            ),
-            false,
-        ),
-        (Some(asked), None) if has_nodes => (
-            format!(
-                "it requests {} {what}, and no node that was looked at offers any",
-                unit.format(asked)
-            ),
-            true,
-        ),
-        (Some(asked), None) => (
-            format!(
-                "it requests {} {what}, and no node has so much left",
-                unit.format(asked)
-            ),
-            false,
-        ),
-        (None, _) => (format!("no node has enough {what} left"), false),
-    };
+    let (says, never) = compare(requested(&mine, what, unit), most, has_nodes, what, unit);
     let advice = if never {
         format!("Request less {what}, or add a node that offers so much.")
     } else {
@@ -229,6 +197,33 @@ fn lacking(case: &Case<'_>, pod: Option<&Object<'_>>, what: &str) -> Finding {
         Some(container) => finding.blaming(case, container, &["/resources"]),
         None => finding,
     }
+}
+
+/// What is asked for beside what there is, and whether no node could ever meet it.
+fn compare(
+    asked: Option<u64>,
+    most: Option<u64>,
+    has_nodes: bool,
+    what: &str,
+    unit: Unit,
+) -> (String, bool) {
+    let Some(asked) = asked else {
+        return (format!("no node has enough {what} left"), false);
+    };
+    let never = most.map_or(has_nodes, |most| asked > most);
+    let asks = format!("it requests {} {what}", unit.format(asked));
+    let most = most.map(|most| unit.format(most));
+    let says = match (most, never) {
+        (Some(most), true) => {
+            format!("{asks}, and the largest node offers {most}: no node could ever take it")
+        }
+        (Some(most), false) => {
+            format!("{asks}, and no node has so much left (the largest offers {most} when empty)")
+        }
+        (None, true) => format!("{asks}, and no node that was looked at offers any"),
+        (None, false) => format!("{asks}, and no node has so much left"),
+    };
+    (says, never)
 }
 
 fn cause_of(what: &str) -> &'static str {
