@@ -49,6 +49,7 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let Some(name) = name_before(text, at) else {
             continue;
         };
+        let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let mut naming = naming_of(text, name, at);
         if let Some((from, announced)) = pair.filter(|_| is_value_key(last)) {
@@ -227,7 +228,7 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
         && !value.rsplit('/').next().is_some_and(looks_random);
     match naming {
         Naming::Ordinary => false,
-        Naming::Weak => is_random_token(value) && !plain_url && !is_path(value),
+        Naming::Weak => is_random_token(value) && !value.contains("://") && !is_path(value),
         Naming::Strong if value.len() < 4 => false,
         Naming::Strong => !is_path(value) && !plain_url && !(numeric && value.len() < 9),
         Naming::Password => !(is_path(value) && value.starts_with(['/', '.'])) && !plain_url,

@@ -26,6 +26,8 @@ const WORDS: &[&str] = &[
     "login",
     "basic",
     "passphrase",
+    "requirepass",
+    "masterauth",
 ];
 
 /// Appends what stands behind such words, in argument pairs and in elements.
@@ -61,8 +63,8 @@ fn is_word(byte: u8) -> bool {
 
 /// What may stand between the word and the value.
 const GAPS: &[&str] = &[
-    " is ", " was ", " of ", " value ", ": ", " = ", " \"", " '", " \\\"", " `", "(\"", "('", " ",
-    "-", ".", "\t", ",", "|",
+    " is ", " was ", " of ", " value ", " code ", ":\n", ": \n", "\n", ": ", " = ", " \"", " '",
+    " \\\"", " `", "(\"", "('", " ", "-", ".", "\t", ",", "|",
 ];
 
 fn announces(word: &[u8]) -> bool {
@@ -74,7 +76,7 @@ fn announces(word: &[u8]) -> bool {
 
 fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit> {
     let word = &text[start..end];
-    let naming = classify(word);
+    let naming = classify(run_before(text, start, end));
     if naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
         return None;
     }
@@ -91,7 +93,8 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let value = text
         .get(from..from + token)?
         .trim_end_matches(['.', ',', ':', ';']);
-    if value.trim_end_matches('=').contains('=') || value.contains("://") {
+    let assigned = value.trim_end_matches('=').split_once('=');
+    if assigned.is_some_and(|(name, _)| !is_random_token(name)) || value.contains("://") {
         return None;
     }
     let hit = || Some(Hit::secret(from, from + value.len(), "secret-word"));
@@ -107,13 +110,27 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let told = naming == Naming::Password && *gap == " is " && quoted && value.len() >= 4;
     let environment = word.contains('_') && naming >= Naming::Strong && value.len() >= 8;
     let environment = environment && value.bytes().any(|b| b.is_ascii_digit());
-    let lone = naming == Naming::Password && *gap == " " && is_alone(text, start, from + token);
+    let lone = naming == Naming::Password
+        && *gap == " "
+        && value.bytes().any(|b| !b.is_ascii_alphabetic())
+        && is_alone(text, start, from + token);
     let secret = if is_uuid(value) {
         naming >= Naming::Strong
     } else {
         is_random_token(value) || (environment || told || lone) && is_secret_value(naming, value)
     };
     if secret { hit() } else { None }
+}
+
+/// The word with what hyphens join to it: `vendor-private-key`.
+fn run_before(text: &str, start: usize, end: usize) -> &str {
+    let head = before(text, start, 40);
+    let run = head
+        .bytes()
+        .rev()
+        .take_while(|b| is_word(*b) || *b == b'-')
+        .count();
+    &text[start - run..end]
 }
 
 /// Whether nothing but the word and its value is on the line, as in `.netrc` files.
@@ -132,7 +149,11 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
                 .rsplit(['"', '\'', '\n'])
                 .next()
                 .unwrap_or_default();
-            if name.is_empty() || name.len() > 80 || name.contains([' ', '=', ':']) {
+            let head = before(text, at, 120).strip_suffix(name).unwrap_or_default();
+            let is_value = head
+                .trim_end_matches(['"', '\'', '\\', ' '])
+                .ends_with([':', '=', '>']);
+            if is_value || name.is_empty() || name.len() > 80 || name.contains([' ', '=', ':']) {
                 continue;
             }
             let naming = classify(name.trim_end_matches('\\'));

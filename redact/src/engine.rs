@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
-    carrier, decode, flags, formats::Formats, json_text, objectnames, rarity, urls, view, yaml_text,
+    carrier, csv, decode, flags, formats::Formats, json_text, objectnames, rarity, urls, view,
+    yaml_text,
 };
 
 /// How many encodings inside one another are looked into.
@@ -110,30 +111,37 @@ impl Engine {
             }
             return hits;
         }
-        self.scan_syntax(text, learnt, depth, &mut hits);
+        let blocks = json_text::blocks(text);
+        let mut at = 0;
+        for block in &blocks {
+            let (start, end) = block.span();
+            self.scan_gap(text, at, start, learnt, &mut hits);
+            json_text::scan(self, text, block, learnt, depth, &mut hits);
+            at = end;
+        }
+        self.scan_gap(text, at, text.len(), learnt, &mut hits);
+        let spans: Vec<(usize, usize)> = blocks.iter().map(json_text::Node::span).collect();
+        let others = self.scan_across(text, learnt, depth);
+        hits.extend(others.into_iter().filter(|hit| {
+            // Inside JSON, what runs across its syntax would break it; its strings are scanned by themselves.
+            let index = spans.partition_point(|&(_, end)| end <= hit.start);
+            hit.rule == yaml_text::MANIFEST || spans.get(index).is_none_or(|span| span.0 >= hit.end)
+        }));
+        hits
+    }
+
+    /// What spans lines or is encoded.
+    fn scan_across(&self, text: &str, learnt: &Learnt, depth: usize) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        yaml_text::scan(text, &mut hits);
+        csv::scan(text, &mut hits);
+        decode::scan(self, text, learnt, depth, &mut hits);
         for view in view::views(text) {
             for hit in merge(self.scan_at(&view.text, learnt, DEEPEST)) {
                 hits.extend(view.back(hit));
             }
         }
         hits
-    }
-
-    fn scan_syntax(&self, text: &str, learnt: &Learnt, depth: usize, hits: &mut Vec<Hit>) {
-        let blocks = json_text::blocks(text);
-        let mut at = 0;
-        for block in &blocks {
-            let (start, end) = block.span();
-            self.scan_gap(text, at, start, learnt, hits);
-            json_text::scan(self, text, block, learnt, depth, hits);
-            at = end;
-        }
-        self.scan_gap(text, at, text.len(), learnt, hits);
-        if !blocks.is_empty() {
-            self.formats.scan(text, hits);
-        }
-        yaml_text::scan(text, hits);
-        decode::scan(self, text, learnt, depth, hits);
     }
 
     fn scan_gap(&self, text: &str, start: usize, end: usize, learnt: &Learnt, hits: &mut Vec<Hit>) {

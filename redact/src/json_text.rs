@@ -4,6 +4,7 @@ use crate::carrier::is_secret_value;
 use crate::engine::{Engine, Hit, Strength, merge};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify};
+use crate::placeholder::lookalikes;
 use crate::view::View;
 
 const DEEPEST: usize = 64;
@@ -39,7 +40,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Node> {
     while let Some(step) = memchr::memchr2(b'{', b'[', &bytes[at..]) {
         let start = at + step;
         at = start + 1;
-        if !starts_block(bytes, start) {
+        if !starts_block(bytes, start) && !bytes[..start].trim_ascii().is_empty() {
             continue;
         }
         let mut parser = Parser { bytes, at: start };
@@ -75,7 +76,12 @@ fn starts_block(bytes: &[u8], start: usize) -> bool {
         .find(|b| !b.is_ascii_whitespace());
     match bytes[start] {
         b'{' => next == Some(&b'"'),
-        _ => matches!(next, Some(b'"' | b'{' | b'[')),
+        _ => {
+            let indexed = start > 0
+                && (bytes[start - 1].is_ascii_alphanumeric()
+                    || matches!(bytes[start - 1], b']' | b')' | b'_'));
+            !indexed && matches!(next, Some(b'"' | b'{' | b'['))
+        }
     }
 }
 
@@ -270,12 +276,17 @@ impl Scan<'_> {
 
     fn object(&mut self, members: &[((usize, usize), Node)]) {
         let named = self.pair_name(members);
+        let web_key = self.is_web_key(members);
         for (key, value) in members {
             let name = &self.text[key.0..key.1];
             self.leaf(key.0, key.1, Naming::Ordinary);
             let naming = match named {
                 Some(naming) if is_value_key(name) => naming,
-                _ => classify(name),
+                _ if web_key && matches!(name, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") => {
+                    Naming::Strong
+                }
+                _ if lookalikes(name).is_empty() => classify(name),
+                _ => Naming::Ordinary,
             };
             self.node(value, naming);
         }
@@ -284,11 +295,18 @@ impl Scan<'_> {
     /// A Google service account: one secret of many members.
     fn is_service_account(&self, members: &[((usize, usize), Node)]) -> bool {
         let has = |name: &str| {
-            members
-                .iter()
-                .any(|(key, _)| &self.text[key.0..key.1] == name)
+            members.iter().any(|(key, value)| {
+                &self.text[key.0..key.1] == name && matches!(value, Node::Text(..))
+            })
         };
         has("auth_provider_x509_cert_url") || has("private_key_id") && has("private_key")
+    }
+
+    /// The private members of a JSON Web Key (RFC 7517).
+    fn is_web_key(&self, members: &[((usize, usize), Node)]) -> bool {
+        members
+            .iter()
+            .any(|(key, _)| &self.text[key.0..key.1] == "kty")
     }
 
     /// What `NAME` announces in `{"name": NAME, "value": ...}` and its relatives.

@@ -34,6 +34,7 @@
 mod base32;
 mod carrier;
 mod carrier_words;
+mod csv;
 mod decode;
 mod egress;
 mod engine;

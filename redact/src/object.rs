@@ -8,6 +8,7 @@ use crate::carrier::{is_secret_value, without_scheme};
 use crate::finding::ObjectFinding;
 use crate::json_text::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify, is_secret_env};
+use crate::placeholder::lookalikes;
 use crate::schema::{self, Shape};
 use crate::session::Session;
 use crate::value::is_vacant;
@@ -216,7 +217,7 @@ impl Walk<'_> {
                 self.members(value, |walk, key, value| {
                     let naming = pair
                         .filter(|_| is_value_key(key))
-                        .unwrap_or_else(|| classify(key));
+                        .unwrap_or_else(|| classify_key(key));
                     walk.free(value, naming, place);
                 });
             }
@@ -391,7 +392,13 @@ impl Walk<'_> {
             for name in public_names(&object) {
                 walk.session.learn_public(&name);
             }
+            let first = walk.findings.len();
             walk.shape(&mut object, &Shape::Object, "annotations");
+            // A pointer ends at the string that holds the object.
+            let pointer = walk.pointer.clone();
+            walk.findings[first..]
+                .iter_mut()
+                .for_each(|finding| finding.pointer.clone_from(&pointer));
             *value = Value::String(object.to_string());
         });
     }
@@ -454,6 +461,15 @@ impl Walk<'_> {
     }
 }
 
+/// A key that has been replaced says nothing any more.
+fn classify_key(key: &str) -> Naming {
+    if lookalikes(key).is_empty() {
+        classify(key)
+    } else {
+        Naming::Ordinary
+    }
+}
+
 /// Members of API objects whose names sound secret and are not, beside what every name says.
 fn classify_field(key: &str) -> Naming {
     match key {
@@ -462,7 +478,7 @@ fn classify_field(key: &str) -> Naming {
         | "topologyKey"
         | "serviceAccountToken"
         | "automountServiceAccountToken" => Naming::Ordinary,
-        _ => classify(key),
+        _ => classify_key(key),
     }
 }
 

@@ -156,7 +156,8 @@ fn is_lone_secret(token: &str) -> bool {
         && shape.lower + shape.upper >= 3
         && !(hex && shape.lower + shape.digits == token.len())
         && !is_uuid(token)
-        && !token.contains("://")
+        && !token.contains(':')
+        && !token.trim_end_matches('=').contains('=')
         && !token.starts_with(['/', '.', '-'])
         && !(token.contains('.') && has_words(token))
         && token

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -216,7 +217,7 @@ impl Session {
         let (own, forged): (Vec<_>, Vec<_>) = looks
             .into_iter()
             .partition(|&(start, end)| self.is_placeholder(&text[start..end]));
-        let mut hits = self.engine.scan(text, &self.learnt);
+        let mut hits = self.engine.scan(&masked(text, &own), &self.learnt);
         let forged = forged.into_iter().filter(|&(start, end)| {
             let kind = text[start + 1..end].split(':').next().unwrap_or_default();
             self.engine.is_kind(kind)
@@ -331,6 +332,24 @@ fn copy(
         }
         at = next;
     }
+}
+
+/// The text with our own placeholders blanked: `<*****>` is a value to no carrier.
+fn masked<'a>(text: &'a str, own: &[(usize, usize)]) -> Cow<'a, str> {
+    if own.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut masked = String::with_capacity(text.len());
+    let mut at = 0;
+    for &(start, end) in own {
+        masked.push_str(&text[at..start]);
+        masked.push('<');
+        masked.extend(std::iter::repeat_n('*', end - start - 2));
+        masked.push('>');
+        at = end;
+    }
+    masked.push_str(&text[at..]);
+    Cow::Owned(masked)
 }
 
 /// A find that is more than our own placeholders.

@@ -118,6 +118,17 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
     None
 }
 
+/// Constructors around a string.
+const WRAPPERS: &[&str] = &[
+    "Some(",
+    "Ok(",
+    "Just(",
+    "String(",
+    "SecretString(",
+    "str(",
+    "Value(",
+];
+
 /// The inside of quotes that open at `start`, also escaped ones and those with a letter before them.
 pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     let bytes = text.as_bytes();
@@ -127,6 +138,10 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
         Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L')
     ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
     open += usize::from(prefixed);
+    let wrapper = WRAPPERS
+        .iter()
+        .find(|wrapper| text[open..].starts_with(**wrapper));
+    open += wrapper.map_or(0, |wrapper| wrapper.len());
     let slashes = bytes[open.min(bytes.len())..]
         .iter()
         .take(8)

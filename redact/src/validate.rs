@@ -41,45 +41,6 @@ pub(crate) fn is_iban(text: &str) -> bool {
     remainder == 1
 }
 
-/// The last six characters of a GitHub or npm token: CRC-32 of the random part in base62.
-pub(crate) fn has_base62_crc(token: &str) -> bool {
-    let Some((_, body)) = token.rsplit_once('_') else {
-        return false;
-    };
-    let Some(split) = body.len().checked_sub(6) else {
-        return false;
-    };
-    if !body.is_ascii() {
-        return false;
-    }
-    let (random, check) = body.split_at(split);
-    let mut crc = u64::from(crc32(random.as_bytes()));
-    let mut expected = [b'0'; 6];
-    for place in expected.iter_mut().rev() {
-        let digit = u8::try_from(crc % 62).unwrap_or_default();
-        *place = match digit {
-            0..=9 => b'0' + digit,
-            10..=35 => b'A' + digit - 10,
-            _ => b'a' + digit - 36,
-        };
-        crc /= 62;
-    }
-    check.as_bytes() == expected
-}
-
-fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            if crc & 1 == 1 {
-                crc >> 1 ^ 0xEDB8_8320
-            } else {
-                crc >> 1
-            }
-        })
-    };
-    !bytes.iter().fold(!0, step)
-}
-
 /// Whether the first part of a token is the header of a JWT: base64url of a JSON object.
 pub(crate) fn is_jwt(text: &str) -> bool {
     let header = text
@@ -138,13 +99,6 @@ mod tests {
         ] {
             assert_eq!(is_iban(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn crc_of_tokens() {
-        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
-        assert!(!has_base62_crc("ghp_000000000000000000000000000000000000"));
-        assert!(!has_base62_crc("short"));
     }
 
     #[test]

@@ -39,6 +39,8 @@ impl View {
             hit.value = self.text.get(hit.start..hit.end).map(str::to_owned);
         }
         (hit.start, hit.end) = (start, end);
+        // Inside a string, quotes would end it.
+        hit.bare = false;
         (start < end).then_some(hit)
     }
 

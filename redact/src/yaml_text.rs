@@ -4,6 +4,9 @@ use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
 
+/// The rule of finds in the data of a Secret.
+pub(crate) const MANIFEST: &str = "secret-manifest";
+
 /// Appends the data of Secrets and the blocks under secret names.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     if !text.contains(":\n")
@@ -108,7 +111,7 @@ impl Block {
 
 fn push(hits: &mut Vec<Hit>, start: usize, value: &str) {
     if !value.is_empty() && !matches!(value, "|" | ">" | "|-" | ">-" | "|+") {
-        hits.push(Hit::secret(start, start + value.len(), "secret-manifest"));
+        hits.push(Hit::secret(start, start + value.len(), MANIFEST));
     }
 }
 

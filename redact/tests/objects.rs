@@ -1,0 +1,239 @@
+//! Kubernetes objects: a secret or a name in every place must be gone, and what explains must stay.
+
+use bonesetter_redact::{Redact, RedactError, Redactor, Rules, Session, redact};
+use serde_json::{Value, json};
+
+const CANARY: &str = "zQ7canary-Xk29-value";
+
+fn session() -> Session {
+    Redactor::new(Rules::builtin().unwrap())
+        .unwrap()
+        .session(b"a test")
+}
+
+/// A pod template with the canary in every place that can hold a secret.
+fn pod_spec() -> Value {
+    json!({
+        "serviceAccountName": "orders",
+        "imagePullSecrets": [{"name": "regcred-77"}],
+        "volumes": [
+            {"name": "tls-vol", "secret": {"secretName": "orders-tls-55", "items": [{"key": "tls-key-41", "path": "p/a"}]}},
+            {"name": "conf-vol", "configMap": {"name": "orders-config-31"}},
+            {"name": "proj-vol", "projected": {"sources": [{"secret": {"name": "proj-secret-9"}}, {"configMap": {"name": "proj-config-9"}}]}},
+            {"name": "csi-vol", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "csi-secret-9"}, "volumeAttributes": {"a": CANARY}}},
+            {"name": "scratch", "emptyDir": {}}
+        ],
+        "initContainers": [{"name": "init", "command": ["sh", "-c", format!("export DB_PASSWORD={CANARY}; run")]}],
+        "ephemeralContainers": [{"name": "debug", "env": [{"name": "API_KEY", "value": CANARY}]}],
+        "containers": [{
+            "name": "orders",
+            "image": "registry.example.com/shop/orders:1.2.3",
+            "args": ["--db-password", CANARY, "--verbose", format!("--api-token={CANARY}"), format!("--url=https://u:{CANARY}@db/x")],
+            "env": [
+                {"name": "LOG_LEVEL", "value": "debug"},
+                {"name": "MONKEY_NAME", "value": "george-31x"},
+                {"name": "DB_PASSWORD", "value": CANARY},
+                {"name": "DATABASE_URL", "value": format!("postgres://app:{CANARY}@db:5432/orders")},
+                {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "db-cred-12", "key": "password-key-12", "optional": true}}},
+                {"name": "FROM_CONFIG", "valueFrom": {"configMapKeyRef": {"name": "flags-12", "key": "flag-key-12"}}},
+                {"name": "FROM_FIELD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}}
+            ],
+            "envFrom": [{"secretRef": {"name": "env-secret-3"}}, {"configMapRef": {"name": "env-config-3"}}],
+            "volumeMounts": [{"name": "tls-vol", "mountPath": "/etc/private/tls"}, {"name": "scratch", "mountPath": "/scratch"}],
+            "livenessProbe": {"httpGet": {"path": "/healthz", "port": 8080, "httpHeaders": [{"name": "Authorization", "value": format!("Bearer {CANARY}")}]}},
+            "lifecycle": {"preStop": {"exec": {"command": ["stop", "--token", CANARY]}}},
+            "unknownField": {"nested": [{"password": CANARY}]},
+            "resources": {"limits": {"memory": "64Mi"}}
+        }]
+    })
+}
+
+fn deployment() -> Value {
+    let applied = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders"}, "spec": {"template": {"spec": pod_spec()}}});
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {
+            "name": "orders", "namespace": "shop", "uid": "05cb8b41-c444-40d8-b595-c9a2b88534d9",
+            "annotations": {
+                "kubectl.kubernetes.io/last-applied-configuration": applied.to_string(),
+                "note": format!("the token: {CANARY}"),
+                "deployment.kubernetes.io/revision": "7"
+            },
+            "managedFields": [{"manager": "kubectl", "fieldsV1": {"f:x": CANARY}}]
+        },
+        "spec": {"replicas": 2, "template": {"metadata": {"labels": {"app": "orders"}}, "spec": pod_spec()}},
+        "status": {"conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": format!("failed with password={CANARY}")}]}
+    })
+}
+
+const NAMES: &[&str] = &[
+    "regcred-77",
+    "orders-tls-55",
+    "tls-key-41",
+    "orders-config-31",
+    "proj-secret-9",
+    "proj-config-9",
+    "csi-secret-9",
+    "db-cred-12",
+    "password-key-12",
+    "flags-12",
+    "flag-key-12",
+    "env-secret-3",
+    "env-config-3",
+    "tls-vol",
+    "conf-vol",
+    "proj-vol",
+    "csi-vol",
+    "/etc/private/tls",
+    "george-31x",
+    "metadata.uid",
+    "managedFields",
+];
+
+#[test]
+fn nothing_secret_is_left_in_a_deployment_and_what_explains_stays() {
+    for object in [
+        deployment(),
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "orders"}, "spec": pod_spec()}),
+        json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "orders"}, "spec": {"jobTemplate": {"spec": {"template": {"spec": pod_spec()}}}}}),
+    ] {
+        let mut session = session();
+        let (redacted, findings) = session.redact_object(object.clone());
+        let text = redacted.to_string();
+        assert!(!text.contains(CANARY), "{text}");
+        for name in NAMES {
+            assert!(!text.contains(name), "{name} in {text}");
+        }
+        for kept in [
+            "registry.example.com/shop/orders:1.2.3",
+            "LOG_LEVEL",
+            "debug",
+            "DB_PASSWORD",
+            "db:5432/orders",
+            "secretKeyRef",
+            "configMapKeyRef",
+            "--verbose",
+            "/healthz",
+            "/scratch",
+            "64Mi",
+            "emptyDir",
+        ] {
+            assert!(text.contains(kept), "{kept} not in {text}");
+        }
+        for finding in &findings {
+            assert!(
+                finding.pointer.is_empty()
+                    || object.pointer(&finding.pointer).is_some()
+                    || finding.rule == "learnt-value",
+                "{finding:?}"
+            );
+        }
+        assert_eq!(session.egress_check(text.as_bytes()), Ok(()));
+        assert!(
+            session
+                .egress_check(format!("x{CANARY}").as_bytes())
+                .is_err()
+        );
+        let (again, _) = session.redact_object(redacted.clone());
+        assert_eq!(again, redacted);
+    }
+}
+
+#[test]
+fn names_and_values_are_found_again_whatever_the_order_of_texts() {
+    let mut session = session();
+    session.learn_object(&deployment());
+    let event = "Error: configmap \"orders-config-31\" not found; MountVolume.SetUp failed for volume \"tls-vol\"";
+    let text = session.redact_text(event).text;
+    assert!(
+        !text.contains("orders-config-31") && !text.contains("tls-vol"),
+        "{text}"
+    );
+    let (redacted, _) = session.redact_object(deployment());
+    let placeholder = redacted["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"]
+        .as_str()
+        .unwrap();
+    assert!(text.contains(placeholder), "{placeholder} not in {text}");
+    let log = session
+        .redact_text(&format!("got {CANARY} from orders"))
+        .text;
+    assert!(
+        log.ends_with("from orders") && !log.contains(CANARY),
+        "{log}"
+    );
+}
+
+#[test]
+fn data_of_secrets_and_config_maps_is_withheld() {
+    let mut session = session();
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db-cred-12", "annotations": {"a": CANARY}}, "data": {"user": "YWRtaW4=", "n": "MQ=="}, "stringData": {"p": CANARY}});
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "conf-12"}, "data": {"app.yaml": CANARY}});
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [secret, config]});
+    let (redacted, _) = session.redact_object(list);
+    let text = redacted.to_string();
+    for gone in ["db-cred-12", "YWRtaW4=", "MQ==", CANARY, "conf-12"] {
+        assert!(!text.contains(gone), "{gone} in {text}");
+    }
+    assert_eq!(
+        redacted["items"][1]["data"]["app.yaml"],
+        "<withheld:configmap-data>"
+    );
+}
+
+#[test]
+fn a_manifest_in_a_text_keeps_its_form() {
+    let pretty = serde_json::to_string_pretty(&deployment()).unwrap();
+    let redacted = session().redact_text(&pretty);
+    assert!(!redacted.text.contains(CANARY));
+    assert!(redacted.text.contains("\n  \"kind\": \"Deployment\",\n"));
+    assert!(serde_json::from_str::<Value>(&redacted.text).is_ok());
+    let twins = r#"{"apiVersion":"v1","kind":"Secret","data":{"a":"Rmlyc3RWYWx1ZTE="},"data":{"a":"eA=="}}"#;
+    let redacted = session().redact_text(twins);
+    assert!(
+        !redacted.text.contains("Rmlyc3RWYWx1ZTE="),
+        "{}",
+        redacted.text
+    );
+}
+
+#[test]
+fn too_deep_is_withheld() {
+    let mut value = json!({"password": CANARY});
+    for _ in 0..100 {
+        value = json!({"a": value});
+    }
+    let (redacted, _) = session().redact_object(value);
+    let text = redacted.to_string();
+    assert!(
+        text.contains("<withheld:too-deep>") && !text.contains(CANARY),
+        "{text}"
+    );
+}
+
+struct Message(String);
+
+impl Redact for Message {
+    fn redact(self, session: &mut Session) -> Result<Self, RedactError> {
+        Ok(Self(session.redact_text(&self.0).text))
+    }
+}
+
+#[test]
+fn a_redacted_value_comes_from_a_session() {
+    let sealed = redact(Message(format!("password={CANARY}")), &mut session()).unwrap();
+    assert!(sealed.get().0.starts_with("password=<secret:"));
+}
+
+#[test]
+fn the_report_counts_without_values() {
+    let mut session = session();
+    session.redact_object(deployment());
+    let entries: Vec<_> = session.report().entries().collect();
+    assert!(
+        entries
+            .iter()
+            .any(|entry| entry.place == "env" && entry.count >= 1),
+        "{entries:?}"
+    );
+    assert!(!format!("{entries:?}").contains(CANARY));
+}

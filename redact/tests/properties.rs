@@ -1,0 +1,111 @@
+//! What holds for every input.
+
+use std::sync::LazyLock;
+
+use bonesetter_redact::{Options, Redactor, Rules};
+use proptest::prelude::*;
+use serde_json::Value;
+
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(|| {
+    let options = Options {
+        ip_addresses: true,
+        ..Options::default()
+    };
+    Redactor::new(Rules::builtin().unwrap().with_options(options)).unwrap()
+});
+
+/// Pieces that carriers, formats and placeholders are made of.
+fn piece() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("password".to_owned()),
+        Just("=".to_owned()),
+        Just(": ".to_owned()),
+        Just("\"".to_owned()),
+        Just("'".to_owned()),
+        Just("\\".to_owned()),
+        Just("{\"token\":\"".to_owned()),
+        Just("\"}".to_owned()),
+        Just("--api-key ".to_owned()),
+        Just("<secret:abcdef>".to_owned()),
+        Just("<forged:".to_owned()),
+        Just("://u:".to_owned()),
+        Just("@".to_owned()),
+        Just("\n".to_owned()),
+        Just("data:\n  x: ".to_owned()),
+        Just("kind: Secret\n".to_owned()),
+        Just("Authorization: Bearer ".to_owned()),
+        Just("%3D".to_owned()),
+        Just("\u{1b}[31m".to_owned()),
+        Just("\u{200b}".to_owned()),
+        Just("10.1.2.3".to_owned()),
+        Just("a@b.example.com".to_owned()),
+        Just(" stdout P ".to_owned()),
+        Just("-----BEGIN PRIVATE KEY-----".to_owned()),
+        Just(", ".to_owned()),
+        Just("secret".to_owned()),
+        "[a-zA-Z0-9]{1,30}",
+        "[ -~]{0,12}",
+        "\\PC{0,6}",
+    ]
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(piece(), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        text().prop_map(Value::from)
+    ];
+    leaf.prop_recursive(4, 24, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::hash_map(piece(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn a_text_is_redacted_the_same_and_once(text in text()) {
+        let mut session = REDACTOR.session(b"a key");
+        let first = session.redact_text(&text);
+        prop_assert_eq!(&first, &REDACTOR.session(b"a key").redact_text(&text));
+        let second = session.redact_text(&first.text);
+        prop_assert_eq!(&second.text, &first.text);
+        for finding in &first.findings {
+            prop_assert!(finding.start < finding.end && finding.end <= text.len());
+        }
+    }
+
+    #[test]
+    fn json_stays_json(value in json()) {
+        let mut session = REDACTOR.session(b"a key");
+        let redacted = session.redact_text(&value.to_string()).text;
+        if value.is_object() || value.is_array() {
+            prop_assert!(serde_json::from_str::<Value>(&redacted).is_ok() || redacted.starts_with("<withheld"), "{} -> {}", value, redacted);
+        }
+        let (first, _) = session.redact_object(value.clone());
+        let (second, _) = session.redact_object(first.clone());
+        prop_assert_eq!(second, first);
+    }
+
+    #[test]
+    fn a_password_is_never_left(secret in "[a-z]{4}[0-9]{3}[A-Z]{4}[a-z0-9]{6}", before in "[a-z ]{0,20}", after in "[a-z ]{0,20}") {
+        for text in [
+            format!("{before} password={secret} {after}"),
+            format!("{before} {{\"apiToken\":\"{secret}\"}} {after}"),
+            format!("{before} https://user:{secret}@host/ {after}"),
+            format!("{before} --client-secret {secret} {after}"),
+        ] {
+            let redacted = REDACTOR.session(b"a key").redact_text(&text).text;
+            prop_assert!(!redacted.contains(&secret), "{}", redacted);
+        }
+    }
+}
