@@ -166,7 +166,7 @@ pub struct TelemetrySettings {
 impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
-            log: "info".to_owned(),
+            log: "info,async_nats=warn".to_owned(),
             otlp_endpoint: None,
         }
     }

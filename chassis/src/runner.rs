@@ -85,7 +85,7 @@ impl Runner {
         let (runner, _) = &*shared;
         let permits = Arc::new(Semaphore::new(runner.spec.concurrency));
         let tasks = TaskTracker::new();
-        let mut puller = Puller::new(runner.bus.clone(), runner.spec);
+        let mut puller = Puller::new(runner.bus.clone(), runner.spec, runner.waiting.clone());
         loop {
             let permit = tokio::select! {
                 permit = permits.clone().acquire_owned() => permit,
@@ -96,9 +96,6 @@ impl Runner {
             let Some(pulled) = puller.next(&runner.shutdown).await else {
                 break;
             };
-            if puller.is_bound() {
-                runner.waiting.ready();
-            }
             let shared = shared.clone();
             tasks.spawn(async move {
                 let (runner, work) = &*shared;

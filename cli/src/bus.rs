@@ -10,7 +10,11 @@ use clap::Args;
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Connection {
     /// NATS server.
-    #[arg(long, env = "BONESETTER_NATS_URL", default_value = "nats://127.0.0.1:4222")]
+    #[arg(
+        long,
+        env = "BONESETTER_NATS_URL",
+        default_value = "nats://127.0.0.1:4222"
+    )]
     nats_url: String,
     /// File with the nkey seed of the user.
     #[arg(long, env = "BONESETTER_NKEY_FILE")]

@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use bonesetter_proto::v1::{
-    Acted, Citation, Decision, Detected, Diagnosed, Diagnosis, FailureClass, Incident, NoticeKind, Phase, Redacted, ResolvedReason, Step as ActedStep, remedy::Fix,
-    Remedy,
+    Acted, Citation, Decision, Detected, Diagnosed, Diagnosis, FailureClass, Incident, NoticeKind,
+    Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
 };
+
+use bonesetter_proto::{Stage, Subject, from_timestamp};
 
 use crate::timeline::{Body, Step};
 
@@ -22,9 +24,7 @@ const MAX_QUOTE: usize = 160;
 
 /// Text without control, bidirectional and other invisible characters, cut to a length.
 pub fn clean(text: &str, limit: usize) -> String {
-    let is_hidden = |c: char| {
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
+    let is_hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     let mut cleaned: String = text
         .chars()
         .take(limit + 1)
@@ -40,7 +40,10 @@ pub fn clean(text: &str, limit: usize) -> String {
 
 /// Text of several lines, each cleaned.
 pub fn clean_lines(text: &str) -> String {
-    text.lines().map(|line| clean(line, 400)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| clean(line, 400))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// `Deployment shop/checkout`.
@@ -51,7 +54,12 @@ pub fn workload(incident: Option<&Incident>) -> String {
     if owner.namespace.is_empty() {
         format!("{} {}", clean(&owner.kind, 64), clean(&owner.name, 253))
     } else {
-        format!("{} {}/{}", clean(&owner.kind, 64), clean(&owner.namespace, 63), clean(&owner.name, 253))
+        format!(
+            "{} {}/{}",
+            clean(&owner.kind, 64),
+            clean(&owner.namespace, 63),
+            clean(&owner.name, 253)
+        )
     }
 }
 
@@ -90,13 +98,20 @@ pub fn remedy(remedy: &Remedy) -> String {
 /// Bytes as a Kubernetes quantity.
 pub fn memory(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
-    let unit = UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
-    unit.map_or_else(|| bytes.to_string(), |(unit, name)| format!("{}{name}", bytes / unit))
+    let unit = UNITS
+        .iter()
+        .find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit));
+    unit.map_or_else(
+        || bytes.to_string(),
+        |(unit, name)| format!("{}{name}", bytes / unit),
+    )
 }
 
 /// `12:31:07`, UTC.
 pub fn time_of_day(at: SystemTime) -> String {
-    jiff::Timestamp::try_from(at).map(|at| at.strftime("%H:%M:%S").to_string()).unwrap_or_default()
+    jiff::Timestamp::try_from(at)
+        .map(|at| at.strftime("%H:%M:%S").to_string())
+        .unwrap_or_default()
 }
 
 /// `45s`, `12m`, `3h`, `9d`.
@@ -112,7 +127,10 @@ pub fn age(age: Duration) -> String {
 
 /// One line per step, as `watch` and the demo print it.
 pub fn line(step: &Step) -> String {
-    let stage = format!("{:<9}", step.subject.stage.as_str());
+    let stage = match step.subject.stage {
+        Stage::Audit => "archived",
+        stage => stage.as_str(),
+    };
     let (style, text) = match &step.body {
         Body::Detected(detected) => detected_line(detected),
         Body::Redacted(redacted) => (DIM, redacted_line(redacted)),
@@ -127,26 +145,67 @@ pub fn line(step: &Step) -> String {
                     format!("{mark} {}", clean(&delivery.channel, 40))
                 })
                 .collect();
-            (DIM, format!("{}: {}", notice(notified.kind()), told.join(", ")))
+            (
+                DIM,
+                format!("{}: {}", notice(notified.kind()), told.join(", ")),
+            )
         }
-        Body::Archived(archived) => {
-            (DIM, format!("{} audit events in {}", archived.events, clean(&archived.key, 120)))
-        }
+        Body::Archived(archived) => (
+            DIM,
+            format!(
+                "{} audit events in {}",
+                archived.events,
+                clean(&archived.key, 120)
+            ),
+        ),
         Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
     };
-    let id: String = step.subject.incident.as_str().chars().take(8).collect();
+    stage_line(step.at, &step.subject, stage, style, &text)
+}
+
+/// The stage before redaction, of which nobody sees more than that it happened: its output is raw,
+/// and only svc-redactor can read it.
+pub fn enriched_line(step: &Step, redacted: &Redacted) -> String {
+    let evidence = redacted.evidence.as_ref();
+    let at = evidence.and_then(|evidence| from_timestamp(evidence.collected_at.as_ref()?));
+    let items = evidence.map_or(0, |evidence| evidence.items.len());
+    let text = format!(
+        "{}: {items} pieces of evidence",
+        workload(redacted.incident.as_ref())
+    );
+    stage_line(at.unwrap_or(step.at), &step.subject, "enriched", DIM, &text)
+}
+
+fn stage_line(at: SystemTime, subject: &Subject, stage: &str, style: Style, text: &str) -> String {
+    let id: String = subject.incident.as_str().chars().take(8).collect();
     format!(
-        "{DIM}{} {id}{DIM:#} {BOLD}{stage}{BOLD:#} {style}{text}{style:#}\n",
-        time_of_day(step.at)
+        "{DIM}{} {id}{DIM:#} {BOLD}{stage:<9}{BOLD:#} {style}{text}{style:#}
+",
+        time_of_day(at)
     )
+}
+
+/// How wide tables are: as the terminal, or what fits most of them.
+pub fn width() -> u16 {
+    const FALLBACK: u16 = 160;
+    comfy_table::Table::new().width().unwrap_or(FALLBACK)
 }
 
 fn detected_line(detected: &Detected) -> (Style, String) {
     let name = workload(detected.incident.as_ref());
     match detected.phase() {
-        Phase::Resolved => (GREEN, format!("{name} {}", resolved(detected.resolved_reason()))),
-        Phase::Reclassified => (RED, format!("{name} is now {}", class(detected.failure_class()))),
-        Phase::Update => (DIM, format!("{name}: {} failing objects", detected.failing_objects)),
+        Phase::Resolved => (
+            GREEN,
+            format!("{name} {}", resolved(detected.resolved_reason())),
+        ),
+        Phase::Reclassified => (
+            RED,
+            format!("{name} is now {}", class(detected.failure_class())),
+        ),
+        Phase::Update => (
+            DIM,
+            format!("{name}: {} failing objects", detected.failing_objects),
+        ),
         Phase::Open | Phase::Unspecified => {
             (RED, format!("{name} {}", class(detected.failure_class())))
         }
@@ -163,13 +222,17 @@ pub const fn resolved(reason: ResolvedReason) -> &'static str {
 }
 
 fn redacted_line(redacted: &Redacted) -> String {
-    let items = redacted.evidence.as_ref().map_or(0, |evidence| evidence.items.len());
     let removed: u32 = redacted.removals.iter().map(|removal| removal.count).sum();
-    format!("{}: {items} pieces of evidence, {removed} values removed", workload(redacted.incident.as_ref()))
+    format!(
+        "{}: {removed} values removed",
+        workload(redacted.incident.as_ref())
+    )
 }
 
 fn diagnosed_line(diagnosed: &Diagnosed) -> String {
-    let Some(diagnosis) = &diagnosed.diagnosis else { return "no diagnosis".to_owned() };
+    let Some(diagnosis) = &diagnosed.diagnosis else {
+        return "no diagnosis".to_owned();
+    };
     format!(
         "{}: {} ({:.0} %)",
         workload(diagnosed.incident.as_ref()),
@@ -180,14 +243,21 @@ fn diagnosed_line(diagnosed: &Diagnosed) -> String {
 
 fn acted_line(acted: &Acted) -> (Style, String) {
     let name = workload(acted.incident.as_ref());
-    let fix = acted
+    let proposed = acted
         .change
         .as_ref()
-        .and_then(|change| change.remedy.as_ref())
-        .map_or_else(|| "no remedy".to_owned(), remedy);
+        .and_then(|change| change.remedy.as_ref());
+    let fix = proposed.map_or_else(|| "change it".to_owned(), remedy);
     let reason = acted.decision.as_ref().map_or_else(String::new, decision);
-    let observed = acted.verification.as_ref().map_or("", |verification| &verification.observed);
+    let observed = acted
+        .verification
+        .as_ref()
+        .map_or("", |verification| &verification.observed);
     match acted.step() {
+        ActedStep::Proposed | ActedStep::Unspecified if proposed.is_none() => (
+            YELLOW,
+            format!("{name}: explained, there is nothing to apply safely"),
+        ),
         ActedStep::Proposed | ActedStep::Unspecified => {
             (YELLOW, format!("{name}: suggests to {fix}; {reason}"))
         }
@@ -196,7 +266,10 @@ fn acted_line(acted: &Acted) -> (Style, String) {
         ActedStep::Refused => (RED, format!("{name}: refused at the last moment; {reason}")),
         ActedStep::Verified => (GREEN, format!("{name}: verified, {}", clean(observed, 200))),
         ActedStep::RolledBack => (RED, format!("{name}: taken back, {}", clean(observed, 200))),
-        ActedStep::Stuck => (RED, format!("{name}: needs a person, {}", clean(observed, 200))),
+        ActedStep::Stuck => (
+            RED,
+            format!("{name}: needs a person, {}", clean(observed, 200)),
+        ),
     }
 }
 
@@ -205,7 +278,13 @@ pub fn decision(decision: &Decision) -> String {
     let violations: Vec<String> = decision
         .violations
         .iter()
-        .map(|violation| format!("{} ({})", clean(&violation.name, 60), clean(&violation.detail, 160)))
+        .map(|violation| {
+            format!(
+                "{} ({})",
+                clean(&violation.name, 60),
+                clean(&violation.detail, 160)
+            )
+        })
         .collect();
     if violations.is_empty() {
         clean(&decision.reason, 200)
@@ -242,7 +321,10 @@ pub fn diagnosis(diagnosis: &Diagnosis) -> String {
     } else {
         format!("{} ({})", diagnosis.diagnoser, diagnosis.model)
     };
-    field("Diagnosed by", &format!("{by}, confidence {:.0} %", diagnosis.confidence * 100.0));
+    field(
+        "Diagnosed by",
+        &format!("{by}, confidence {:.0} %", diagnosis.confidence * 100.0),
+    );
     field("Degraded", &diagnosis.degraded_reason);
     if let Some(fix) = &diagnosis.remedy {
         field("Remedy", &format!("{}: {}", remedy(fix), fix.rationale));
@@ -275,14 +357,26 @@ mod tests {
 
     #[test]
     fn memory_is_shown_as_people_write_it() {
-        for (bytes, text) in [(64 << 20, "64Mi"), (3 << 29, "1536Mi"), (1 << 30, "1Gi"), (1500, "1500"), (2048, "2Ki")] {
+        for (bytes, text) in [
+            (64 << 20, "64Mi"),
+            (3 << 29, "1536Mi"),
+            (1 << 30, "1Gi"),
+            (1500, "1500"),
+            (2048, "2Ki"),
+        ] {
             assert_eq!(memory(bytes), text);
         }
     }
 
     #[test]
     fn ages_are_short() {
-        for (seconds, text) in [(5, "5s"), (119, "119s"), (600, "10m"), (7200, "2h"), (864_000, "10d")] {
+        for (seconds, text) in [
+            (5, "5s"),
+            (119, "119s"),
+            (600, "10m"),
+            (7200, "2h"),
+            (864_000, "10d"),
+        ] {
             assert_eq!(age(Duration::from_secs(seconds)), text);
         }
     }

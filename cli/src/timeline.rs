@@ -47,7 +47,13 @@ impl Step {
     pub fn read(stream: &'static str, stored: &StoredMessage) -> Option<Self> {
         let subject: Subject = stored.subject.parse().ok()?;
         let body = Body::decode(subject.stage, &stored.payload)?;
-        Some(Self { subject, at: stored.stored_at, stream, sequence: stored.sequence, body })
+        Some(Self {
+            subject,
+            at: stored.stored_at,
+            stream,
+            sequence: stored.sequence,
+            body,
+        })
     }
 }
 
@@ -71,7 +77,9 @@ impl Body {
 
 /// The streams that an operator reads of an incident, in pipeline order.
 pub fn readable_streams() -> impl Iterator<Item = &'static StreamSpec> {
-    STREAMS.iter().filter(|stream| **stream != ENRICHED && stream.stage != Stage::Dlq)
+    STREAMS
+        .iter()
+        .filter(|stream| **stream != ENRICHED && stream.stage != Stage::Dlq)
 }
 
 /// Everything that is stored about one incident, oldest first.
@@ -158,7 +166,10 @@ pub async fn overviews(bus: &Bus) -> Result<Vec<Overview>, ReadError> {
         let Some(stream) = readable_streams().find(|stream| stream.stage == stage) else {
             continue;
         };
-        for stored in StreamReader::new(bus.clone(), stream.name).all(&stage.filter()).await? {
+        for stored in StreamReader::new(bus.clone(), stream.name)
+            .all(&stage.filter())
+            .await?
+        {
             if let Some(step) = Step::read(stream.name, &stored) {
                 add(&mut incidents, step);
             }
@@ -203,7 +214,10 @@ pub fn resolve_id(typed: &str, overviews: &[Overview]) -> anyhow::Result<Inciden
     match found[..] {
         [id] => Ok(id.clone()),
         [] => anyhow::bail!("no incident starts with {typed:?}; `bonesetter incidents` lists them"),
-        _ => anyhow::bail!("{} incidents start with {typed:?}; type more of the id", found.len()),
+        _ => anyhow::bail!(
+            "{} incidents start with {typed:?}; type more of the id",
+            found.len()
+        ),
     }
 }
 
@@ -225,24 +239,50 @@ mod tests {
             step: name.to_owned(),
         };
         let at = UNIX_EPOCH + Duration::from_secs(seconds);
-        Step { subject, at, stream: "S", sequence: seconds, body }
+        Step {
+            subject,
+            at,
+            stream: "S",
+            sequence: seconds,
+            body,
+        }
     }
 
     fn detected(phase: Phase) -> Body {
-        Body::Detected(Box::new(Detected { phase: phase.into(), ..Detected::default() }))
+        Body::Detected(Box::new(Detected {
+            phase: phase.into(),
+            ..Detected::default()
+        }))
     }
 
     #[test]
     fn an_overview_keeps_the_first_and_the_last_detection() {
         let mut incidents = BTreeMap::new();
         add(&mut incidents, step("a", 1, "open", detected(Phase::Open)));
-        add(&mut incidents, step("a", 9, "resolved", detected(Phase::Resolved)));
-        add(&mut incidents, step("b", 2, "x", Body::Acted(Box::default())));
-        assert_eq!(incidents.len(), 1, "an action without a detection is not an incident");
+        add(
+            &mut incidents,
+            step("a", 9, "resolved", detected(Phase::Resolved)),
+        );
+        add(
+            &mut incidents,
+            step("b", 2, "x", Body::Acted(Box::default())),
+        );
+        assert_eq!(
+            incidents.len(),
+            1,
+            "an action without a detection is not an incident"
+        );
         let overview = incidents.into_values().next().unwrap();
         assert!(overview.is_resolved());
         assert_eq!(overview.subject.step, "open");
-        assert_eq!(overview.last_at.duration_since(overview.opened_at).unwrap().as_secs(), 8);
+        assert_eq!(
+            overview
+                .last_at
+                .duration_since(overview.opened_at)
+                .unwrap()
+                .as_secs(),
+            8
+        );
     }
 
     #[test]
@@ -251,8 +291,21 @@ mod tests {
         add(&mut incidents, step("a", 1, "open", detected(Phase::Open)));
         add(&mut incidents, step("b", 1, "open", detected(Phase::Open)));
         let overviews: Vec<Overview> = incidents.into_values().collect();
-        assert_eq!(resolve_id("aaa", &overviews).unwrap().as_str(), "a".repeat(26));
-        assert!(resolve_id("", &overviews).unwrap_err().to_string().contains("2 incidents"));
-        assert!(resolve_id("z", &overviews).unwrap_err().to_string().contains("no incident"));
+        assert_eq!(
+            resolve_id("aaa", &overviews).unwrap().as_str(),
+            "a".repeat(26)
+        );
+        assert!(
+            resolve_id("", &overviews)
+                .unwrap_err()
+                .to_string()
+                .contains("2 incidents")
+        );
+        assert!(
+            resolve_id("z", &overviews)
+                .unwrap_err()
+                .to_string()
+                .contains("no incident")
+        );
     }
 }

@@ -135,7 +135,7 @@ impl Environment {
                     "digest_file": keys.digest(), "inverse_file": keys.inverse(),
                 }),
                 json!({
-                    "kubernetes": {"kubeconfig": kubeconfig("svc-actuator")},
+                    "kubeconfig": kubeconfig("svc-actuator"),
                     "mode": "auto",
                     "auto_apply_namespaces": [AUTO_NAMESPACE],
                     "verification": {"window": "10s"},
@@ -155,20 +155,20 @@ impl Environment {
             spec(
                 "svc-audit",
                 None,
-                json!({}),
-                json!({
-                    "database": {"url_file": self.dir.join("ingest-url")},
-                }),
+                json!({"trusted_dir": keys.trusted()}),
+                json!({"database": {"url_file": self.dir.join("ingest-url")}}),
             ),
             spec(
                 "svc-audit",
                 Some("export"),
                 json!({}),
                 json!({
+                    "database": {"url_file": self.dir.join("archiver-url")},
                     "export": {
-                        "database": {"url_file": self.dir.join("archiver-url")},
-                        "s3": {"endpoint": minio.url, "bucket": minio.bucket, "credentials_file": minio.put_only_file},
-                        "interval": "2s",
+                        "endpoint": minio.url,
+                        "bucket": minio.bucket,
+                        "credential_file": minio.put_only_file,
+                        "every": "2s",
                     },
                 }),
             ),

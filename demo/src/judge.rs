@@ -6,7 +6,7 @@ use bonesetter_proto::v1::{
     Acted, Diagnosed, Phase, Redacted, ResolvedReason, Step as ActedStep, evidence_item::Content,
     remedy::Fix,
 };
-use bonesetter_proto::{Stage, from_timestamp};
+use bonesetter_proto::{Namespace, Stage, from_timestamp};
 
 use crate::scenario::{Ending, Scenario};
 
@@ -18,12 +18,14 @@ pub struct Record {
 }
 
 impl Record {
-    /// Whether a step belongs to the workload of a scenario.
-    pub fn concerns(scenario: &Scenario, step: &Step) -> bool {
-        let namespace = step.subject.namespace.as_ref().map(|name| name.as_str());
+    /// Whether a step belongs to the workload of a scenario: it names it, or is of an incident that
+    /// an earlier step has named it for.
+    pub fn concerns(&self, scenario: &Scenario, step: &Step) -> bool {
+        let namespace = step.subject.namespace.as_ref().map(Namespace::as_str);
         namespace == Some(scenario.namespace)
             && step.subject.kind == scenario.kind
-            && owner_name(step).is_none_or(|name| name == scenario.workload)
+            && (owner_name(step) == Some(scenario.workload)
+                || self.incidents().contains(&step.subject.incident.as_str()))
     }
 
     fn incidents(&self) -> Vec<&str> {
@@ -275,7 +277,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use bonesetter_proto::v1::{Detected, FailureClass, Incident, ObjectRef};
-    use bonesetter_proto::{IncidentId, Namespace, Subject};
+    use bonesetter_proto::{IncidentId, Subject};
 
     use super::*;
     use crate::scenario::SCENARIOS;
@@ -345,7 +347,13 @@ mod tests {
     #[test]
     fn a_step_of_another_workload_does_not_concern_it() {
         let step = detected(&SCENARIOS[0], "a", FailureClass::Failed);
-        assert!(Record::concerns(&SCENARIOS[0], &step));
-        assert!(!Record::concerns(&SCENARIOS[1], &step));
+        assert!(Record::default().concerns(&SCENARIOS[0], &step));
+        assert!(!Record::default().concerns(&SCENARIOS[1], &step));
+        let nameless = Step {
+            body: Body::Unreadable,
+            ..step.clone()
+        };
+        assert!(!Record::default().concerns(&SCENARIOS[0], &nameless));
+        assert!(Record { steps: vec![step] }.concerns(&SCENARIOS[0], &nameless));
     }
 }

@@ -148,15 +148,17 @@ pub async fn tell(environment: &Environment, variables: &Variables) -> anyhow::R
     let bus = environment.connect("operator").await?;
     let mut follower = Follower::from_now(&bus).await?;
     let mut story = Story::new();
-    let breaking = async { break_workloads(environment, variables).await };
-    let following = story.follow(&mut follower, LIMIT);
-    tokio::pin!(breaking, following);
-    tokio::select! {
-        broken = &mut breaking => {
-            broken?;
-            following.await;
+    {
+        let breaking = break_workloads(environment, variables);
+        let following = story.follow(&mut follower, LIMIT);
+        tokio::pin!(breaking, following);
+        tokio::select! {
+            broken = &mut breaking => {
+                broken?;
+                following.await;
+            }
+            () = &mut following => {}
         }
-        () = &mut following => {}
     }
     bus.close().await;
     Ok(story)
@@ -217,6 +219,10 @@ fn look_around(environment: &Environment) {
 }
 
 /// Shows the progress of the servers: one line that is written over on a terminal, else a line per task.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of a progress sink"
+)]
 fn show(progress: Progress) {
     let count = progress
         .count

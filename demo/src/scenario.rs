@@ -69,7 +69,7 @@ pub const SCENARIOS: &[Scenario] = &[
         title: "a memory limit that is too low",
         manifest: include_str!("../workloads/low-memory.yaml"),
         classes: &[FailureClass::OomKilled],
-        cause_mentions: &["memory"],
+        cause_mentions: &["limit of 32mi"],
         ending: Ending::MendedBySetMemory,
     },
     Scenario {

@@ -78,10 +78,7 @@ impl Services {
             "health".to_owned(),
             json!({"listen": format!("127.0.0.1:{port}")}),
         );
-        config.insert(
-            "telemetry".to_owned(),
-            json!({"log": "info", "otlp_endpoint": otlp}),
-        );
+        config.insert("telemetry".to_owned(), json!({"otlp_endpoint": otlp}));
         let file = self.dir.join(format!("{name}.yaml"));
         fs::write(&file, serde_saphyr::to_string(&config)?)
             .with_context(|| format!("cannot write {}", file.display()))?;

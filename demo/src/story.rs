@@ -61,8 +61,11 @@ impl Story {
         let found = self
             .records
             .iter_mut()
-            .find(|(scenario, _)| Record::concerns(scenario, &step));
+            .find(|(scenario, record)| record.concerns(scenario, &step));
         let Some((_, record)) = found else { return };
+        if let Body::Redacted(redacted) = &step.body {
+            print(&render::enriched_line(&step, redacted));
+        }
         print(&render::line(&step));
         if let Body::Diagnosed(diagnosed) = &step.body
             && let Some(diagnosis) = &diagnosed.diagnosis
@@ -101,6 +104,7 @@ impl Story {
         table
             .load_preset(UTF8_HORIZONTAL_ONLY)
             .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(render::width())
             .set_header([
                 "",
                 "WORKLOAD",

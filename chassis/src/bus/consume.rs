@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Bus;
+use crate::health::Waiting;
 use crate::topology::ConsumerSpec;
 
 /// A pull that gets nothing ends after this; together with the heartbeat it bounds every stall.
@@ -87,17 +88,20 @@ pub(crate) struct Puller {
     bus: Bus,
     spec: ConsumerSpec,
     connects: watch::Receiver<u64>,
+    /// Ready while the consumer is bound.
+    waiting: Waiting,
     stream: Option<pull::Stream>,
     returned: VecDeque<Pulled>,
 }
 
 impl Puller {
-    pub(crate) fn new(bus: Bus, spec: ConsumerSpec) -> Self {
+    pub(crate) fn new(bus: Bus, spec: ConsumerSpec, waiting: Waiting) -> Self {
         let connects = bus.connects.clone();
         Self {
             bus,
             spec,
             connects,
+            waiting,
             stream: None,
             returned: VecDeque::new(),
         }
@@ -141,11 +145,6 @@ impl Puller {
         }
     }
 
-    /// Whether the consumer has been found and is being pulled from.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.stream.is_some()
-    }
-
     /// Gives back what was pulled ahead, so that another replica need not wait for the ack wait.
     pub(crate) async fn hand_back(mut self) {
         self.renew();
@@ -168,11 +167,17 @@ impl Puller {
         loop {
             self.connects.mark_unchanged();
             match self.try_bind().await {
-                Ok(stream) => return Some(stream),
-                Err(error) => tracing::warn!(
+                Ok(stream) => {
+                    self.waiting.ready();
+                    return Some(stream);
+                }
+                Err(error) => {
+                    self.waiting.not_ready();
+                    tracing::warn!(
                     consumer = self.spec.name, stream = self.spec.stream.name, %error,
                     "cannot bind to the consumer, trying again; `bonesetter provision` creates it"
-                ),
+                    );
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(BIND_RETRY) => {}

@@ -137,11 +137,15 @@ pub fn authorization_of(keys: &KeyDirectory) -> Result<String, MissingPublicKey>
     let mut public = BTreeMap::new();
     for user in USERS {
         let path = keys.nkey_public(user.name);
-        let key = fs::read_to_string(&path)
-            .map_err(|source| MissingPublicKey { path: path.clone(), source })?;
+        let key = fs::read_to_string(&path).map_err(|source| MissingPublicKey {
+            path: path.clone(),
+            source,
+        })?;
         public.insert(user.name, key.trim().to_owned());
     }
-    Ok(authorization(|user| public.get(user.name).cloned().unwrap_or_default()))
+    Ok(authorization(|user| {
+        public.get(user.name).cloned().unwrap_or_default()
+    }))
 }
 
 #[cfg(test)]

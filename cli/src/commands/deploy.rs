@@ -1,9 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bonesetter_chassis::topology::{
-    MissingPublicKey, authorization, authorization_of, variable,
-};
+use bonesetter_chassis::topology::{MissingPublicKey, authorization, authorization_of, variable};
 use bonesetter_keys::KeyDirectory;
 use clap::Subcommand;
 

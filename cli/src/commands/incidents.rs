@@ -2,6 +2,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use bonesetter_chassis::clock::{Clock, rfc3339};
+use bonesetter_proto::Namespace;
 use bonesetter_proto::v1::Step as ActedStep;
 use clap::Args;
 use comfy_table::presets::NOTHING;
@@ -33,8 +34,15 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let bus = arguments.connection.connect("operator").await?;
     let mut overviews = timeline::overviews(&bus).await?;
     overviews.retain(|overview| {
-        let namespace = overview.subject.namespace.as_ref().map_or("", |name| name.as_str());
-        arguments.namespace.as_ref().is_none_or(|wanted| wanted == namespace)
+        let namespace = overview
+            .subject
+            .namespace
+            .as_ref()
+            .map_or("", |name| name.as_str());
+        arguments
+            .namespace
+            .as_ref()
+            .is_none_or(|wanted| wanted == namespace)
             && !(arguments.open && overview.is_resolved())
     });
     match arguments.output {
@@ -73,7 +81,10 @@ fn summary(overview: &Overview) -> String {
         .diagnosed
         .as_ref()
         .and_then(|diagnosed| diagnosed.diagnosis.as_ref())
-        .map_or_else(|| "not diagnosed yet".to_owned(), |diagnosis| render::clean(&diagnosis.summary, 200))
+        .map_or_else(
+            || "not diagnosed yet".to_owned(),
+            |diagnosis| render::clean(&diagnosis.summary, 200),
+        )
 }
 
 /// Where the incident stands, in a word.
@@ -81,22 +92,39 @@ fn state(overview: &Overview) -> &'static str {
     if overview.is_resolved() {
         return "resolved";
     }
-    match overview.acted.as_ref().map(bonesetter_proto::v1::Acted::step) {
+    match overview
+        .acted
+        .as_ref()
+        .map(bonesetter_proto::v1::Acted::step)
+    {
         Some(ActedStep::Intended | ActedStep::Applied) => "mending",
         Some(ActedStep::Verified) => "mended",
         Some(ActedStep::RolledBack) => "taken back",
         Some(ActedStep::Stuck | ActedStep::Refused) => "needs a person",
-        Some(ActedStep::Proposed) => "suggested",
+        Some(ActedStep::Proposed) if has_remedy(overview) => "suggested",
+        Some(ActedStep::Proposed) => "explained",
         Some(ActedStep::Unspecified) | None => "open",
     }
 }
 
+fn has_remedy(overview: &Overview) -> bool {
+    let change = overview
+        .acted
+        .as_ref()
+        .and_then(|acted| acted.change.as_ref());
+    change.is_some_and(|change| change.remedy.is_some())
+}
+
 fn as_json(overview: &Overview) -> Value {
-    let owner = overview.detected.incident.as_ref().and_then(|incident| incident.root_owner.as_ref());
+    let owner = overview
+        .detected
+        .incident
+        .as_ref()
+        .and_then(|incident| incident.root_owner.as_ref());
     json!({
         "id": overview.subject.incident.as_str(),
         "cluster": overview.subject.cluster,
-        "namespace": overview.subject.namespace.as_ref().map(|name| name.as_str()),
+        "namespace": overview.subject.namespace.as_ref().map(Namespace::as_str),
         "kind": overview.subject.kind,
         "name": owner.map(|owner| &owner.name),
         "class": render::class(overview.detected.failure_class()),

@@ -58,8 +58,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 fn text(redactor: &Redactor) -> anyhow::Result<()> {
     let mut input = Vec::new();
-    let read = io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut input)?;
-    anyhow::ensure!(read as u64 <= MAX_BYTES, "standard input is larger than {MAX_BYTES} bytes");
+    let read = io::stdin()
+        .lock()
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut input)?;
+    anyhow::ensure!(
+        read as u64 <= MAX_BYTES,
+        "standard input is larger than {MAX_BYTES} bytes"
+    );
     let input = String::from_utf8_lossy(&input);
     let key: [u8; 32] = rand::random();
     pipe::print(&redactor.session(&key).redact_text(&input).text)?;
@@ -76,16 +82,23 @@ fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
             continue;
         }
         let line: Line = serde_json::from_str(&line).with_context(|| {
-            format!("line {} is not {{\"id\": ..., \"text\": \"...\"}}", index + 1)
+            format!(
+                "line {} is not {{\"id\": ..., \"text\": \"...\"}}",
+                index + 1
+            )
         })?;
         let redacted = redactor.session(&key).redact_text(&line.text);
         let findings = redacted.findings.into_iter().map(|finding| Found {
-            rule: finding.rule.to_string(),
-            kind: finding.kind.to_string(),
+            rule: finding.rule,
+            kind: finding.kind,
             start: finding.start,
             end: finding.end,
         });
-        let answer = Answer { id: &line.id, output: redacted.text, findings: findings.collect() };
+        let answer = Answer {
+            id: &line.id,
+            output: redacted.text,
+            findings: findings.collect(),
+        };
         pipe::print(&format!("{}\n", serde_json::to_string(&answer)?))?;
     }
     Ok(())

@@ -1,4 +1,5 @@
 use std::borrow::Borrow;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -69,16 +70,24 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     )
     .await?;
     for kind in &found.not_watched {
-        pipe::say_error(&format!("bonesetter: not allowed to list {kind}; the rest was looked at"));
+        pipe::say_error(&format!(
+            "bonesetter: not allowed to list {kind}; the rest was looked at"
+        ));
     }
     let explainer = Explainer::new(client)?;
-    let mut explained: Vec<(usize, Found)> = futures::stream::iter(found.findings.into_iter().enumerate())
-        .map(async |(index, detected)| explainer.explain(detected).await.map(|found| (index, found)))
-        .buffer_unordered(CONCURRENCY)
-        .collect::<Vec<anyhow::Result<_>>>()
-        .await
-        .into_iter()
-        .collect::<anyhow::Result<_>>()?;
+    let mut explained: Vec<(usize, Found)> =
+        futures::stream::iter(found.findings.into_iter().enumerate())
+            .map(async |(index, detected)| {
+                explainer
+                    .explain(detected)
+                    .await
+                    .map(|found| (index, found))
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect::<Vec<anyhow::Result<_>>>()
+            .await
+            .into_iter()
+            .collect::<anyhow::Result<_>>()?;
     explained.sort_by_key(|(index, _)| *index);
     let explained: Vec<Found> = explained.into_iter().map(|(_, found)| found).collect();
     match arguments.output {
@@ -91,11 +100,18 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Format::Table => pipe::print(&text(&explained))?,
     }
-    Ok(if explained.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FOUND) })
+    Ok(if explained.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_FOUND)
+    })
 }
 
 async fn connect(arguments: &Arguments) -> anyhow::Result<(Client, String)> {
-    let options = KubeConfigOptions { context: arguments.context.clone(), ..KubeConfigOptions::default() };
+    let options = KubeConfigOptions {
+        context: arguments.context.clone(),
+        ..KubeConfigOptions::default()
+    };
     let config = match &arguments.kubeconfig {
         Some(path) => {
             let kubeconfig = Kubeconfig::read_from(path)
@@ -113,7 +129,10 @@ async fn connect(arguments: &Arguments) -> anyhow::Result<(Client, String)> {
     };
     let cluster = config.cluster_url.host().unwrap_or("cluster").to_owned();
     let client = Client::try_from(config)?;
-    client.apiserver_version().await.context("cannot reach the cluster of the kubeconfig")?;
+    client
+        .apiserver_version()
+        .await
+        .context("cannot reach the cluster of the kubeconfig")?;
     Ok((client, cluster))
 }
 
@@ -148,7 +167,11 @@ impl Explainer {
         let class = detected.failure_class();
         let diagnosis = svc_llm::diagnose_offline(&evidence, class);
         let evidence = evidence_as_json(&evidence, &detected);
-        Ok(Found { detected, diagnosis, evidence })
+        Ok(Found {
+            detected,
+            diagnosis,
+            evidence,
+        })
     }
 }
 
@@ -174,23 +197,33 @@ fn text(explained: &[Found]) -> String {
             render::workload(found.detected.incident.as_ref()),
             render::class(found.detected.failure_class()).to_owned(),
             render::clean(&found.diagnosis.summary, 240),
-            found.diagnosis.remedy.as_ref().map_or_else(|| "-".to_owned(), render::remedy),
+            found
+                .diagnosis
+                .remedy
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), render::remedy),
         ]);
     }
     let mut text = format!("{table}\n");
     for found in explained {
-        text.push_str(&format!(
+        // Writing to a string cannot fail.
+        let _ = write!(
+            text,
             "\n{} ({})\n{}",
             render::workload(found.detected.incident.as_ref()),
             render::class(found.detected.failure_class()),
             render::diagnosis(&found.diagnosis)
-        ));
+        );
     }
     text
 }
 
 fn as_json(found: &Found) -> Value {
-    let owner = found.detected.incident.as_ref().and_then(|incident| incident.root_owner.as_ref());
+    let owner = found
+        .detected
+        .incident
+        .as_ref()
+        .and_then(|incident| incident.root_owner.as_ref());
     json!({
         "namespace": owner.map(|owner| &owner.namespace),
         "kind": owner.map(|owner| &owner.kind),

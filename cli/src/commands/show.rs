@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use bonesetter_chassis::clock::rfc3339;
@@ -57,9 +58,13 @@ fn text(id: &str, steps: &[Step], all_evidence: bool) -> String {
                 }
             }
             Body::Acted(acted) => {
-                let command = acted.change.as_ref().map_or("", |change| &change.suggested_command);
+                let command = acted
+                    .change
+                    .as_ref()
+                    .map_or("", |change| &change.suggested_command);
                 if !command.is_empty() {
-                    text.push_str(&format!("  Command         {}\n", render::clean(command, 400)));
+                    // Writing to a string cannot fail.
+                    let _ = writeln!(text, "  Command         {}", render::clean(command, 400));
                 }
             }
             _ => {}
@@ -69,29 +74,37 @@ fn text(id: &str, steps: &[Step], all_evidence: bool) -> String {
 }
 
 fn removals(redacted: &Redacted) -> String {
-    redacted
-        .removals
-        .iter()
-        .map(|removal| {
-            format!(
-                "  removed         {} × {} by {} in {}\n",
-                removal.count,
-                render::clean(&removal.kind, 40),
-                render::clean(&removal.rule, 60),
-                render::clean(&removal.place, 160)
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for removal in &redacted.removals {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  removed         {} × {} by {} in {}",
+            removal.count,
+            render::clean(&removal.kind, 40),
+            render::clean(&removal.rule, 60),
+            render::clean(&removal.place, 160)
+        );
+    }
+    text
 }
 
 fn evidence_text(evidence: &Evidence) -> String {
-    evidence.items.iter().flat_map(item_lines).map(|line| format!("    {line}\n")).collect()
+    let mut text = String::new();
+    for line in evidence.items.iter().flat_map(item_lines) {
+        let _ = writeln!(text, "    {line}");
+    }
+    text
 }
 
 fn item_lines(item: &EvidenceItem) -> Vec<String> {
     let mut lines = vec![render::clean(&item.id, 200)];
     match &item.content {
-        Some(Content::Log(log)) => lines.extend(log.lines.iter().map(|line| format!("  {}", render::clean(&line.text, 400)))),
+        Some(Content::Log(log)) => lines.extend(
+            log.lines
+                .iter()
+                .map(|line| format!("  {}", render::clean(&line.text, 400))),
+        ),
         Some(Content::Event(event)) => lines.push(format!(
             "  {} {} ×{}: {}",
             render::clean(&event.r#type, 20),
@@ -100,7 +113,10 @@ fn item_lines(item: &EvidenceItem) -> Vec<String> {
             render::clean(&event.message, 400)
         )),
         Some(Content::Change(change)) => {
-            lines.push(format!("  revision {} → {}", change.from_revision, change.to_revision));
+            lines.push(format!(
+                "  revision {} → {}",
+                change.from_revision, change.to_revision
+            ));
             lines.extend(change.changes.iter().map(|change| {
                 format!(
                     "  {}: {} → {}",
@@ -111,10 +127,18 @@ fn item_lines(item: &EvidenceItem) -> Vec<String> {
             }));
         }
         Some(Content::Node(node)) => lines.extend(node.conditions.iter().map(|condition| {
-            format!("  {}={} {}", render::clean(&condition.r#type, 60), render::clean(&condition.status, 20), render::clean(&condition.reason, 60))
+            format!(
+                "  {}={} {}",
+                render::clean(&condition.r#type, 60),
+                render::clean(&condition.status, 20),
+                render::clean(&condition.reason, 60)
+            )
         })),
         Some(Content::Note(note)) => lines.push(format!("  {}", render::clean(&note.text, 400))),
-        Some(Content::Object(object)) => lines.push(format!("  {} bytes of JSON; see -o json", object.json.len())),
+        Some(Content::Object(object)) => lines.push(format!(
+            "  {} bytes of JSON; see -o json",
+            object.json.len()
+        )),
         None => {}
     }
     lines
@@ -132,7 +156,10 @@ fn as_json(step: &Step) -> Value {
     });
     let details = match &step.body {
         Body::Redacted(redacted) => crate::json::evidence(redacted),
-        Body::Diagnosed(diagnosed) => diagnosed.diagnosis.as_ref().map_or(Value::Null, crate::json::diagnosis),
+        Body::Diagnosed(diagnosed) => diagnosed
+            .diagnosis
+            .as_ref()
+            .map_or(Value::Null, crate::json::diagnosis),
         _ => Value::Null,
     };
     if let (Value::Object(map), false) = (&mut value, details.is_null()) {

@@ -1,0 +1,118 @@
+use serde_json::Value;
+
+use crate::{bonesetter, stderr, stdout};
+
+#[test]
+fn keys_are_made_once_and_never_overwritten() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let path = path.to_str().unwrap();
+    assert!(bonesetter(&["keys", "init", path], "").status.success());
+    let again = bonesetter(&["keys", "init", path], "");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("never overwritten"),
+        "{}",
+        stderr(&again)
+    );
+    let accounts = bonesetter(&["deploy", "nats", "--keys", path], "");
+    assert!(
+        stdout(&accounts).contains("nkey: U"),
+        "{}",
+        stdout(&accounts)
+    );
+}
+
+#[test]
+fn text_is_redacted_from_standard_input() {
+    let output = bonesetter(&["redact"], "login with password=correct-horse-77 failed\n");
+    let text = stdout(&output);
+    assert!(output.status.success());
+    assert!(
+        text.starts_with("login with password=<secret:") && text.ends_with("> failed\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn lines_of_json_say_what_was_found_where() {
+    let input = "{\"id\": 7, \"text\": \"token=abcdef0123456789abcdef ok\"}\n\n{\"id\": \"b\", \"text\": \"nothing\"}\n";
+    let output = bonesetter(&["redact", "--format", "jsonl"], input);
+    let text = stdout(&output);
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["id"], 7);
+    let finding = &lines[0]["findings"][0];
+    assert_eq!(
+        (&finding["start"], &finding["end"]),
+        (&Value::from(6), &Value::from(28))
+    );
+    assert!(
+        !lines[0]["output"]
+            .as_str()
+            .unwrap()
+            .contains("abcdef0123456789")
+    );
+    assert_eq!(lines[1]["output"], "nothing");
+    assert_eq!(lines[1]["findings"], Value::Array(Vec::new()));
+}
+
+#[test]
+fn a_line_that_is_not_json_is_named() {
+    let output = bonesetter(
+        &["redact", "--format", "jsonl"],
+        "{\"id\":1,\"text\":\"a\"}\nnot json\n",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("line 2"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_that_is_not_evidence_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("evidence.json");
+    for (content, expected) in [
+        ("", "is not evidence"),
+        ("{\"version\": 99}", "is not evidence"),
+    ] {
+        std::fs::write(&path, content).unwrap();
+        let output = bonesetter(&["diagnose", "--file", path.to_str().unwrap()], "");
+        assert_eq!(output.status.code(), Some(1), "{content}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{content}: {}",
+            stderr(&output)
+        );
+    }
+    let output = bonesetter(&["diagnose", "--file", "/nonexistent.json"], "");
+    assert!(
+        stderr(&output).contains("cannot read /nonexistent.json"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_bus_that_cannot_be_reached_says_what_to_check() {
+    let dir = tempfile::tempdir().unwrap();
+    let seed = dir.path().join("seed");
+    let keys = bonesetter_keys::init(&dir.path().join("keys"), &["operator"]).unwrap();
+    std::fs::copy(keys.nkey_seed("operator"), &seed).unwrap();
+    let arguments = [
+        "incidents",
+        "--nats-url",
+        "nats://127.0.0.1:1",
+        "--nkey-file",
+        seed.to_str().unwrap(),
+    ];
+    let output = bonesetter(&arguments, "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("check nats.url"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -1,0 +1,64 @@
+use bonesetter::timeline::readable_streams;
+use bonesetter_chassis::bus::StreamReader;
+use sqlx::Row as _;
+
+use crate::Outcome;
+
+/// The planted secrets are in no message behind the boundary, no log, trace, notice, row or archived object.
+pub(crate) async fn no_canary_got_out(outcome: &Outcome) {
+    let mut searched = 0;
+    let mut search = |place: &str, bytes: &[u8]| {
+        searched += bytes.len();
+        let found = outcome.canaries.found_in(bytes);
+        assert!(found.is_empty(), "{found:?} in {place}");
+    };
+    let bus = outcome
+        .environment
+        .connect("operator")
+        .await
+        .expect("connected");
+    for stream in readable_streams() {
+        let reader = StreamReader::new(bus.clone(), stream.name);
+        for message in reader.all(&stream.stage.filter()).await.expect("readable") {
+            search(&message.subject, &message.payload);
+            for (name, value) in &message.headers {
+                search(name, value.as_bytes());
+            }
+        }
+    }
+    for path in ["/slack", "/webhook", "/v1/traces"] {
+        let received = outcome.receiver.received(path);
+        assert!(!received.is_empty(), "nothing arrived at {path}");
+        for request in received {
+            search(path, &request.body);
+        }
+    }
+    for (name, log) in &outcome.logs {
+        search(name, log);
+    }
+    for row in rows(&outcome.environment.database_url).await {
+        search("a row of the ledger", row.as_bytes());
+    }
+    let s3 = outcome.environment.state.s3_root().expect("MinIO");
+    for version in s3.list_object_versions("").await.expect("listed") {
+        search(
+            &version.key,
+            &s3.get_object(&version.key).await.expect("readable"),
+        );
+    }
+    assert!(searched > 100_000, "only {searched} bytes were searched");
+}
+
+async fn rows(url: &str) -> Vec<String> {
+    let pool = sqlx::PgPool::connect(url).await.expect("connected");
+    let mut text = Vec::new();
+    for statement in [
+        "select row_to_json(r)::text from audit.audit_events r",
+        "select row_to_json(r)::text from audit.audit_exports r",
+    ] {
+        let rows = sqlx::query(statement).fetch_all(&pool).await.expect("read");
+        text.extend(rows.into_iter().map(|row| row.get::<String, _>(0)));
+    }
+    pool.close().await;
+    text
+}

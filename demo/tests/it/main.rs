@@ -1,0 +1,119 @@
+//! The demo on the real node, with more questions asked afterwards. One run answers all of them,
+//! because a cluster is broken once.
+#![expect(clippy::expect_used, reason = "helpers of tests")]
+
+mod canaries;
+mod ledger;
+mod notices;
+
+use std::path::Path;
+
+use bonesetter_demo::environment::Environment;
+use bonesetter_demo::receiver::Receiver;
+use bonesetter_demo::run::{start, tell};
+use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Ending, SCENARIOS, Variables};
+use bonesetter_demo::story::Story;
+use bonesetter_testbed::{State, identity};
+use tokio_util::sync::CancellationToken;
+
+/// What is left when everything has happened and every service has drained.
+struct Outcome {
+    environment: Environment,
+    receiver: Receiver,
+    story: Story,
+    canaries: Canaries,
+    logs: Vec<(String, Vec<u8>)>,
+    drain_problems: Vec<String>,
+}
+
+impl Outcome {
+    async fn reach() -> Self {
+        let state = State::load().expect("a testbed");
+        let keys = identity::keys(&state.dir).expect("the testbed's keys");
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let environment = Environment::prepare(state, keys, &sources)
+            .await
+            .expect("prepared");
+        let shutdown = CancellationToken::new();
+        let _stop = shutdown.clone().drop_guard();
+        let receiver = Receiver::start(shutdown.clone()).await.expect("a receiver");
+        let otlp = receiver.url("");
+        let services = start(&environment, &receiver, Some(&otlp))
+            .await
+            .expect("seven services");
+        let canaries = Canaries::random();
+        let variables = Variables {
+            image: "localhost/faultbox:1".to_owned(),
+            pull_policy: "Never",
+            canaries: canaries.clone(),
+        };
+        let story = tell(&environment, &variables).await.expect("told");
+        let names: Vec<String> = services.names().map(str::to_owned).collect();
+        let files: Vec<_> = names.iter().map(|name| services.log(name)).collect();
+        let drain_problems = services.stop().await;
+        let logs = names
+            .into_iter()
+            .zip(files)
+            .map(|(name, file)| (name, std::fs::read(file).expect("a log")))
+            .collect();
+        Self {
+            environment,
+            receiver,
+            story,
+            canaries,
+            logs,
+            drain_problems,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets_out() {
+    let outcome = Outcome::reach().await;
+    for (scenario, problems) in outcome.story.verdicts() {
+        assert!(problems.is_empty(), "{}: {problems:?}", scenario.workload);
+    }
+    mended_in_the_cluster(&outcome).await;
+    notices::every_incident_was_told(&outcome);
+    ledger::every_step_has_a_row(&outcome).await;
+    ledger::rows_are_archived_under_lock(&outcome).await;
+    canaries::no_canary_got_out(&outcome).await;
+    services_ended_well(&outcome);
+}
+
+async fn mended_in_the_cluster(outcome: &Outcome) {
+    let cluster = &outcome.environment.cluster;
+    for scenario in SCENARIOS
+        .iter()
+        .filter(|scenario| scenario.ending.is_mended())
+    {
+        cluster
+            .wait_available(scenario.namespace, scenario.workload)
+            .await
+            .expect("healthy after the remedy");
+        if scenario.ending == Ending::MendedBySetMemory {
+            let limit = cluster
+                .memory_limit(AUTO_NAMESPACE, scenario.workload)
+                .await;
+            assert_eq!(limit.expect("a limit"), "64Mi");
+        }
+    }
+}
+
+/// Nothing unexpected was logged, and every service drained when it was asked to.
+fn services_ended_well(outcome: &Outcome) {
+    assert!(
+        outcome.drain_problems.is_empty(),
+        "{:?}",
+        outcome.drain_problems
+    );
+    for (name, log) in &outcome.logs {
+        let text = String::from_utf8_lossy(log);
+        for line in text
+            .lines()
+            .filter(|line| line.contains("\"level\":\"ERROR\""))
+        {
+            panic!("{name} logged an error: {line}");
+        }
+    }
+}
