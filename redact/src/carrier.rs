@@ -52,10 +52,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let mut naming = naming_of(text, name, at);
-        if let Some((from, announced)) = pair.filter(|_| is_value_key(last)) {
-            if at.saturating_sub(from) < 80 {
-                naming = naming.max(announced);
-            }
+        if let Some((from, announced)) = pair.filter(|_| is_value_key(last))
+            && at.saturating_sub(from) < 80
+        {
+            naming = naming.max(announced);
         }
         if naming == Naming::Ordinary && !is_name_key(last) || at < covered {
             continue;
@@ -224,14 +224,16 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
     });
     let plain_url = value.contains("://")
         && !value.contains('@')
-        && !value.contains("?")
+        && !value.contains('?')
         && !value.rsplit('/').next().is_some_and(looks_random);
     match naming {
         Naming::Ordinary => false,
         Naming::Weak => is_random_token(value) && !value.contains("://") && !is_path(value),
         Naming::Strong if value.len() < 4 => false,
-        Naming::Strong => !is_path(value) && !plain_url && !(numeric && value.len() < 9),
-        Naming::Password => !(is_path(value) && value.starts_with(['/', '.'])) && !plain_url,
+        Naming::Strong if numeric && value.len() < 9 => false,
+        Naming::Strong => !is_path(value) && !plain_url,
+        Naming::Password if value.starts_with(['/', '.']) => !is_path(value) && !plain_url,
+        Naming::Password => !plain_url,
     }
 }
 

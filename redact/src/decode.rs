@@ -33,25 +33,25 @@ pub(crate) fn scan(
             .take(2)
             .take_while(|b| **b == b'=')
             .count();
-        if (SHORTEST..=LONGEST).contains(&length) {
-            if let Some(decoded) = decode(&text[at..at + length]) {
-                let secret = engine
-                    .scan_at(&decoded, learnt, depth + 1)
-                    .into_iter()
-                    .find(|hit| hit.strength > Strength::Random);
-                if let Some(found) = secret {
-                    let hit = Hit::new(
-                        at,
-                        at + length + padding,
-                        "secret",
-                        "base64",
-                        Strength::Carrier,
-                    );
-                    hits.push(Hit {
-                        kind: found.kind,
-                        ..hit
-                    });
-                }
+        if (SHORTEST..=LONGEST).contains(&length)
+            && let Some(decoded) = decode(&text[at..at + length])
+        {
+            let secret = engine
+                .scan_at(&decoded, learnt, depth + 1)
+                .into_iter()
+                .find(|hit| hit.strength > Strength::Random);
+            if let Some(found) = secret {
+                let hit = Hit::new(
+                    at,
+                    at + length + padding,
+                    "secret",
+                    "base64",
+                    Strength::Carrier,
+                );
+                hits.push(Hit {
+                    kind: found.kind,
+                    ..hit
+                });
             }
         }
         at += (length + padding).max(1);

@@ -74,14 +74,13 @@ fn starts_block(bytes: &[u8], start: usize) -> bool {
         .iter()
         .take(64)
         .find(|b| !b.is_ascii_whitespace());
-    match bytes[start] {
-        b'{' => next == Some(&b'"'),
-        _ => {
-            let indexed = start > 0
-                && (bytes[start - 1].is_ascii_alphanumeric()
-                    || matches!(bytes[start - 1], b']' | b')' | b'_'));
-            !indexed && matches!(next, Some(b'"' | b'{' | b'['))
-        }
+    if bytes[start] == b'{' {
+        next == Some(&b'"')
+    } else {
+        let indexed = start > 0
+            && (bytes[start - 1].is_ascii_alphanumeric()
+                || matches!(bytes[start - 1], b']' | b')' | b'_'));
+        !indexed && matches!(next, Some(b'"' | b'{' | b'['))
     }
 }
 

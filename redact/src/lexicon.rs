@@ -50,7 +50,8 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     }
 });
 
-fn is_in(section: &str, word: &str) -> bool {
+/// Whether a word, in lower case, is in a section of `lexicon.txt`.
+pub(crate) fn is_in(section: &str, word: &str) -> bool {
     LEXICON
         .sections
         .get(section)

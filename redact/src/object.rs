@@ -222,7 +222,7 @@ impl Walk<'_> {
                 });
             }
             Value::Number(number) if naming >= Naming::Strong && number.to_string().len() >= 9 => {
-                self.secret(value, "secret", place)
+                self.secret(value, "secret", place);
             }
             _ => {}
         }
@@ -231,7 +231,7 @@ impl Walk<'_> {
 
     fn named_text(&mut self, text: &str, naming: Naming, place: &'static str) -> String {
         let secret = without_scheme(text);
-        if !is_secret_value(naming, secret) || self.session.is_placeholder(secret) {
+        if !is_secret_value(naming, secret) || self.session.has_placeholder(secret) {
             return self.text(text, place);
         }
         self.session.learn_value(secret);
@@ -283,7 +283,7 @@ impl Walk<'_> {
     fn withhold_all(&mut self, value: &mut Value, reason: &str, place: &'static str) {
         match value {
             Value::Object(_) => {
-                self.members(value, |walk, _, value| walk.withhold(value, reason, place))
+                self.members(value, |walk, _, value| walk.withhold(value, reason, place));
             }
             Value::Null => {}
             other => self.withhold(other, reason, place),
@@ -454,7 +454,7 @@ impl Walk<'_> {
         self.members(value, |walk, key, value| match key {
             "name" if secret => walk.name(value, "volume", "volumeMounts"),
             "mountPath" | "subPath" | "subPathExpr" | "devicePath" if secret => {
-                walk.secret(value, "mount-path", "volumeMounts")
+                walk.secret(value, "mount-path", "volumeMounts");
             }
             _ => walk.free(value, Naming::Ordinary, "volumeMounts"),
         });

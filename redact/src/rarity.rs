@@ -110,7 +110,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
                 .take_while(|b| **b == b'=')
                 .count();
         }
-        if length >= 20 && length <= 4096 && is_rare(&text[at..at + length], &text[..at]) {
+        if (20..=4096).contains(&length) && is_rare(&text[at..at + length], &text[..at]) {
             hits.push(Hit::new(
                 at,
                 at + length,
@@ -129,17 +129,17 @@ fn lone_tokens(text: &str, hits: &mut Vec<Hit>) {
     for line in text.split_inclusive('\n') {
         let token = line.trim().trim_start_matches(['/', '#', '"', '\'']).trim();
         let token = token.trim_end_matches(['"', '\'', ',', ';']);
-        if is_lone_secret(token) {
-            if let Some(at) = line.find(token) {
-                let start = offset + at;
-                hits.push(Hit::new(
-                    start,
-                    start + token.len(),
-                    "secret",
-                    "lone-token",
-                    Strength::Random,
-                ));
-            }
+        if is_lone_secret(token)
+            && let Some(at) = line.find(token)
+        {
+            let start = offset + at;
+            hits.push(Hit::new(
+                start,
+                start + token.len(),
+                "secret",
+                "lone-token",
+                Strength::Random,
+            ));
         }
         offset += line.len();
     }

@@ -118,6 +118,12 @@ pub struct Rules {
     pub options: Options,
 }
 
+impl AsRef<Self> for Rules {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 impl Rules {
     /// The rules that come with this crate: `rules.yaml`.
     pub fn builtin() -> Result<Self, RuleError> {
@@ -171,7 +177,7 @@ impl Rule {
         if self.examples.is_empty() {
             return invalid("has no example");
         }
-        if self.keywords.iter().any(|keyword| keyword.is_empty()) {
+        if self.keywords.iter().any(std::string::String::is_empty) {
             return invalid("a keyword is empty");
         }
         Ok(())

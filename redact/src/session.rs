@@ -46,8 +46,8 @@ pub struct Redactor {
 
 impl Redactor {
     /// Compiles the rules.
-    pub fn new(rules: Rules) -> Result<Self, RuleError> {
-        let engine = Arc::new(Engine::new(&rules)?);
+    pub fn new(rules: impl AsRef<Rules>) -> Result<Self, RuleError> {
+        let engine = Arc::new(Engine::new(rules.as_ref())?);
         Ok(Self {
             engine,
             limits: Limits::default(),
@@ -184,6 +184,12 @@ impl Session {
 
     pub(crate) fn is_placeholder(&self, text: &str) -> bool {
         self.pseudonyms.is_issued(text)
+    }
+
+    pub(crate) fn has_placeholder(&self, text: &str) -> bool {
+        lookalikes(text)
+            .into_iter()
+            .any(|(start, end)| self.is_placeholder(&text[start..end]))
     }
 
     pub(crate) fn withheld(&mut self, reason: &str) -> String {

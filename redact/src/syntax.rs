@@ -154,8 +154,8 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     let first = open + 1;
     let limit = bytes.len().min(first + VALUE_LIMIT);
     let mut run = 0;
-    for index in first..limit {
-        match bytes[index] {
+    for (index, byte) in bytes.iter().enumerate().take(limit).skip(first) {
+        match *byte {
             b'\\' => run += 1,
             b if b == quote
                 && (if slashes == 0 {

@@ -69,7 +69,7 @@ fn unescaped_userinfo<'a>(rest: &'a str, authority: &str) -> Option<&'a str> {
     (!port && !rest[..at].contains("://")).then(|| &rest[..at])
 }
 
-/// `user:password@tcp(host:3306)` of Go's MySQL driver.
+/// `user:password@tcp(host:3306)` of Go's `MySQL` driver.
 fn driver(text: &str, at: usize, hits: &mut Vec<Hit>) {
     let head = before(text, at, 1024);
     let floor = at - head.len();
@@ -77,14 +77,14 @@ fn driver(text: &str, at: usize, hits: &mut Vec<Hit>) {
         .rfind(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '='))
         .map_or(0, |i| i + 1);
     let head = head.get(start..).unwrap_or_default();
-    if let Some((user, password)) = head.split_once(':') {
-        if !is_vacant(password) {
-            hits.push(Hit::secret(
-                floor + start + user.len() + 1,
-                at,
-                "dsn-password",
-            ));
-        }
+    if let Some((user, password)) = head.split_once(':')
+        && !is_vacant(password)
+    {
+        hits.push(Hit::secret(
+            floor + start + user.len() + 1,
+            at,
+            "dsn-password",
+        ));
     }
 }
 

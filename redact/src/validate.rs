@@ -19,7 +19,7 @@ pub(crate) fn is_luhn(text: &str) -> bool {
             (_, double) => double,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// The check digits of an IBAN (ISO 13616): the rearranged number modulo 97 is 1.

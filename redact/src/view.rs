@@ -53,7 +53,7 @@ impl View {
 pub(crate) fn views(text: &str) -> Vec<View> {
     let mut views = Vec::new();
     if text.contains('\u{1b}')
-        || text.contains("[3") && text.contains("m") && text.contains("[0m")
+        || text.contains("[3") && text.contains('m') && text.contains("[0m")
         || text.chars().any(is_invisible)
     {
         views.push(without_noise(text));

@@ -10,9 +10,9 @@ pub(crate) const MANIFEST: &str = "secret-manifest";
 /// Appends the data of Secrets and the blocks under secret names.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     if !text.contains(":\n")
-        && !text.contains("|")
+        && !text.contains('|')
         && !text.contains(":\r\n")
-        && !text.contains(">")
+        && !text.contains('>')
     {
         return;
     }
@@ -24,12 +24,12 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches([' ', '-']).len();
         let content = line.trim();
-        if let Some(open) = &block {
-            if content.is_empty() || indent > open.indent {
-                open.line(line, offset, indent, &mut scalar, hits);
-                offset += line.len();
-                continue;
-            }
+        if let Some(open) = &block
+            && (content.is_empty() || indent > open.indent)
+        {
+            open.line(line, offset, indent, &mut scalar, hits);
+            offset += line.len();
+            continue;
         }
         block = Block::open(content, indent, is_secret);
         offset += line.len();
@@ -82,16 +82,16 @@ impl Block {
         }
         *scalar = (self.mapping && content.ends_with(['|', '>', '-', '+'])).then_some(indent);
         if self.mapping && indent <= self.indent + 8 {
-            if let Some((name, rest)) = content.split_once(": ") {
-                if !name.contains([' ', '"', '=']) || name.starts_with('"') {
-                    let value = rest.trim().trim_matches(['"', '\'']);
-                    let from = start + content.len() - rest.trim_start().len()
-                        + usize::from(rest.trim().starts_with(['"', '\'']));
-                    if value.len() > 2 || !matches!(value, "|" | ">" | "|-" | ">-") {
-                        push(hits, from, value);
-                    }
-                    return;
+            if let Some((name, rest)) = content.split_once(": ")
+                && (!name.contains([' ', '"', '=']) || name.starts_with('"'))
+            {
+                let value = rest.trim().trim_matches(['"', '\'']);
+                let from = start + content.len() - rest.trim_start().len()
+                    + usize::from(rest.trim().starts_with(['"', '\'']));
+                if value.len() > 2 || !matches!(value, "|" | ">" | "|-" | ">-") {
+                    push(hits, from, value);
                 }
+                return;
             }
             if content.ends_with(':') && !content.contains(' ') {
                 return;

@@ -1,5 +1,7 @@
 //! What holds for every input.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at the first error")]
+
 use std::sync::LazyLock;
 
 use bonesetter_redact::{Options, Redactor, Rules};
