@@ -1,0 +1,75 @@
+//! The ConfigMaps, read by the services' own code.
+
+use std::path::Path;
+
+use bonesetter_chassis::config::{Settings, load};
+use serde_json::{Map, Value, json};
+
+use crate::workloads::find;
+
+/// The configuration of a workload with what all of them share, as its process reads it.
+pub(crate) fn merged(name: &str) -> Value {
+    let map = find("ConfigMap", name);
+    let text = map.at("/data/config.yaml").as_str().unwrap();
+    let mut config: Map<String, Value> = serde_saphyr::from_str(text).unwrap();
+    let common = find("ConfigMap", "bonesetter");
+    config.insert("cluster".to_owned(), common.at("/data/cluster").clone());
+    config.insert(
+        "nats".to_owned(),
+        json!({"url": common.at("/data/nats-url")}),
+    );
+    config.insert(
+        "telemetry".to_owned(),
+        json!({"log": common.at("/data/log")}),
+    );
+    Value::Object(config)
+}
+
+/// Loads it, and says so if it is not valid.
+fn check<S: Settings>(name: &str) -> S {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config.yaml");
+    std::fs::write(&file, merged(name).to_string()).unwrap();
+    let (common, own) = load::<S>(Some(&file)).unwrap_or_else(|error| panic!("{name}: {error}"));
+    assert_eq!(common.health.listen.to_string(), "0.0.0.0:9464", "{name}");
+    assert_eq!(
+        common.nats.nkey_file,
+        Path::new("/etc/bonesetter/keys/nats.nk")
+    );
+    own
+}
+
+#[test]
+fn every_service_accepts_its_configuration() {
+    check::<svc_watcher::Config>("svc-watcher");
+    check::<svc_enricher::config::Config>("svc-enricher");
+    check::<svc_redactor::config::Config>("svc-redactor");
+    check::<svc_notifier::Config>("svc-notifier");
+    let ledger = check::<svc_audit::Config>("svc-audit");
+    assert_eq!(ledger.export, None);
+    let archive = check::<svc_audit::Config>("svc-audit-export");
+    assert!(archive.export.is_some());
+}
+
+#[test]
+fn nothing_is_changed_and_no_model_is_asked_unless_somebody_says_so() {
+    let actuator = check::<svc_actuator::Config>("svc-actuator");
+    assert_eq!(actuator.mode, svc_actuator::policy::Mode::Suggest);
+    assert!(actuator.auto_apply_namespaces.is_empty());
+    let llm = check::<svc_llm::config::Config>("svc-llm");
+    assert_eq!(llm.provider, svc_llm::config::Provider::Rules);
+}
+
+#[test]
+fn the_archive_job_is_the_ledgers_program_in_another_mode() {
+    let arguments = |name: &str| {
+        let deployment = find("Deployment", name);
+        let container = deployment.at("/spec/template/spec/containers/0");
+        (container["image"].clone(), container["args"].clone())
+    };
+    let config = ["--config", "/etc/bonesetter/config/config.yaml"];
+    let image = json!("bonesetter/svc-audit:0.1.0");
+    assert_eq!(arguments("svc-audit"), (image.clone(), json!(config)));
+    let export = json!([svc_audit::EXPORT, config[0], config[1]]);
+    assert_eq!(arguments("svc-audit-export"), (image, export));
+}
