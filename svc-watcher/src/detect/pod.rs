@@ -11,6 +11,9 @@ const LOOP_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 const EVICTION_NEWS: SignedDuration = SignedDuration::from_secs(60);
 /// The kubelet's second start of a container is immediate; from the third on it backs off.
 const LOOP_RESTARTS: u32 = 2;
+/// A container that has been started twice and is down again therefore is in back-off. The kubelet
+/// says so only with its next look at the pod, often a minute later.
+const DOWN_RESTARTS: u32 = 1;
 
 /// What is wrong with a pod by itself, whatever its owner makes of it.
 pub(super) fn findings(
@@ -30,7 +33,7 @@ pub(super) fn findings(
                 .map(|since| about_pod(pod, FailureClass::Unschedulable, Some(since)));
             let containers = pod.containers.iter().filter_map(|container| {
                 let was_killed = |ended: &Ended| is_probe_kill(pod, container, ended, kills);
-                let (class, ended) = judge(container, was_killed, now)?;
+                let (class, ended) = judge(pod, container, was_killed, now)?;
                 Some(about_container(pod, container, class, ended))
             });
             unschedulable.into_iter().chain(containers).collect()
@@ -49,11 +52,12 @@ pub(super) fn is_recently_evicted(pod: &Pod, now: Timestamp) -> bool {
 }
 
 /// The class of a container and the termination that it is told from, if any.
-fn judge(
-    container: &Container,
+fn judge<'a>(
+    pod: &Pod,
+    container: &'a Container,
     was_killed: impl Fn(&Ended) -> bool,
     now: Timestamp,
-) -> Option<(FailureClass, Option<&Ended>)> {
+) -> Option<(FailureClass, Option<&'a Ended>)> {
     let last = container.last.as_ref();
     let class_of = |ended: &Ended| match ended.ending {
         Ending::OutOfMemory => FailureClass::OomKilled,
@@ -74,9 +78,10 @@ fn judge(
         }
         State::Ended(ended) => {
             let says_why = matches!(ended.ending, Ending::OutOfMemory | Ending::NotStarted);
-            let is_again = ended.ending == Ending::Error
-                && container.restarts >= LOOP_RESTARTS
-                && life(ended) < LOOP_LIMIT;
+            let is_meant =
+                ended.ending == Ending::Success && (container.is_init || !pod.restarts_always);
+            let is_again =
+                !is_meant && container.restarts >= DOWN_RESTARTS && life(ended) < LOOP_LIMIT;
             (says_why || is_again).then(|| (class_of(ended), Some(ended)))
         }
         State::Running(since) => {

@@ -140,6 +140,10 @@ const OOM_AT_START: &str = "failed to create containerd task: failed to create s
 const NO_EXECUTABLE: &str = "failed to create containerd task: failed to create shim task: OCI runtime \
     create failed: runc create failed: unable to start container process: exec: \"/nope\": stat /nope: \
     no such file or directory: unknown";
+const LIMIT_TOO_SMALL: &str = "failed to create containerd task: failed to create shim task: OCI runtime \
+    create failed: runc create failed: unable to start container process: error during container init: \
+    error setting cgroup config for procHooks process: unable to set memory limit to 1048576 (current \
+    usage: 2469888, peak usage: 2539520): unknown";
 const BACK_OFF: &str = "back-off 20s restarting failed container=app pod=web-1_shop(web-1)";
 
 fn deployment(desired: u32, updated: u32, available: u32, conditions: &Value) -> Value {
@@ -284,6 +288,11 @@ fn containers_that_cannot_start() {
             ))),
             vec![("web", Class::OomKilled)],
         ),
+        (
+            "a limit that the start itself exceeds",
+            waits("RunContainerError", LIMIT_TOO_SMALL),
+            vec![("web", Class::OomKilled)],
+        ),
         ("being created", waits("ContainerCreating", ""), vec![]),
         (
             "waiting for init containers",
@@ -294,23 +303,25 @@ fn containers_that_cannot_start() {
     check(cases);
 }
 
+/// A Deployment whose only container is in the given state.
+fn one(state: &Value, last: &Value, restarts: u32, ready: bool) -> Vec<Value> {
+    rollout(web_pod(&container(state, last, restarts, ready)))
+}
+
 #[test]
 fn containers_that_crash() {
     let back_off = waiting("CrashLoopBackOff", BACK_OFF);
     let crash = ended("Error", 1, "09:59:30", "09:59:31");
-    let oom = ended("OOMKilled", 137, "09:59:30", "09:59:31");
-    let of = |state: &Value, last: &Value, restarts: u32, ready: bool| {
-        rollout(web_pod(&container(state, last, restarts, ready)))
-    };
+    let success = ended("Completed", 0, "09:59:30", "09:59:31");
     check(vec![
         (
             "in back-off",
-            of(&back_off, &crash, 3, false),
+            one(&back_off, &crash, 3, false),
             vec![("web", Class::CrashLoopBackOff)],
         ),
         (
             "in back-off after exits with 0",
-            of(
+            one(
                 &back_off,
                 &ended("Completed", 0, "09:59:30", "09:59:31"),
                 3,
@@ -318,30 +329,48 @@ fn containers_that_crash() {
             ),
             vec![("web", Class::CrashLoopBackOff)],
         ),
-        ("crashed once", of(&crash, &none(), 0, false), vec![]),
+        ("crashed once", one(&crash, &none(), 0, false), vec![]),
         (
             "crashed once and started again",
-            of(&up("09:59:32"), &crash, 1, false),
+            one(&up("09:59:32"), &crash, 1, false),
             vec![],
         ),
         (
-            "crashed a third time",
-            of(&crash, &crash, 2, false),
+            "crashed again, not said to be in back-off yet",
+            one(&crash, &crash, 1, false),
             vec![("web", Class::CrashLoopBackOff)],
         ),
         (
+            "exits with 0 again",
+            one(&success, &success, 1, false),
+            vec![("web", Class::CrashLoopBackOff)],
+        ),
+        (
+            "exits with 0 again, as it should",
+            vec![with(
+                pod(
+                    "alone",
+                    None,
+                    &running(false, &[&container(&success, &success, 1, false)]),
+                ),
+                "/spec/restartPolicy",
+                json!("OnFailure"),
+            )],
+            vec![],
+        ),
+        (
             "up and ready between two crashes",
-            of(&up("09:59:59"), &crash, 4, true),
+            one(&up("09:59:59"), &crash, 4, true),
             vec![("web", Class::CrashLoopBackOff)],
         ),
         (
             "outlived its last life",
-            of(&up("09:59:50"), &crash, 4, true),
+            one(&up("09:59:50"), &crash, 4, true),
             vec![],
         ),
         (
             "lives five minutes at a time",
-            of(
+            one(
                 &up("09:55:00"),
                 &ended("Error", 1, "09:49:59", "09:54:59"),
                 4,
@@ -351,7 +380,7 @@ fn containers_that_crash() {
         ),
         (
             "crashes once a day",
-            of(
+            one(
                 &up("09:59:50"),
                 &ended("Error", 1, "01:00:00", "09:59:49"),
                 9,
@@ -361,7 +390,7 @@ fn containers_that_crash() {
         ),
         (
             "not ready for another reason, crashed long ago",
-            of(
+            one(
                 &up("01:00:00"),
                 &ended("OOMKilled", 137, "00:59:00", "01:00:00"),
                 3,
@@ -369,24 +398,32 @@ fn containers_that_crash() {
             ),
             vec![],
         ),
+    ]);
+}
+
+#[test]
+fn containers_that_are_killed_at_their_limit() {
+    let oom = ended("OOMKilled", 137, "09:59:30", "09:59:31");
+    let back_off = waiting("CrashLoopBackOff", BACK_OFF);
+    check(vec![
         (
             "killed at the limit",
-            of(&oom, &none(), 0, false),
+            one(&oom, &none(), 0, false),
             vec![("web", Class::OomKilled)],
         ),
         (
             "killed at the limit, in back-off",
-            of(&back_off, &oom, 3, false),
+            one(&back_off, &oom, 3, false),
             vec![("web", Class::OomKilled)],
         ),
         (
             "killed at the limit, not ready again",
-            of(&up("09:59:32"), &oom, 1, false),
+            one(&up("09:59:32"), &oom, 1, false),
             vec![("web", Class::OomKilled)],
         ),
         (
             "killed at the limit once, ready again",
-            of(&up("09:59:32"), &oom, 1, true),
+            one(&up("09:59:32"), &oom, 1, true),
             vec![],
         ),
     ]);

@@ -25,6 +25,8 @@ pub struct Pod {
     pub head: Head,
     /// Of `status.phase`.
     pub phase: Phase,
+    /// `spec.restartPolicy` is `Always`: no end of a container is meant.
+    pub restarts_always: bool,
     /// `status.reason` is `Evicted`.
     pub is_evicted: bool,
     /// Condition `Ready`.
@@ -123,10 +125,15 @@ impl Pod {
             .init_container_statuses
             .as_deref()
             .unwrap_or_default();
+        let restart_policy = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.restart_policy.as_deref());
         let main = status.container_statuses.as_deref().unwrap_or_default();
         Self {
             head,
             phase: phase(status.phase.as_deref()),
+            restarts_always: restart_policy.is_none_or(|policy| policy == "Always"),
             is_evicted: status.reason.as_deref() == Some("Evicted"),
             is_ready: conditions
                 .iter()
@@ -235,10 +242,16 @@ impl Ended {
     }
 }
 
-/// runc says "container init was OOM-killed (memory limit too low?)" when the limit is too small for
-/// the start itself; the kubelet passes that on as `StartError`, exit code 128, never `OOMKilled`.
+/// runc says one of these when the limit is too small for the start itself; the kubelet passes that on
+/// as `StartError`, exit code 128, never as `OOMKilled`. In full: "container init was OOM-killed
+/// (memory limit too low?)" and "unable to set memory limit to 1048576 (current usage: 2469888, peak
+/// usage: 2539520)".
 fn is_out_of_memory(message: Option<&str>) -> bool {
-    message.is_some_and(|message| message.to_ascii_lowercase().contains("init was oom-killed"))
+    let wordings = ["init was oom-killed", "unable to set memory limit to "];
+    message.is_some_and(|message| {
+        let message = message.to_ascii_lowercase();
+        wordings.iter().any(|wording| message.contains(wording))
+    })
 }
 
 fn phase(phase: Option<&str>) -> Phase {

@@ -1,5 +1,6 @@
 //! A namespace of its own on the API server, and what tests do in it.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +17,8 @@ use serde_json::{Value, json};
 static NEXT: AtomicU64 = AtomicU64::new(1);
 /// Real back-off takes its time; a test that waits longer has failed.
 const LIMIT: Duration = Duration::from_mins(4);
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub(crate) struct Sandbox {
     pub(crate) client: Client,
@@ -178,12 +181,32 @@ fn container(state: &Value, ready: bool) -> Value {
 /// Waits until something is there, or fails with what was waited for.
 pub(crate) async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + LIMIT;
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    let mut ticks = tokio::time::interval(PAUSE);
     loop {
         ticks.tick().await;
         if let Some(found) = look().await {
             return found;
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
+    }
+}
+
+/// Waits until something is as expected, or fails with the difference.
+pub(crate) async fn equal<T: PartialEq + Debug>(
+    what: &str,
+    expected: &T,
+    mut look: impl AsyncFnMut() -> T,
+) {
+    let deadline = Instant::now() + LIMIT;
+    let mut ticks = tokio::time::interval(PAUSE);
+    loop {
+        ticks.tick().await;
+        let found = look().await;
+        if found == *expected {
+            return;
+        }
+        if Instant::now() >= deadline {
+            assert_eq!(found, *expected, "waited in vain for {what}");
+        }
     }
 }

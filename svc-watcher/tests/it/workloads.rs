@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bonesetter_proto::v1::{FailureClass as Class, ResolvedReason};
+use bonesetter_proto::v1::{Detected, FailureClass as Class, ResolvedReason};
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use svc_watcher::{Config, Namespaces, scan};
 
 use crate::bus::{Step, TestBus, config};
-use crate::cluster::{Sandbox, eventually};
+use crate::cluster::{Sandbox, equal, eventually};
 
 const IMAGE: &str = "localhost/faultbox:1";
 
@@ -52,6 +52,14 @@ fn failing() -> Vec<(Value, Class)> {
     let init = json!({"containers": [container(&["serve"], &no_limit)],
         "initContainers": [{"name": "migrate", "image": IMAGE, "imagePullPolicy": "Never",
                             "args": ["crash", "--code", "4"]}]});
+    // Less than the start itself needs. Another container keeps the pod as a whole unlimited, or its
+    // sandbox could not start either.
+    let tiny = deployment(
+        "tiny",
+        &json!({"automountServiceAccountToken": false, "containers": [
+        container(&["serve"], &memory("1Mi")),
+        {"name": "other", "image": IMAGE, "imagePullPolicy": "Never", "args": ["pause"]}]}),
+    );
     let mut missing_image = container(&["serve"], &no_limit);
     missing_image["image"] = json!("localhost/absent:1");
     let mut stuck = simple(
@@ -73,7 +81,7 @@ fn failing() -> Vec<(Value, Class)> {
             ),
             Class::OomKilled,
         ),
-        (simple("tiny", &["serve"], &memory("8Ki")), Class::OomKilled),
+        (tiny, Class::OomKilled),
         (
             deployment("no-image", &json!({"containers": [missing_image]})),
             Class::ImagePull,
@@ -164,13 +172,13 @@ async fn every_failure_is_one_incident_of_the_right_class_and_health_is_none() {
             )
         })
         .collect();
-    eventually("an incident of the right class for each", async || {
+    equal("the class of each incident", &expected, async || {
         let steps = bus.steps(&namespace).await;
-        let classes: BTreeMap<String, Class> = by_owner(&steps)
+        let last = |steps: Vec<&Step>| steps.last().unwrap().message.failure_class();
+        by_owner(&steps)
             .into_iter()
-            .map(|(owner, steps)| (owner, steps.last().unwrap().message.failure_class()))
-            .collect();
-        (classes == expected).then_some(())
+            .map(|(owner, steps)| (owner, last(steps)))
+            .collect()
     })
     .await;
     for (owner, steps) in by_owner(&bus.steps(&namespace).await) {
@@ -199,20 +207,16 @@ async fn assert_scan(sandbox: &Sandbox, expected: &BTreeMap<String, Class>) {
         exclude: Vec::new(),
     };
     let thresholds = Config::default().thresholds();
-    eventually("a scan that finds the same", async || {
+    equal("the class of each finding", expected, async || {
         let now = Timestamp::now();
         let scan = scan(&sandbox.client, "test", &namespaces, &thresholds, now)
             .await
             .unwrap();
-        let found: BTreeMap<String, Class> = scan
-            .findings
-            .iter()
-            .map(|found| {
-                let incident = found.incident.clone().unwrap();
-                (incident.root_owner.unwrap().name, found.failure_class())
-            })
-            .collect();
-        (found == *expected).then_some(())
+        let class = |found: &Detected| {
+            let owner = found.incident.clone().unwrap().root_owner.unwrap();
+            (owner.name, found.failure_class())
+        };
+        scan.findings.iter().map(class).collect()
     })
     .await;
 }
