@@ -330,3 +330,63 @@ async fn list_kind<K: Watched>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn events(objects: &[Value]) -> Vec<Change> {
+        let mut seen = HashSet::new();
+        let listed = objects.iter().map(|object| {
+            watcher::Event::InitApply(serde_json::from_value(object.clone()).unwrap())
+        });
+        let events = std::iter::once(watcher::Event::Init)
+            .chain(listed)
+            .chain([watcher::Event::InitDone]);
+        let mut translate = |event| translate::<core::Pod>(Kind::Pod, &None, &mut seen, Ok(event));
+        events.filter_map(&mut translate).collect()
+    }
+
+    #[test]
+    fn a_list_survives_an_object_that_cannot_be_decoded() {
+        let pod = |name: &str, spec: Value| json!({"metadata": {"name": name, "namespace": "shop", "uid": name}, "spec": spec});
+        let changes = events(&[
+            pod("odd", json!({"containers": "none"})),
+            pod("sound", json!({"containers": []})),
+        ]);
+        let [
+            Change::Applied(odd),
+            Change::Applied(sound),
+            Change::Listed(seen),
+        ] = &changes[..]
+        else {
+            panic!("{changes:?}");
+        };
+        assert!(matches!(**odd, Facts::Unreadable(_)));
+        assert_eq!(odd.head().object.name, "odd");
+        assert!(matches!(**sound, Facts::Pod(_)));
+        assert_eq!(seen.len(), 2);
+    }
+
+    #[test]
+    fn only_a_refusal_counts_as_one() {
+        let status = |code: u16| {
+            let status = Status {
+                code,
+                ..Status::default()
+            };
+            watcher::Error::InitialListFailed(kube::Error::Api(status.boxed()))
+        };
+        assert!(is_refused(&status(403)) && is_refused(&status(404)));
+        for code in [401, 410, 429, 500, 503] {
+            assert!(!is_refused(&status(code)), "{code}");
+        }
+        let expired = Status {
+            code: 410,
+            ..Status::default()
+        };
+        assert!(!is_refused(&watcher::Error::WatchError(expired.boxed())));
+    }
+}
