@@ -2,7 +2,7 @@
 //! and a secret word followed by a random string.
 
 use crate::engine::Hit;
-use crate::json_text::{is_name_key, is_value_key};
+use crate::json_scan::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify};
 use crate::rarity::is_random_token;
 use crate::syntax::{NAME_LIMIT, compares, line_end, name_before, unquoted_end, value_after};

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
-    carrier, csv, decode, flags, formats::Formats, json_text, objectnames, rarity, urls, view,
-    yaml_text,
+    carrier, csv, decode, flags, formats::Formats, json_scan, json_text, objectnames, rarity, urls,
+    view, yaml_text,
 };
 
 /// How many encodings inside one another are looked into.
@@ -116,7 +116,7 @@ impl Engine {
         for block in &blocks {
             let (start, end) = block.span();
             self.scan_gap(text, at, start, learnt, &mut hits);
-            json_text::scan(self, text, block, learnt, depth, &mut hits);
+            json_scan::scan(self, text, block, learnt, depth, &mut hits);
             at = end;
         }
         self.scan_gap(text, at, text.len(), learnt, &mut hits);

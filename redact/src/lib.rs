@@ -28,6 +28,10 @@
 //! session, and nobody without the key can test a guess. What looks like a placeholder in the input is
 //! replaced like a secret, so a forged one is never taken for ours.
 //!
+//! What a later text reveals is not found in an earlier one that has left already, so learn first
+//! ([`Session::learn_object`], [`Session::learn_text`]), redact then, and prove it on the final bytes
+//! ([`Session::egress_check`]).
+//!
 //! Everything fails closed: what is too deep, too large or cannot be handled is withheld as
 //! `<withheld:reason>`.
 
@@ -41,10 +45,12 @@ mod engine;
 mod finding;
 mod flags;
 mod formats;
+mod json_scan;
 mod json_text;
 mod learn;
 mod lexicon;
 mod object;
+mod object_pod;
 mod object_text;
 mod objectnames;
 mod placeholder;
@@ -53,6 +59,7 @@ mod rules;
 mod schema;
 mod sealed;
 mod session;
+mod splice;
 mod syntax;
 mod urls;
 mod validate;

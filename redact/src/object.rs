@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::finding::ObjectFinding;
-use crate::json_text::{is_name_key, is_value_key};
-use crate::lexicon::{Naming, classify, is_secret_env};
+use crate::json_scan::{is_name_key, is_value_key};
+use crate::lexicon::{Naming, classify};
 use crate::placeholder::lookalikes;
 use crate::schema::{self, Shape};
 use crate::session::Session;
@@ -103,14 +103,14 @@ fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
 pub(crate) struct Walk<'a> {
     pub(crate) session: &'a mut Session,
     pub(crate) findings: Vec<ObjectFinding>,
-    pointer: String,
+    pub(crate) pointer: String,
     /// Names of the volumes of this pod that hold secrets.
-    volumes: BTreeSet<String>,
+    pub(crate) volumes: BTreeSet<String>,
     depth: usize,
 }
 
 impl Walk<'_> {
-    fn shape(&mut self, value: &mut Value, shape: &Shape, place: &'static str) {
+    pub(crate) fn shape(&mut self, value: &mut Value, shape: &Shape, place: &'static str) {
         if self.depth >= self.session.limits.depth {
             return self.withhold(value, "too-deep", place);
         }
@@ -156,7 +156,11 @@ impl Walk<'_> {
     }
 
     /// Every member of a mapping, with keys as free text.
-    fn members(&mut self, value: &mut Value, mut each: impl FnMut(&mut Self, &str, &mut Value)) {
+    pub(crate) fn members(
+        &mut self,
+        value: &mut Value,
+        mut each: impl FnMut(&mut Self, &str, &mut Value),
+    ) {
         let Value::Object(members) = value else {
             return;
         };
@@ -171,7 +175,7 @@ impl Walk<'_> {
         *members = redacted;
     }
 
-    fn each(&mut self, value: &mut Value, mut each: impl FnMut(&mut Self, &mut Value)) {
+    pub(crate) fn each(&mut self, value: &mut Value, mut each: impl FnMut(&mut Self, &mut Value)) {
         match value {
             Value::Array(items) => {
                 for (index, item) in items.iter_mut().enumerate() {
@@ -183,7 +187,7 @@ impl Walk<'_> {
         }
     }
 
-    fn inside(&mut self, key: &str, f: impl FnOnce(&mut Self)) {
+    pub(crate) fn inside(&mut self, key: &str, f: impl FnOnce(&mut Self)) {
         let length = self.pointer.len();
         self.pointer.push('/');
         self.pointer
@@ -251,7 +255,7 @@ impl Walk<'_> {
         redacted.text
     }
 
-    fn replace(&mut self, value: &str, kind: &str, rule: &str, place: &str) -> String {
+    pub(crate) fn replace(&mut self, value: &str, kind: &str, rule: &str, place: &str) -> String {
         if self.session.is_placeholder(value) {
             return value.to_owned();
         }
@@ -280,7 +284,7 @@ impl Walk<'_> {
         *value = Value::String(self.session.withheld(reason));
     }
 
-    fn withhold_all(&mut self, value: &mut Value, reason: &str, place: &'static str) {
+    pub(crate) fn withhold_all(&mut self, value: &mut Value, reason: &str, place: &'static str) {
         match value {
             Value::Object(_) => {
                 self.members(value, |walk, _, value| walk.withhold(value, reason, place));
@@ -291,7 +295,7 @@ impl Walk<'_> {
     }
 
     /// Every scalar below, whatever it is.
-    fn secret(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
+    pub(crate) fn secret(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
         match value {
             Value::Null => {}
             Value::Array(_) | Value::Object(_) if self.depth < self.session.limits.depth => {
@@ -315,7 +319,7 @@ impl Walk<'_> {
         }
     }
 
-    fn name(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
+    pub(crate) fn name(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {
         let Some(name) = value.as_str().map(str::to_owned) else {
             return self.free(value, Naming::Ordinary, place);
         };
@@ -324,140 +328,6 @@ impl Walk<'_> {
         }
         self.session.learn_name(&name, kind);
         *value = Value::String(self.replace(&name, kind, "object-name", place));
-    }
-
-    fn env_var(&mut self, value: &mut Value) {
-        let name = value["name"].as_str().unwrap_or_default().to_owned();
-        self.members(value, |walk, key, value| match key {
-            "value" if is_secret_env(&name) => {
-                if value.as_str().is_some_and(str::is_empty) {
-                    return;
-                }
-                walk.secret(value, "secret", "env");
-            }
-            "value" => walk.free(value, classify(&name), "env"),
-            "valueFrom" => walk.value_from(value),
-            _ => walk.free(value, Naming::Ordinary, "env"),
-        });
-    }
-
-    /// Which kind of source it is stays; everything else goes.
-    fn value_from(&mut self, value: &mut Value) {
-        if !value.is_object() {
-            return self.withhold_all(value, "value-from", "valueFrom");
-        }
-        self.members(value, |walk, key, value| {
-            if matches!(key, "secretKeyRef" | "configMapKeyRef") && value.is_object() {
-                let Shape::Fields(_, table) = &schema::VALUE_FROM else {
-                    return;
-                };
-                if let Some((_, shape)) = table.iter().find(|(name, _)| *name == key) {
-                    return walk.shape(value, shape, "valueFrom");
-                }
-            }
-            walk.session.count("withheld", "value-from", "valueFrom");
-            let pointer = walk.pointer.clone();
-            walk.findings.push(ObjectFinding {
-                rule: "value-from".into(),
-                kind: "withheld".into(),
-                pointer,
-            });
-            *value = serde_json::json!({ "redacted": walk.session.withheld("value-from") });
-        });
-    }
-
-    fn header(&mut self, value: &mut Value) {
-        let name = value["name"].as_str().unwrap_or_default().to_owned();
-        self.members(value, |walk, key, value| {
-            let naming = if key == "value" {
-                classify(&name)
-            } else {
-                Naming::Ordinary
-            };
-            walk.free(value, naming, "header");
-        });
-    }
-
-    fn annotations(&mut self, value: &mut Value) {
-        self.members(value, |walk, key, value| {
-            let parsed = match value.as_str() {
-                Some(text) if key.ends_with("last-applied-configuration") => {
-                    serde_json::from_str::<Value>(text).ok()
-                }
-                _ => None,
-            };
-            let Some(mut object) = parsed else {
-                return walk.free(value, classify(key), "annotations");
-            };
-            for name in public_names(&object) {
-                walk.session.learn_public(&name);
-            }
-            let first = walk.findings.len();
-            walk.shape(&mut object, &Shape::Object, "annotations");
-            // A pointer ends at the string that holds the object.
-            let pointer = walk.pointer.clone();
-            walk.findings[first..]
-                .iter_mut()
-                .for_each(|finding| finding.pointer.clone_from(&pointer));
-            *value = Value::String(object.to_string());
-        });
-    }
-
-    fn reference(&mut self, value: &mut Value) {
-        let kind = match value["kind"].as_str() {
-            Some("Secret") => Some("secret-name"),
-            Some("ConfigMap") => Some("configmap-name"),
-            _ => None,
-        };
-        self.members(value, |walk, key, value| match kind {
-            Some(kind) if key == "name" => walk.name(value, kind, "reference"),
-            _ => walk.free(value, classify_field(key), "reference"),
-        });
-    }
-
-    fn pod_spec(&mut self, value: &mut Value) {
-        let volumes = value["volumes"].as_array().into_iter().flatten();
-        let secret = volumes.filter(|volume| {
-            schema::SECRET_SOURCES
-                .iter()
-                .any(|(source, _)| volume.get(source).is_some())
-        });
-        let names = secret
-            .filter_map(|volume| volume["name"].as_str())
-            .map(str::to_owned)
-            .collect();
-        let outer = std::mem::replace(&mut self.volumes, names);
-        self.shape(value, &schema::POD_SPEC, "spec");
-        self.volumes = outer;
-    }
-
-    fn volume(&mut self, value: &mut Value) {
-        let secret = value["name"]
-            .as_str()
-            .is_some_and(|name| self.volumes.contains(name));
-        self.members(value, |walk, key, value| {
-            if key == "name" && secret {
-                return walk.name(value, "volume", "volumes");
-            }
-            let sources = schema::SECRET_SOURCES.iter().chain(schema::OTHER_SOURCES);
-            match sources.clone().find(|(source, _)| *source == key) {
-                Some((_, shape)) => walk.shape(value, shape, "volumes"),
-                None => walk.free(value, Naming::Ordinary, "volumes"),
-            }
-        });
-    }
-
-    fn volume_mount(&mut self, value: &mut Value) {
-        let secret = value["name"]
-            .as_str()
-            .is_some_and(|name| self.volumes.contains(name));
-        self.members(value, |walk, key, value| match key {
-            "name" if secret => walk.name(value, "volume", "volumeMounts"),
-            "mountPath" | "subPath" | "subPathExpr" | "devicePath" if secret => {
-                walk.secret(value, "mount-path", "volumeMounts");
-            }
-            _ => walk.free(value, Naming::Ordinary, "volumeMounts"),
-        });
     }
 }
 
@@ -471,7 +341,7 @@ fn classify_key(key: &str) -> Naming {
 }
 
 /// Members of API objects whose names sound secret and are not, beside what every name says.
-fn classify_field(key: &str) -> Naming {
+pub(crate) fn classify_field(key: &str) -> Naming {
     match key {
         "key"
         | "operator"

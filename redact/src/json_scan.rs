@@ -1,0 +1,177 @@
+//! What JSON members say: names, pairs of name and value, arguments; every string is a text of its own.
+
+use crate::carrier::{is_secret_value, without_scheme};
+use crate::engine::{Engine, Hit, Strength, merge};
+use crate::json_text::{Node, unescape};
+use crate::learn::Learnt;
+use crate::lexicon::{Naming, classify};
+use crate::placeholder::lookalikes;
+
+/// Appends what a block of JSON holds.
+pub(crate) fn scan(
+    engine: &Engine,
+    text: &str,
+    node: &Node,
+    learnt: &Learnt,
+    depth: usize,
+    hits: &mut Vec<Hit>,
+) {
+    let mut scan = Scan {
+        engine,
+        text,
+        learnt,
+        depth,
+        hits,
+    };
+    scan.node(node, Naming::Ordinary);
+}
+
+struct Scan<'a> {
+    engine: &'a Engine,
+    text: &'a str,
+    learnt: &'a Learnt,
+    depth: usize,
+    hits: &'a mut Vec<Hit>,
+}
+
+impl Scan<'_> {
+    fn node(&mut self, node: &Node, naming: Naming) {
+        match node {
+            Node::Object(start, end, members) if self.is_service_account(members) => {
+                let hit = Hit::new(
+                    *start,
+                    *end,
+                    "google-key",
+                    "service-account",
+                    Strength::Format,
+                );
+                self.hits.push(Hit { bare: true, ..hit });
+            }
+            Node::Object(_, _, members) => self.object(members),
+            Node::Array(_, _, items) => self.array(items, naming),
+            Node::Text(start, end) => self.leaf(*start, *end, naming),
+            Node::Scalar(start, end) => {
+                let value = &self.text[*start..*end];
+                if naming >= Naming::Strong && value.len() >= 6 && is_secret_value(naming, value) {
+                    self.hits.push(Hit {
+                        bare: true,
+                        ..Hit::secret(*start, *end, "json-member")
+                    });
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, members: &[((usize, usize), Node)]) {
+        let named = self.pair_name(members);
+        let web_key = self.is_web_key(members);
+        for (key, value) in members {
+            let name = &self.text[key.0..key.1];
+            self.leaf(key.0, key.1, Naming::Ordinary);
+            let naming = match named {
+                Some(naming) if is_value_key(name) => naming,
+                _ if web_key && matches!(name, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") => {
+                    Naming::Strong
+                }
+                _ if lookalikes(name).is_empty() => classify(name),
+                _ => Naming::Ordinary,
+            };
+            self.node(value, naming);
+        }
+    }
+
+    /// A Google service account: one secret of many members.
+    fn is_service_account(&self, members: &[((usize, usize), Node)]) -> bool {
+        let has = |name: &str| {
+            members.iter().any(|(key, value)| {
+                &self.text[key.0..key.1] == name && matches!(value, Node::Text(..))
+            })
+        };
+        has("auth_provider_x509_cert_url") || has("private_key_id") && has("private_key")
+    }
+
+    /// The private members of a JSON Web Key (RFC 7517).
+    fn is_web_key(&self, members: &[((usize, usize), Node)]) -> bool {
+        members
+            .iter()
+            .any(|(key, _)| &self.text[key.0..key.1] == "kty")
+    }
+
+    /// What `NAME` announces in `{"name": NAME, "value": ...}` and its relatives.
+    fn pair_name(&self, members: &[((usize, usize), Node)]) -> Option<Naming> {
+        if !members
+            .iter()
+            .any(|(key, _)| is_value_key(&self.text[key.0..key.1]))
+        {
+            return None;
+        }
+        members.iter().find_map(|(key, value)| match value {
+            Node::Text(start, end) if is_name_key(&self.text[key.0..key.1]) => {
+                Some(classify(&self.text[*start..*end]))
+            }
+            _ => None,
+        })
+    }
+
+    fn array(&mut self, items: &[Node], naming: Naming) {
+        let mut flagged = None;
+        for item in items {
+            let Node::Text(start, end) = *item else {
+                flagged = None;
+                self.node(item, naming);
+                continue;
+            };
+            self.leaf(start, end, flagged.take().unwrap_or(naming));
+            flagged = crate::flags::bare_flag(&self.text[start..end]);
+        }
+    }
+
+    fn leaf(&mut self, start: usize, end: usize, naming: Naming) {
+        let raw = &self.text[start..end];
+        let view = unescape(raw, start);
+        let secret = without_scheme(&view.text);
+        if is_secret_value(naming, secret) {
+            let from = view.text.len() - secret.len();
+            let hit = Hit::secret(from, view.text.len(), "json-member");
+            self.hits.extend(view.back(hit));
+        }
+        for hit in merge(self.engine.scan_at(&view.text, self.learnt, self.depth + 1)) {
+            self.hits.extend(view.back(hit));
+        }
+    }
+}
+
+pub(crate) fn is_name_key(key: &str) -> bool {
+    [
+        "name",
+        "key",
+        "variable",
+        "header",
+        "param",
+        "parameter",
+        "k",
+        "field",
+        "option",
+        "env",
+    ]
+    .iter()
+    .any(|k| key.eq_ignore_ascii_case(k))
+}
+
+pub(crate) fn is_value_key(key: &str) -> bool {
+    [
+        "value",
+        "val",
+        "v",
+        "content",
+        "default",
+        "defaultvalue",
+        "data",
+        "values",
+        "new_value",
+        "before",
+        "after",
+    ]
+    .iter()
+    .any(|k| key.eq_ignore_ascii_case(k))
+}
