@@ -11,7 +11,7 @@ use crate::learn::Learnt;
 use crate::object;
 use crate::placeholder::{Pseudonyms, lookalikes};
 use crate::rules::{RuleError, Rules};
-use crate::splice::{Piece, copy, origin};
+use crate::splice::Draft;
 use crate::value::looks_random;
 
 /// How often a text is scanned again because taking something out has uncovered something else.
@@ -126,25 +126,24 @@ impl Session {
         if let Some(redacted) = object::redact_manifest(self, text) {
             return redacted;
         }
-        let mut pieces = vec![Piece::Input(0, text.len())];
-        let mut current = text.to_owned();
+        let mut draft = Draft::of(text);
         let mut findings: Vec<Finding> = Vec::new();
         for _ in 0..ROUNDS {
-            let hits = self.find(&current);
+            let hits = self.find(&draft.text);
             if hits.is_empty() {
                 findings.sort_by_key(|finding| (finding.start, finding.end));
                 for finding in &findings {
                     self.count(&finding.kind, &finding.rule, place);
                 }
                 return RedactedText {
-                    text: current,
+                    text: draft.text,
                     findings,
                 };
             }
             if findings.len() + hits.len() > self.limits.findings {
                 return self.withhold_text(text, "too-many-findings", place);
             }
-            (current, pieces) = self.splice(&current, &pieces, hits, &mut findings);
+            draft = self.splice(&draft, hits, &mut findings);
         }
         self.withhold_text(text, "unstable", place)
     }
@@ -241,36 +240,27 @@ impl Session {
             .collect()
     }
 
-    fn splice(
-        &mut self,
-        text: &str,
-        pieces: &[Piece],
-        hits: Vec<Hit>,
-        findings: &mut Vec<Finding>,
-    ) -> (String, Vec<Piece>) {
-        let mut output = String::with_capacity(text.len());
-        let mut origins = Vec::with_capacity(pieces.len() + 2 * hits.len());
+    fn splice(&mut self, earlier: &Draft, hits: Vec<Hit>, findings: &mut Vec<Finding>) -> Draft {
+        let mut draft = Draft::empty(earlier.text.len());
+        let mut fresh: Vec<Finding> = Vec::with_capacity(hits.len());
         let mut at = 0;
         for hit in hits {
-            copy(text, pieces, at, hit.start, &mut output, &mut origins);
-            let (start, end) = origin(pieces, hit.start, hit.end);
+            if hit.start < at {
+                // Left to the next round.
+                continue;
+            }
+            draft.copy(earlier, at, hit.start);
+            let (start, end) = earlier.origin(hit.start, hit.end);
             let value = hit
                 .value
-                .clone()
-                .unwrap_or_else(|| text[hit.start..hit.end].to_owned());
+                .unwrap_or_else(|| earlier.text[hit.start..hit.end].to_owned());
             if hit.strength >= Strength::Carrier && is_worth_learning(&value) {
                 self.learnt.value(&value, &hit.kind);
             }
             let placeholder = self.placeholder(&hit.kind, &value);
-            let placeholder = if hit.bare {
-                format!("\"{placeholder}\"")
-            } else {
-                placeholder
-            };
-            origins.push(Piece::Replaced(start, end, placeholder.len()));
-            output.push_str(&placeholder);
-            findings.retain(|finding| !(start <= finding.start && finding.end <= end));
-            findings.push(Finding {
+            let quote = if hit.bare { "\"" } else { "" };
+            draft.replace((start, end), &format!("{quote}{placeholder}{quote}"));
+            fresh.push(Finding {
                 rule: hit.rule,
                 kind: hit.kind,
                 start,
@@ -278,8 +268,13 @@ impl Session {
             });
             at = hit.end;
         }
-        copy(text, pieces, at, text.len(), &mut output, &mut origins);
-        (output, origins)
+        draft.copy(earlier, at, earlier.text.len());
+        findings.retain(|old| {
+            let index = fresh.partition_point(|new| new.end < old.end);
+            fresh.get(index).is_none_or(|new| new.start > old.start)
+        });
+        findings.append(&mut fresh);
+        draft
     }
 }
 
@@ -303,33 +298,24 @@ fn masked<'a>(text: &'a str, own: &[(usize, usize)]) -> Cow<'a, str> {
 
 /// A find that is more than our own placeholders.
 fn clear_of(mut hit: Hit, own: &[(usize, usize)], text: &str) -> Option<Hit> {
-    if own
-        .iter()
-        .any(|&(start, end)| start < hit.start && hit.start < end)
-    {
-        return None;
-    }
-    let mut inside = own
-        .iter()
-        .filter(|&&(start, end)| start < hit.end && hit.start < end);
-    let Some(&(first, _)) = inside.next() else {
+    let own = &own[own.partition_point(|&(_, end)| end <= hit.start)..];
+    let own = &own[..own.partition_point(|&(start, _)| start < hit.end)];
+    let (Some(&(first, _)), Some(&(_, last))) = (own.first(), own.last()) else {
         return Some(hit);
     };
-    let last = inside.next_back().map_or_else(
-        || own.iter().find(|o| o.0 == first).map_or(first, |o| o.1),
-        |o| o.1,
-    );
+    if first < hit.start {
+        return None;
+    }
     let outside = |part: &str| part.bytes().any(|b| b.is_ascii_alphanumeric());
     let before = text.get(hit.start..first).unwrap_or_default();
     let after = text.get(last..hit.end).unwrap_or_default();
     let between = own
         .windows(2)
-        .filter(|w| w[0].1 >= first && w[1].0 <= last && w[0].1 < w[1].0)
-        .any(|w| outside(&text[w[0].1..w[1].0]));
+        .any(|pair| outside(&text[pair[0].1..pair[1].0]));
     if !outside(before) && !outside(after) && !between {
         return None;
     }
-    (hit.start, hit.end) = (hit.start.min(first), hit.end.max(last));
+    hit.end = hit.end.max(last);
     Some(hit)
 }
 
