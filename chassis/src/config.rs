@@ -386,7 +386,7 @@ mod tests {
         ];
 
         fn validate(&self, problems: &mut Problems) {
-            if self.watch.cooldown > Duration::from_secs(86_400) {
+            if self.watch.cooldown > Duration::from_hours(24) {
                 problems.add("watch.cooldown", "must be at most a day");
             }
         }
@@ -434,7 +434,7 @@ mod tests {
             ],
         )
         .unwrap();
-        assert_eq!(own.watch.cooldown, Duration::from_secs(900));
+        assert_eq!(own.watch.cooldown, Duration::from_mins(15));
         assert_eq!(own.watch.namespaces, ["a", "b"]);
     }
 

@@ -186,7 +186,7 @@ impl Runner {
 
     async fn bury(&self, pulled: &Pulled, reason: &'static str, cause: &anyhow::Error) {
         let text = format!("{cause:#}");
-        tracing::error!(reason, cause = %text, "sent to the dead letters; see `bonesetter incidents`");
+        tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
         if let Err(error) = self.letters.bury(&self.spec, pulled, reason, &text).await {
             tracing::error!(%error, "the dead letter was not stored, the message comes again");
             pulled.acker.retry_after(Duration::from_secs(5)).await;

@@ -98,7 +98,7 @@ impl ConsumerSpec {
 }
 
 macro_rules! consumers {
-    ($($constant:ident = $name:literal on $stream:ident $(step $step:literal)?, $user:literal, concurrency $concurrency:literal, ack_wait $wait:literal s, max_deliver $deliver:literal;)*) => {
+    ($($constant:ident = $name:literal on $stream:ident $(step $step:literal)?, $user:literal, concurrency $concurrency:literal, ack_wait $wait:literal s, max_deliver $deliver:literal, max_ack_pending $pending:literal;)*) => {
         $(
             #[doc = concat!("Durable `", $name, "`.")]
             pub const $constant: ConsumerSpec = ConsumerSpec {
@@ -109,7 +109,7 @@ macro_rules! consumers {
                 concurrency: $concurrency,
                 ack_wait: Duration::from_secs($wait),
                 max_deliver: $deliver,
-                max_ack_pending: 8 * $concurrency,
+                max_ack_pending: $pending,
             };
         )*
         /// Every durable consumer.
@@ -120,22 +120,23 @@ macro_rules! consumers {
 }
 
 consumers! {
-    ENRICHER = "enricher" on DETECTED, "svc-enricher", concurrency 8, ack_wait 30 s, max_deliver 8;
-    REDACTOR = "redactor" on ENRICHED, "svc-redactor", concurrency 4, ack_wait 15 s, max_deliver 8;
-    LLM = "llm" on REDACTED, "svc-llm", concurrency 4, ack_wait 60 s, max_deliver 8;
-    ACTUATOR_DECIDE = "actuator-decide" on DIAGNOSED, "svc-actuator", concurrency 4, ack_wait 30 s, max_deliver 8;
-    ACTUATOR_APPLY = "actuator-apply" on ACTED step "intended", "svc-actuator", concurrency 1, ack_wait 30 s, max_deliver 8;
+    // Retries wait at most five minutes each, so a server may be away for hours before anything is given up.
+    ENRICHER = "enricher" on DETECTED, "svc-enricher", concurrency 8, ack_wait 30 s, max_deliver 100, max_ack_pending 64;
+    REDACTOR = "redactor" on ENRICHED, "svc-redactor", concurrency 4, ack_wait 15 s, max_deliver 20, max_ack_pending 32;
+    LLM = "llm" on REDACTED, "svc-llm", concurrency 4, ack_wait 60 s, max_deliver 20, max_ack_pending 32;
+    ACTUATOR_DECIDE = "actuator-decide" on DIAGNOSED, "svc-actuator", concurrency 4, ack_wait 30 s, max_deliver 100, max_ack_pending 32;
+    ACTUATOR_APPLY = "actuator-apply" on ACTED step "intended", "svc-actuator", concurrency 1, ack_wait 30 s, max_deliver 100, max_ack_pending 8;
     // Looks again until the deadline of the verification; what cannot be verified is published as stuck, never dropped.
-    ACTUATOR_VERIFY = "actuator-verify" on ACTED step "applied", "svc-actuator", concurrency 8, ack_wait 30 s, max_deliver 0;
+    ACTUATOR_VERIFY = "actuator-verify" on ACTED step "applied", "svc-actuator", concurrency 8, ack_wait 30 s, max_deliver 0, max_ack_pending 64;
     // Gives up on a receiver by age, and publishes that it did.
-    NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0;
-    NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0;
+    NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
+    NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
     // The ledger never gives up: what it has not stored stays in the stream.
-    AUDIT_DETECTED = "audit-detected" on DETECTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
-    AUDIT_REDACTED = "audit-redacted" on REDACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
-    AUDIT_DIAGNOSED = "audit-diagnosed" on DIAGNOSED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
-    AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
-    AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0;
+    AUDIT_DETECTED = "audit-detected" on DETECTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_REDACTED = "audit-redacted" on REDACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_DIAGNOSED = "audit-diagnosed" on DIAGNOSED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
 }
 
 /// A KV bucket, used by one service.

@@ -1,10 +1,12 @@
 //! Whether what the streams hold of a workload is what it must be.
 
+use std::time::SystemTime;
+
 use bonesetter::render;
 use bonesetter::timeline::{Body, Step};
 use bonesetter_proto::v1::{
-    Acted, Diagnosed, Phase, Redacted, ResolvedReason, Step as ActedStep, evidence_item::Content,
-    remedy::Fix,
+    Acted, Diagnosed, Incident, Phase, Redacted, ResolvedReason, Step as ActedStep,
+    evidence_item::Content, remedy::Fix,
 };
 use bonesetter_proto::{Namespace, Stage, from_timestamp};
 
@@ -76,9 +78,8 @@ impl Record {
     }
 }
 
-/// The name of the workload that a step is about, where the message says it.
-pub fn owner_name(step: &Step) -> Option<&str> {
-    let incident = match &step.body {
+fn incident_of(step: &Step) -> Option<&Incident> {
+    match &step.body {
         Body::Detected(message) => message.incident.as_ref(),
         Body::Redacted(message) => message.incident.as_ref(),
         Body::Diagnosed(message) => message.incident.as_ref(),
@@ -86,8 +87,17 @@ pub fn owner_name(step: &Step) -> Option<&str> {
         Body::Notified(message) => message.incident.as_ref(),
         Body::Archived(message) => message.incident.as_ref(),
         Body::Unreadable => None,
-    };
-    Some(incident?.root_owner.as_ref()?.name.as_str())
+    }
+}
+
+/// The name of the workload that a step is about, where the message says it.
+fn owner_name(step: &Step) -> Option<&str> {
+    Some(incident_of(step)?.root_owner.as_ref()?.name.as_str())
+}
+
+/// When the incident of a step was opened, where the message says it.
+pub fn opened_at(step: &Step) -> Option<SystemTime> {
+    from_timestamp(incident_of(step)?.opened_at.as_ref()?)
 }
 
 /// What is missing or wrong; empty when everything is as it must be.
@@ -276,7 +286,7 @@ fn intent_first(record: &Record) -> Option<String> {
 mod tests {
     use std::time::UNIX_EPOCH;
 
-    use bonesetter_proto::v1::{Detected, FailureClass, Incident, ObjectRef};
+    use bonesetter_proto::v1::{Detected, FailureClass, ObjectRef};
     use bonesetter_proto::{IncidentId, Subject};
 
     use super::*;

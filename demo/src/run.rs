@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bonesetter::timeline::Follower;
+use bonesetter_chassis::clock::Clock;
 use bonesetter_testbed::progress::{Progress, Standing};
 use bonesetter_testbed::run::{ClusterKind, Plan};
 use bonesetter_testbed::{State, paths};
@@ -147,7 +148,7 @@ pub async fn start(
 pub async fn tell(environment: &Environment, variables: &Variables) -> anyhow::Result<Story> {
     let bus = environment.connect("operator").await?;
     let mut follower = Follower::from_now(&bus).await?;
-    let mut story = Story::new();
+    let mut story = Story::new(Clock::system().now());
     {
         let breaking = break_workloads(environment, variables);
         let following = story.follow(&mut follower, LIMIT);

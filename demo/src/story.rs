@@ -1,7 +1,7 @@
 //! Follows the streams while the workloads break, prints what happens, and ends when all is said.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use bonesetter::render;
@@ -10,7 +10,7 @@ use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use tokio::time::Instant;
 
-use crate::judge::{Record, judge};
+use crate::judge::{Record, judge, opened_at};
 use crate::print;
 use crate::scenario::{Ending, SCENARIOS, Scenario};
 
@@ -22,18 +22,19 @@ const RED: Style = AnsiColor::Red.on_default();
 /// What happened to every workload.
 #[derive(Debug, Clone)]
 pub struct Story {
+    since: SystemTime,
     records: Vec<(&'static Scenario, Record)>,
 }
 
 impl Story {
-    /// Nothing has happened yet.
-    pub fn new() -> Self {
-        Self {
-            records: SCENARIOS
-                .iter()
-                .map(|scenario| (scenario, Record::default()))
-                .collect(),
-        }
+    /// Nothing has happened yet. Incidents that were opened before `since` belong to an earlier
+    /// run; that their workloads are gone now is told, and is no part of this story.
+    pub fn new(since: SystemTime) -> Self {
+        let records = SCENARIOS
+            .iter()
+            .map(|scenario| (scenario, Record::default()))
+            .collect();
+        Self { since, records }
     }
 
     /// Follows until every expectation holds, or the time is over.
@@ -58,6 +59,9 @@ impl Story {
     }
 
     fn add(&mut self, step: Step, told: &mut BTreeSet<String>) {
+        if opened_at(&step).is_some_and(|at| at < self.since) {
+            return;
+        }
         let found = self
             .records
             .iter_mut()
@@ -141,12 +145,6 @@ impl Story {
             format!("\n{table}\n\n{BOLD}{style}{verdict}{style:#}{BOLD:#}\n"),
             good,
         )
-    }
-}
-
-impl Default for Story {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
