@@ -8,6 +8,9 @@ use crate::rarity::is_random_token;
 use crate::syntax::{NAME_LIMIT, compares, line_end, name_before, unquoted_end, value_after};
 use crate::value::{before, is_path, is_vacant, looks_random};
 
+/// Longer values without quotes are looked at once.
+const LONG: usize = 2 << 10;
+
 /// Schemes of the Authorization header: the word before the credential.
 const SCHEMES: &[&str] = &[
     "bearer",
@@ -83,6 +86,9 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             if let Some(hit) = found.hit() {
                 covered = hit.end;
                 hits.push(hit);
+            } else if !quoted && end - start > LONG {
+                // One endless token of `a=a=a=`: every suffix of it would be looked at.
+                covered = end;
             }
         }
     }

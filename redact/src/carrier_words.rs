@@ -175,7 +175,7 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
 /// `<password>value</password>`.
 fn elements(text: &str, hits: &mut Vec<Hit>) {
     for at in memchr::memmem::find_iter(text.as_bytes(), "</") {
-        let name: &str = text[at + 2..]
+        let name: &str = text[at + 2..text.floor_char_boundary(at + 84)]
             .split(['>', ' ', '\n'])
             .next()
             .unwrap_or_default();

@@ -3,6 +3,7 @@
 /// The longest name and the longest value that are looked at.
 pub(crate) const NAME_LIMIT: usize = 100;
 const VALUE_LIMIT: usize = 16 << 10;
+const COMPOSITE_LIMIT: usize = 4 << 10;
 
 /// The name that ends before the separator at `at`.
 pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
@@ -10,9 +11,13 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
     let separator = bytes[at];
     let mut end = at;
     if separator == b'=' {
-        while let Some(b':' | b'.' | b'+' | b'?' | b'=' | b'!') = bytes[..end].last() {
-            end -= 1;
-        }
+        let is_operator = |b: &u8| matches!(b, b':' | b'.' | b'+' | b'?' | b'=' | b'!');
+        end -= bytes[..end]
+            .iter()
+            .rev()
+            .take(3)
+            .take_while(|b| is_operator(b))
+            .count();
         if let Some(b'<' | b'>' | b'~') = bytes[..end].last() {
             return None;
         }
@@ -90,7 +95,7 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
 
 /// Where `{...}` or `Endpoint=...;Key=...` ends.
 fn composite_end(text: &str, start: usize) -> Option<usize> {
-    let rest = &text.as_bytes()[start..text.len().min(start + VALUE_LIMIT)];
+    let rest = &text.as_bytes()[start..text.len().min(start + COMPOSITE_LIMIT)];
     if rest.first() == Some(&b'{') && rest.get(1) != Some(&b'{') {
         let mut depth = 0_usize;
         for (index, byte) in rest.iter().enumerate() {
