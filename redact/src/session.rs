@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -129,7 +130,9 @@ impl Session {
         let mut draft = Draft::of(text);
         let mut findings: Vec<Finding> = Vec::new();
         for _ in 0..ROUNDS {
-            let hits = self.find(&draft.text);
+            let Some(hits) = self.find(&draft.text) else {
+                return self.withhold_text(text, "internal-error", place);
+            };
             if hits.is_empty() {
                 findings.sort_by_key(|finding| (finding.start, finding.end));
                 for finding in &findings {
@@ -217,13 +220,20 @@ impl Session {
     }
 
     /// What is to be taken out of a text, without our own placeholders.
-    fn find(&mut self, text: &str) -> Vec<Hit> {
+    /// Nothing if the search fails, which is a bug: the text must then not pass.
+    fn find(&mut self, text: &str) -> Option<Vec<Hit>> {
         self.learnt.refresh();
         let looks = lookalikes(text);
         let (own, forged): (Vec<_>, Vec<_>) = looks
             .into_iter()
             .partition(|&(start, end)| self.is_placeholder(&text[start..end]));
-        let mut hits = self.engine.scan(&masked(text, &own), &self.learnt);
+        let blank = masked(text, &own);
+        let search = AssertUnwindSafe(|| self.engine.scan(&blank, &self.learnt));
+        let mut hits = catch_unwind(search).ok()?;
+        for hit in &mut hits {
+            hit.start = text.floor_char_boundary(hit.start);
+            hit.end = text.ceil_char_boundary(hit.end);
+        }
         let forged = forged.into_iter().filter(|&(start, end)| {
             let kind = text[start + 1..end].split(':').next().unwrap_or_default();
             self.engine.is_kind(kind)
@@ -235,9 +245,11 @@ impl Session {
             hits.extend(forged);
             hits = crate::engine::merge(hits);
         }
-        hits.into_iter()
-            .filter_map(|hit| clear_of(hit, &own, text))
-            .collect()
+        Some(
+            hits.into_iter()
+                .filter_map(|hit| clear_of(hit, &own, text))
+                .collect(),
+        )
     }
 
     fn splice(&mut self, earlier: &Draft, hits: Vec<Hit>, findings: &mut Vec<Finding>) -> Draft {

@@ -86,8 +86,8 @@ impl Block {
                 && (!name.contains([' ', '"', '=']) || name.starts_with('"'))
             {
                 let value = rest.trim().trim_matches(['"', '\'']);
-                let from = start + content.len() - rest.trim_start().len()
-                    + usize::from(rest.trim().starts_with(['"', '\'']));
+                let unquoted = rest.trim_start().trim_start_matches(['"', '\'']);
+                let from = start + content.len() - unquoted.len();
                 if value.len() > 2 || !matches!(value, "|" | ">" | "|-" | ">-") {
                     push(hits, from, value);
                 }

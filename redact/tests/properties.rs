@@ -81,6 +81,8 @@ proptest! {
         prop_assert_eq!(&first, &REDACTOR.session(b"a key").redact_text(&text));
         let second = session.redact_text(&first.text);
         prop_assert_eq!(&second.text, &first.text);
+        prop_assert!(!first.text.contains("<withheld:internal-error>") && !first.text.contains("<withheld:unstable>"));
+        prop_assert_eq!(session.egress_check(first.text.as_bytes()), Ok(()));
         for finding in &first.findings {
             prop_assert!(finding.start < finding.end && finding.end <= text.len());
         }
