@@ -32,12 +32,32 @@ const CONNECT_RETRY_LAST: Duration = Duration::from_secs(10);
 /// What a binary says of itself.
 #[derive(Debug, Clone, Copy)]
 pub struct About {
-    /// The service's name, which is also its user on the bus.
+    /// The service's name, which is also its user on the bus and stands in what it publishes.
     pub name: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// Other things that the binary can do, by name.
-    pub modes: &'static [&'static str],
+    /// Other things that the binary can do.
+    pub modes: &'static [Mode],
+}
+
+/// Another thing that a binary can do.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// What is given on the command line.
+    pub name: &'static str,
+    /// The name of the process in this mode, where it is a service of its own with a user of its own.
+    pub user: Option<&'static str>,
+}
+
+impl About {
+    /// What the binary says of itself in a mode; `None` when it has no such mode.
+    pub fn in_mode(self, mode: &str) -> Option<Self> {
+        let mode = self.modes.iter().find(|known| known.name == mode)?;
+        Some(Self {
+            name: mode.user.unwrap_or(self.name),
+            ..self
+        })
+    }
 }
 
 #[derive(Debug, clap::Parser)]
@@ -238,19 +258,14 @@ where
         Ok(loaded) => loaded,
         Err(error) => return config_error(about, &error),
     };
-    if let Some(mode) = arguments.mode.as_deref() {
-        if mode == "check-config" {
-            return check_config(&common, &settings);
-        }
-        if !about.modes.contains(&mode) {
-            say(&format!(
-                "{}: unknown mode {mode:?}; known: check-config {}",
-                about.name,
-                about.modes.join(" ")
-            ));
-            return ExitCode::from(2);
-        }
-    }
+    let about = match arguments.mode.as_deref() {
+        None => about,
+        Some("check-config") => return check_config(&common, &settings),
+        Some(mode) => match about.in_mode(mode) {
+            Some(about) => about,
+            None => return unknown_mode(about, mode),
+        },
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -348,6 +363,16 @@ fn config_error(about: About, error: &ConfigError) -> ExitCode {
     ExitCode::from(EXIT_CONFIG)
 }
 
+fn unknown_mode(about: About, mode: &str) -> ExitCode {
+    let known: Vec<_> = about.modes.iter().map(|mode| mode.name).collect();
+    say(&format!(
+        "{}: unknown mode {mode:?}; known: check-config {}",
+        about.name,
+        known.join(" ")
+    ));
+    ExitCode::from(2)
+}
+
 fn check_config<S: Settings>(common: &Common, settings: &S) -> ExitCode {
     match config::effective(common, settings) {
         Ok(text) => {
@@ -368,5 +393,32 @@ fn say(text: &str) {
     #[expect(clippy::print_stderr, reason = "before telemetry has started")]
     {
         eprintln!("{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_may_be_a_service_of_its_own() {
+        let about = About {
+            name: "svc-audit",
+            version: "1",
+            modes: &[
+                Mode {
+                    name: "export",
+                    user: Some("svc-audit-export"),
+                },
+                Mode {
+                    name: "verify",
+                    user: None,
+                },
+            ],
+        };
+        let name = |mode| about.in_mode(mode).map(|about| about.name);
+        assert_eq!(name("export"), Some("svc-audit-export"));
+        assert_eq!(name("verify"), Some("svc-audit"));
+        assert_eq!(name("svc-audit-export"), None);
     }
 }

@@ -9,7 +9,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_sdk::runtime::Tokio;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -55,7 +57,8 @@ pub fn init(
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;
-        builder = builder.with_batch_exporter(exporter);
+        // The exporter's HTTP client needs the runtime; the default processor exports from a thread without one.
+        builder = builder.with_span_processor(BatchSpanProcessor::builder(exporter, Tokio).build());
     }
     let provider = builder.build();
     let filter = EnvFilter::builder().parse(&settings.log)?;

@@ -6,7 +6,7 @@ use std::{fs, io};
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Stage;
 
-use super::{BUCKETS, CONSUMERS, ENRICHED, Role, STREAMS, USERS, User, stream_of};
+use super::{BUCKETS, CONSUMERS, ConsumerSpec, ENRICHED, Role, STREAMS, USERS, User, stream_of};
 
 /// What one user may publish and subscribe to; everything else is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,18 +31,20 @@ pub fn permissions(user: &User) -> Permissions {
     permissions
 }
 
-fn service(user: &User, writes: Stage, permissions: &mut Permissions) {
+fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
     let publish = &mut permissions.publish;
-    publish.push(writes.filter());
-    if let Some(stream) = stream_of(writes) {
-        // "Is the stored message mine", after a publish whose ack was lost.
-        publish.push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+    if let Some(stage) = writes {
+        publish.push(stage.filter());
+        if let Some(stream) = stream_of(stage) {
+            // "Is the stored message mine", after a publish whose ack was lost.
+            publish.push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+        }
     }
-    publish.push(Stage::Dlq.step_filter(user.name));
-    for consumer in CONSUMERS
-        .iter()
-        .filter(|consumer| consumer.user == user.name)
-    {
+    let is_own = |consumer: &&ConsumerSpec| consumer.user == user.name;
+    if CONSUMERS.iter().any(|consumer| is_own(&consumer)) {
+        publish.push(Stage::Dlq.step_filter(user.name));
+    }
+    for consumer in CONSUMERS.iter().filter(is_own) {
         let path = format!("{}.{}", consumer.stream.name, consumer.name);
         publish.push(format!("$JS.API.CONSUMER.INFO.{path}"));
         publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{path}"));
@@ -164,6 +166,7 @@ mod tests {
             "svc-actuator",
             "svc-notifier",
             "svc-audit",
+            "svc-audit-export",
             "operator",
         ] {
             let permissions = of(name);
@@ -187,6 +190,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_ledger_and_the_archive_job_share_nothing_on_the_bus() {
+        let ledger = of("svc-audit");
+        let archive = of("svc-audit-export");
+        let common = |subject: &&String| ledger.publish.contains(subject);
+        assert_eq!(archive.publish.iter().find(common), None);
+        assert_eq!(
+            archive.publish,
+            [
+                "bonesetter.v1.audit.>",
+                "$JS.API.STREAM.MSG.GET.BONESETTER_AUDIT"
+            ]
+        );
+        let writes = |subject: &&String| subject.starts_with("bonesetter.");
+        let written: Vec<_> = ledger.publish.iter().filter(writes).collect();
+        assert_eq!(written, ["bonesetter.v1.dlq.*.*.*.*.svc-audit"]);
     }
 
     #[test]

@@ -3,10 +3,11 @@ use bonesetter_proto::Stage;
 /// What a NATS user is for; its permissions follow from this and from the consumer and bucket tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// A service that publishes one stage, binds to its own durables and uses its own buckets.
+    /// A service that publishes at most one stage, binds to its own durables and uses its own
+    /// buckets.
     Service {
-        /// The stage that it writes.
-        writes: Stage,
+        /// The stage that it writes, besides dead letters.
+        writes: Option<Stage>,
     },
     /// Creates streams, consumers and buckets.
     Provisioner,
@@ -30,7 +31,7 @@ impl User {
     }
 }
 
-const fn service(name: &'static str, writes: Stage) -> User {
+const fn service(name: &'static str, writes: Option<Stage>) -> User {
     User {
         name,
         role: Role::Service { writes },
@@ -39,13 +40,14 @@ const fn service(name: &'static str, writes: Stage) -> User {
 
 /// Every user.
 pub const USERS: &[User] = &[
-    service("svc-watcher", Stage::Detected),
-    service("svc-enricher", Stage::Enriched),
-    service("svc-redactor", Stage::Redacted),
-    service("svc-llm", Stage::Diagnosed),
-    service("svc-actuator", Stage::Acted),
-    service("svc-notifier", Stage::Notified),
-    service("svc-audit", Stage::Audit),
+    service("svc-watcher", Some(Stage::Detected)),
+    service("svc-enricher", Some(Stage::Enriched)),
+    service("svc-redactor", Some(Stage::Redacted)),
+    service("svc-llm", Some(Stage::Diagnosed)),
+    service("svc-actuator", Some(Stage::Acted)),
+    service("svc-notifier", Some(Stage::Notified)),
+    service("svc-audit", None),
+    service("svc-audit-export", Some(Stage::Audit)),
     User {
         name: "provisioner",
         role: Role::Provisioner,

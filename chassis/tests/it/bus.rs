@@ -1,6 +1,6 @@
 use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, provision};
 use bonesetter_chassis::topology;
-use bonesetter_proto::v1::{Acted, Detected};
+use bonesetter_proto::v1::{Acted, Detected, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
 use prost::Message as _;
@@ -71,10 +71,10 @@ async fn a_missing_permission_is_said_at_once_and_not_after_a_timeout() {
     let bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
     let error = watcher
-        .publisher::<bonesetter_proto::v1::Notified>()
+        .publisher::<Notified>()
         .publish(
             &subject(0, "x").at(Stage::Notified, "x"),
-            Default::default(),
+            Notified::default(),
             "",
         )
         .await
