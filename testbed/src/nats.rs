@@ -1,9 +1,11 @@
 //! A `nats-server` with JetStream.
 
 use crate::ports::free_port;
-use crate::process::{self, Launch, Server};
+use crate::process::{self, Launch, Server, send};
 use crate::programs::{self, Program, Programs};
 use crate::ready;
+use crate::state::NatsState;
+use rustix::process::Signal;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,9 +31,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The HTTP client could not be made.
-    #[error("cannot make an HTTP client: {0}")]
-    Client(#[from] reqwest::Error),
+    /// Its monitoring endpoint.
+    #[error("cannot ask the NATS server: {0}")]
+    Monitor(#[from] reqwest::Error),
 }
 
 /// What can be chosen about a NATS server.
@@ -133,6 +135,20 @@ impl NatsServer {
         self.dir.join("nats.conf")
     }
 
+    /// Where everything is.
+    pub fn state(&self) -> NatsState {
+        NatsState {
+            url: self.url(),
+            monitor_url: self.monitor_url(),
+            config: self.config_file(),
+        }
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// The log file.
     pub fn log_file(&self) -> &Path {
         self.server.log()
@@ -168,6 +184,49 @@ impl NatsServer {
     pub(crate) fn server(&mut self) -> &mut Server {
         &mut self.server
     }
+}
+
+/// Gives a running server, also another process's, other accounts and users, and returns when it
+/// has taken them. Clients whose rights are the same stay connected.
+/// Source: NATS documentation, "Reloading a configuration" and "Monitoring" (`/varz`).
+pub async fn reload(state: &NatsState, pid: u32, authorization: &str) -> Result<(), Error> {
+    let dir = state.config.parent().unwrap_or(Path::new("/"));
+    let prepare = |source| Error::Prepare {
+        dir: dir.to_owned(),
+        source,
+    };
+    let port = |url: &str| {
+        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.ok_or_else(|| prepare(io::Error::other(format!("{url} has no port"))))
+    };
+    let text = configuration(
+        port(&state.url)?,
+        port(&state.monitor_url)?,
+        &dir.join("store"),
+        Some(authorization),
+    );
+    let client = ready::local_http()?;
+    let url = format!("{}/varz", state.monitor_url);
+    let loaded = async || {
+        let answer = client.get(&url).send().await?.error_for_status()?;
+        let varz: serde_json::Value = answer.json().await?;
+        Ok(varz["config_load_time"].clone())
+    };
+    let before = loaded().await?;
+    fs::write(&state.config, text).map_err(prepare)?;
+    send(pid, Signal::HUP);
+    ready::until(
+        "nats-server with its new users",
+        Duration::from_secs(10),
+        &mut [],
+        async || match loaded().await {
+            Ok(now) if now != before => Ok(()),
+            Ok(_) => Err("it has kept its configuration; its log says why".to_owned()),
+            Err(error) => Err(reqwest::Error::to_string(&error)),
+        },
+    )
+    .await?;
+    Ok(())
 }
 
 fn launch(program: &Path, dir: &Path, log: &Path) -> Result<Server, process::Error> {

@@ -1,6 +1,7 @@
 //! The commands: bring a testbed up under a supervisor, take it down, look at it.
 
 use crate::image;
+use crate::nats;
 use crate::node::{NodeLock, Places, leftovers};
 use crate::paths::Layout;
 use crate::preflight;
@@ -34,6 +35,9 @@ pub enum Error {
     /// The test image could not be made.
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// The NATS server did not take other users.
+    #[error("nats: {0}")]
+    Nats(#[from] nats::Error),
     /// The state file.
     #[error(transparent)]
     State(#[from] state::Error),
@@ -167,7 +171,7 @@ impl Plan {
 
 /// Starts what the plan names under a detached supervisor, and returns when all of it is ready.
 /// `supervisor` is the `testbed` program. A testbed that runs already with the same plan is left
-/// as it is.
+/// as it is, but for the users of NATS: it takes those of the plan.
 pub async fn up(
     dir: &Path,
     plan: &Plan,
@@ -176,34 +180,53 @@ pub async fn up(
 ) -> Result<State, Error> {
     let layout = Layout::new(dir);
     if is_running(&layout)? {
-        return join_running(&layout, plan, sink);
+        return join_running(&layout, plan, sink).await;
     }
     preflight::run(plan, sink)?;
     programs::install(&plan.programs(), sink)?;
     if plan.cluster == ClusterKind::Node {
         image::build_faultbox(sink)?;
     }
-    let plan_file = layout.plan();
-    let text = serde_json::to_vec_pretty(plan).map_err(|error| cannot(&plan_file)(error.into()))?;
     fs::create_dir_all(layout.root()).map_err(cannot(layout.root()))?;
-    crate::cluster::write_private(&plan_file, &text)
-        .map_err(|error| cannot(&plan_file)(io::Error::other(error)))?;
+    write_plan(&layout, plan)?;
     follow_supervisor(&layout, supervisor, sink).await?;
     Ok(State::read(&layout.state())?)
 }
 
-fn join_running(layout: &Layout, plan: &Plan, sink: Sink<'_>) -> Result<State, Error> {
+fn write_plan(layout: &Layout, plan: &Plan) -> Result<(), Error> {
+    let path = layout.plan();
+    let text = serde_json::to_vec_pretty(plan).map_err(|error| cannot(&path)(error.into()))?;
+    crate::cluster::write_private(&path, &text)
+        .map_err(|error| cannot(&path)(io::Error::other(error)))
+}
+
+async fn join_running(layout: &Layout, plan: &Plan, sink: Sink<'_>) -> Result<State, Error> {
     let running = |what: &str| Error::Running {
         dir: layout.root().to_owned(),
         what: what.to_owned(),
     };
     let state = State::read(&layout.state())?;
     let text = fs::read(layout.plan()).map_err(cannot(&layout.plan()))?;
-    let present: Option<Plan> = serde_json::from_slice(&text).ok();
+    let mut present: Plan =
+        serde_json::from_slice(&text).map_err(|_| running("started by another version"))?;
     if state.phase != Phase::Ready {
         return Err(running("which is not ready"));
     }
-    if present.as_ref() != Some(plan) {
+    let server = state.servers.iter().find(|server| server.name == "nats");
+    if let (Some(nats), Some(server)) = (&state.nats, server)
+        && let Some(authorization) = &plan.nats_authorization
+        && present.nats_authorization.is_some()
+        && present.nats_authorization != plan.nats_authorization
+    {
+        present.nats_authorization = Some(authorization.clone());
+        if present == *plan {
+            let task = Task::begin("nats", sink);
+            nats::reload(nats, server.pid, authorization).await?;
+            write_plan(layout, plan)?;
+            task.done("has taken new users or permissions");
+        }
+    }
+    if present != *plan {
         return Err(running("with other servers or settings"));
     }
     Task::begin("testbed", sink).end("runs already");

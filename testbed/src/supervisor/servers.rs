@@ -12,7 +12,7 @@ use crate::process::Server;
 use crate::programs::Programs;
 use crate::progress::{Sink, Task};
 use crate::run::{ClusterKind, Part, Plan};
-use crate::state::{MinioState, NatsState, ProcessState, State};
+use crate::state::{MinioState, ProcessState, State};
 use std::fs;
 
 /// The running servers.
@@ -137,11 +137,7 @@ impl Running {
             .iter()
             .map(|server| ProcessState::of(server.name(), server.pid(), server.log()))
             .collect();
-        state.nats = self.nats.as_ref().map(|nats| NatsState {
-            url: nats.url(),
-            monitor_url: nats.monitor_url(),
-            config: nats.config_file(),
-        });
+        state.nats = self.nats.as_ref().map(NatsServer::state);
         state.postgres_url = self
             .postgres
             .as_ref()

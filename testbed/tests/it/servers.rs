@@ -1,8 +1,8 @@
 //! NATS, PostgreSQL and MinIO.
 
 use anyhow::{Context as _, Result};
-use bonesetter_testbed::{NatsOptions, NatsServer, State};
-use std::io::{BufRead as _, BufReader};
+use bonesetter_testbed::{NatsOptions, NatsServer, State, nats};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpStream;
 
 fn nats_greeting(url: &str) -> Result<String> {
@@ -34,6 +34,51 @@ async fn a_nats_server_of_its_own_comes_back_on_the_same_port() -> Result<()> {
     assert!(second.starts_with("INFO ") && first != second, "{second}");
     drop(server);
     assert!(nats_greeting(&url).is_err(), "a dropped server answers");
+    Ok(())
+}
+
+/// Whether NATS lets a user in. Source: NATS client protocol, CONNECT and PING.
+fn lets_in(url: &str, user: &str) -> Result<bool> {
+    let mut stream = TcpStream::connect(url.trim_start_matches("nats://"))?;
+    let greeting = serde_json::json!({"user": user, "pass": "p", "verbose": false});
+    write!(stream, "CONNECT {greeting}\r\nPING\r\n")?;
+    for line in BufReader::new(stream).lines() {
+        match line?.as_str() {
+            "PONG" => return Ok(true),
+            line if line.starts_with("-ERR") => return Ok(false),
+            _ => {}
+        }
+    }
+    anyhow::bail!("NATS said neither yes nor no")
+}
+
+#[tokio::test]
+async fn a_running_nats_server_takes_other_users() -> Result<()> {
+    let users = |name: &str| {
+        format!(
+            "accounts {{ A {{ jetstream: enabled, users: [{{user: {name}, password: p}}] }}, SYS {{}} }}\n\
+             system_account: SYS\n"
+        )
+    };
+    let server = NatsServer::start(NatsOptions {
+        authorization: Some(users("old")),
+        ..NatsOptions::default()
+    })
+    .await?;
+    let url = server.url();
+    assert_eq!(
+        (lets_in(&url, "old")?, lets_in(&url, "new")?),
+        (true, false)
+    );
+    nats::reload(&server.state(), server.pid(), &users("new")).await?;
+    assert_eq!(
+        (lets_in(&url, "old")?, lets_in(&url, "new")?),
+        (false, true)
+    );
+    let wrong = nats::reload(&server.state(), server.pid(), "accounts {").await;
+    let error = wrong.err().context("a broken configuration was taken")?;
+    assert!(error.to_string().contains("its log says why"), "{error}");
+    assert!(lets_in(&url, "new")?, "still the earlier configuration");
     Ok(())
 }
 
