@@ -188,16 +188,16 @@ impl Environment {
         };
         let url = self.state.nats.as_ref().map(|nats| &nats.url);
         config.insert("cluster".to_owned(), json!(CLUSTER));
-        config.insert(
-            "nats".to_owned(),
-            json!({"url": url, "nkey_file": self.keys.nkey_seed(program)}),
-        );
         config.insert("keys".to_owned(), keys);
-        Spec {
+        let mut spec = Spec {
             program,
             mode,
             config,
-        }
+        };
+        let nkey = self.keys.nkey_seed(&spec.name());
+        spec.config
+            .insert("nats".to_owned(), json!({"url": url, "nkey_file": nkey}));
+        spec
     }
 
     fn secret(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {

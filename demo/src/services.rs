@@ -27,7 +27,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// The name of its files.
+    /// The name of its files, and of its user on the bus.
     pub fn name(&self) -> String {
         self.mode.map_or_else(
             || self.program.to_owned(),

@@ -39,6 +39,5 @@ secret svc-llm-keys svc-llm signing.key=signing/svc-llm.key
 secret svc-actuator-keys svc-actuator signing.key=signing/svc-actuator.key "$digest" inverse.key=inverse.key
 secret svc-notifier-keys svc-notifier webhook.key=webhook.key
 secret svc-audit-keys svc-audit
-# The archive job is the same user of the bus as the ledger.
-secret svc-audit-export-keys svc-audit
+secret svc-audit-export-keys svc-audit-export
 print configmap bonesetter-trusted --from-file="$keys/trusted"

@@ -84,12 +84,27 @@ pub fn init(dir: &Path, nats_users: &[&str]) -> Result<KeyDirectory, KeyError> {
         write_private(&path, &format_line(digest::ALGORITHM, random()?.as_slice()))?;
     }
     for user in nats_users {
-        let pair = KeyPair::new_user();
-        let seed = Zeroizing::new(pair.seed().map_err(|_| KeyError::Generate)?);
-        write_private(&keys.nkey_seed(user), &seed)?;
-        write_new(&keys.nkey_public(user), &pair.public_key(), 0o644)?;
+        write_nkey(&keys, user)?;
     }
     Ok(keys)
+}
+
+/// Makes the nkeys of users of whom a set knows nothing; touches nothing that is there.
+pub fn complete(keys: &KeyDirectory, nats_users: &[&str]) -> Result<(), KeyError> {
+    for user in nats_users {
+        // A seed that its holder took away leaves the public key behind: that user is known.
+        if !keys.nkey_seed(user).exists() && !keys.nkey_public(user).exists() {
+            write_nkey(keys, user)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_nkey(keys: &KeyDirectory, user: &str) -> Result<(), KeyError> {
+    let pair = KeyPair::new_user();
+    let seed = Zeroizing::new(pair.seed().map_err(|_| KeyError::Generate)?);
+    write_private(&keys.nkey_seed(user), &seed)?;
+    write_new(&keys.nkey_public(user), &pair.public_key(), 0o644)
 }
 
 fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
@@ -151,6 +166,23 @@ mod tests {
         let seed = fs::read_to_string(keys.nkey_seed("svc-watcher")).unwrap();
         let public = fs::read_to_string(keys.nkey_public("svc-watcher")).unwrap();
         assert_eq!(KeyPair::from_seed(&seed).unwrap().public_key(), public);
+    }
+
+    #[test]
+    fn users_that_a_set_lacks_are_added_and_nothing_else_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = init(dir.path(), &["old", "taken-away"]).unwrap();
+        fs::remove_file(keys.nkey_seed("taken-away")).unwrap();
+        let read = |path| fs::read_to_string(path).unwrap();
+        let before = read(keys.nkey_seed("old"));
+        complete(&keys, &["old", "taken-away", "new"]).unwrap();
+        let seed = read(keys.nkey_seed("new"));
+        let public = KeyPair::from_seed(&seed).unwrap().public_key();
+        assert_eq!(public, read(keys.nkey_public("new")));
+        assert_eq!(before, read(keys.nkey_seed("old")));
+        assert!(!keys.nkey_seed("taken-away").exists());
+        complete(&keys, &["new"]).unwrap();
+        assert_eq!(seed, read(keys.nkey_seed("new")));
     }
 
     #[test]

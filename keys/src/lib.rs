@@ -14,7 +14,7 @@ mod webhook;
 
 pub use digest::{DigestKey, content_hash, incident_id};
 pub use file::KeyError;
-pub use init::{KeyDirectory, init};
+pub use init::{KeyDirectory, complete, init};
 pub use seal::{OpenError, SealingKeys};
 pub use sign::{Signature, SigningKey, Verified, VerifyError, VerifyingKeys};
 pub use webhook::{WebhookError, WebhookKeys};

@@ -7,8 +7,8 @@
 //! # Produces
 //! - A row of `audit.audit_events` in PostgreSQL for every message, also for one that cannot be read
 //!   or believed (event types `malformed` and `auth_failure`).
-//! - `svc-audit export` (or `export-once`), another process with another database role and a
-//!   credential that can only put: objects `events/<cluster>/<yyyy>/<mm>/<dd>/<from>-<to>-<digest>.jsonl`,
+//! - `svc-audit export` (or `export-once`), another process with another user of the bus
+//!   (`svc-audit-export`), another database role and a credential that can only put: objects `events/<cluster>/<yyyy>/<mm>/<dd>/<from>-<to>-<digest>.jsonl`,
 //!   and per object and incident an `Archived` under the step `archived-<to>`.
 //!
 //! # Guarantees
@@ -47,4 +47,4 @@ mod metrics;
 mod stage;
 
 pub use config::Config;
-pub use run::{EXPORT, EXPORT_ONCE, run};
+pub use run::{ABOUT, EXPORT, EXPORT_ONCE, run};

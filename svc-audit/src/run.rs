@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bonesetter_chassis::secret::SecretFile;
-use bonesetter_chassis::service::Service;
+use bonesetter_chassis::service::{About, Mode, Service};
 use bonesetter_chassis::topology::{
     AUDIT_ACTED, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_REDACTED,
 };
@@ -21,6 +21,25 @@ use crate::stage::Record;
 pub const EXPORT: &str = "export";
 /// Exports what is there and ends.
 pub const EXPORT_ONCE: &str = "export-once";
+
+/// The archive job's user on the bus, the only writer of the audit stage.
+const ARCHIVIST: Option<&str> = Some("svc-audit-export");
+
+/// What the binary says of itself.
+pub const ABOUT: About = About {
+    name: "svc-audit",
+    version: env!("CARGO_PKG_VERSION"),
+    modes: &[
+        Mode {
+            name: EXPORT,
+            user: ARCHIVIST,
+        },
+        Mode {
+            name: EXPORT_ONCE,
+            user: ARCHIVIST,
+        },
+    ],
+};
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);

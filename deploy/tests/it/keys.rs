@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::workloads::{WORKLOADS, find, folder, items, run};
@@ -120,7 +122,7 @@ fn the_script_prints_exactly_the_keys_that_are_mounted() {
         .iter()
         .map(|user| user.name)
         .collect();
-    bonesetter_keys::init(&keys, &users).unwrap();
+    let set = bonesetter_keys::init(&keys, &users).unwrap();
     let mut script = Command::new(folder().join("secrets.sh"));
     let printed = run(script.arg(&keys), "");
     let file = dir.path().join("secrets.yaml");
@@ -130,6 +132,12 @@ fn the_script_prints_exactly_the_keys_that_are_mounted() {
         let data = object.at("/data").as_object().unwrap();
         let names: BTreeSet<String> = data.keys().cloned().collect();
         assert_eq!(object.at("/metadata/namespace"), "bonesetter-system");
+        if let Some(seed) = data.get("nats.nk") {
+            // Each is a user of the bus of its own.
+            let user = object.name().strip_suffix("-keys").unwrap();
+            let own = std::fs::read(set.nkey_seed(user)).unwrap();
+            assert_eq!(seed, &STANDARD.encode(own), "{user}");
+        }
         printed.insert(object.name().to_owned(), names);
     }
     let trusted = printed.remove("bonesetter-trusted").unwrap();

@@ -207,12 +207,18 @@ impl Nats {
             .expect("connected")
     }
 
-    pub(crate) async fn service(&self, name: &'static str, mode: Option<&str>) -> Service {
+    pub(crate) async fn service(&self, name: &'static str) -> Service {
         let signing = Writer::ALL
             .into_iter()
             .find(|writer| writer.service() == name);
-        let mut service = self.start_service(name, signing).await;
-        service.mode = mode.map(str::to_owned);
+        self.start_service(name, signing).await
+    }
+
+    /// svc-audit in another mode, with the user of that mode.
+    pub(crate) async fn mode(&self, mode: &str) -> Service {
+        let about = svc_audit::ABOUT.in_mode(mode).unwrap();
+        let mut service = self.service(about.name).await;
+        service.mode = Some(mode.to_owned());
         service
     }
 
@@ -267,7 +273,7 @@ impl Nats {
         step: &str,
         message: M,
     ) {
-        let publisher = self.service(writer, None).await.publisher::<M>();
+        let publisher = self.service(writer).await.publisher::<M>();
         let subject = self.subject(letter, M::STAGE, step);
         publisher
             .publish(&subject, message, "")

@@ -9,13 +9,13 @@ use svc_audit::EXPORT_ONCE;
 use crate::bed::{Ledger, Nats, while_running};
 
 async fn export(ledger: &Ledger, nats: &Nats, rows: u32) -> anyhow::Result<()> {
-    let service = nats.service("svc-audit", Some(EXPORT_ONCE)).await;
+    let service = nats.mode(EXPORT_ONCE).await;
     svc_audit::run(ledger.export(rows), service).await
 }
 
 async fn record(ledger: &Ledger, nats: &Nats, letters: &str, rows: i64) {
     nats.open_incidents(letters).await;
-    let service = nats.service("svc-audit", None).await;
+    let service = nats.service("svc-audit").await;
     while_running(ledger.ingest(), service, ledger.recorded(rows)).await;
 }
 
@@ -187,7 +187,7 @@ async fn an_object_store_that_is_away_is_named_and_made_up_for() {
     if let Some(export) = config.export.as_mut() {
         export.endpoint = "http://127.0.0.1:1".to_owned();
     }
-    let service = nats.service("svc-audit", Some(EXPORT_ONCE)).await;
+    let service = nats.mode(EXPORT_ONCE).await;
     let error = format!("{:#}", svc_audit::run(config, service).await.unwrap_err());
     assert!(error.contains("putting events/"), "{error}");
     assert!(archived(&nats).await.is_empty());

@@ -60,7 +60,7 @@ async fn publish_one_incident(nats: &Nats) {
 async fn every_stage_becomes_a_row_once() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     publish_one_incident(&nats).await;
-    let service = nats.service("svc-audit", None).await;
+    let service = nats.service("svc-audit").await;
     while_running(ledger.ingest(), service, ledger.recorded(5)).await;
     let mut superuser = ledger.superuser().await;
     let rows = sqlx::query(
@@ -148,7 +148,7 @@ async fn a_message_with_a_forged_signature_is_recorded_as_such() {
         .publish(&subject, acted, "")
         .await
         .expect("published");
-    let service = nats.service("svc-audit", None).await;
+    let service = nats.service("svc-audit").await;
     while_running(ledger.ingest(), service, ledger.recorded(1)).await;
     let mut superuser = ledger.superuser().await;
     let row = sqlx::query("select event_type, user_id, failure_reason from audit.audit_events")
@@ -173,7 +173,7 @@ async fn while_the_database_is_away_nothing_is_lost() {
         "postgres://audit_ingest:it@127.0.0.1:1/x",
     )
     .unwrap();
-    let service = nats.service("svc-audit", None).await;
+    let service = nats.service("svc-audit").await;
     let readiness = service.readiness.clone();
     let file = config.database.url_file.clone();
     let until = async {
@@ -190,7 +190,7 @@ async fn while_the_database_is_away_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_are_cut_while_recording_lose_and_double_nothing() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
-    let service = nats.service("svc-audit", None).await;
+    let service = nats.service("svc-audit").await;
     let until = async {
         for letters in ["abcd", "efgh", "ijkl", "mnop"] {
             nats.open_incidents(letters).await;
