@@ -6,7 +6,7 @@
 //! become another namespace. Everything else is escaped byte by byte; the escape is injective, and
 //! its output is valid as a KV key too (`=` is allowed there, `%` is not).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 const ROOT: &str = "bonesetter";
@@ -289,8 +289,8 @@ pub fn escape(token: &str) -> String {
         if byte.is_ascii_alphanumeric() || byte == b'-' {
             escaped.push(char::from(byte));
         } else {
-            escaped.push('=');
-            escaped.push_str(&format!("{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "={byte:02X}");
         }
     }
     escaped

@@ -1,4 +1,5 @@
 //! The checked-in types are those of the `.proto` files.
+#![expect(clippy::expect_used, reason = "helpers of a test")]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
