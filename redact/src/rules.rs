@@ -94,7 +94,8 @@ pub struct Rule {
 pub struct Options {
     /// E-mail addresses, payment cards, IBANs, phone and social security numbers. On by default.
     pub personal_data: bool,
-    /// IP and MAC addresses. Off by default: network failures cannot be explained without them.
+    /// IP and MAC addresses. On by default: equal ones keep equal placeholders and ports stay, which is
+    /// what the explanation of a network failure rests on.
     pub ip_addresses: bool,
 }
 
@@ -102,7 +103,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             personal_data: true,
-            ip_addresses: false,
+            ip_addresses: true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first error")]
 
-use bonesetter_redact::{Redactor, Rules};
+use bonesetter_redact::{Options, Redactor, Rules};
 
 const CANARY: &str = "Zq7xCanary9wK2";
 
@@ -247,7 +247,6 @@ fn ordinary_lines_stay_as_they_are() {
         "level=info trace_id=0a8cacdf01c27263b5158fe7be6d33aa span_id=70c5d3ebd1dd12f4 msg=\"done\" status=200",
         "0/3 nodes are available: 3 Insufficient cpu. preemption: 0/3 nodes are available",
         "containerd://1476e6c7c3ba088e819b79874f2272f5aeb49fe5501a12aaad03a5425e3a77b0",
-        "Liveness probe failed: Get \"http://10.244.1.7:9999/healthz\": dial tcp 10.244.1.7:9999: connect: connection refused",
         "batch.kubernetes.io/controller-uid=05cb8b41-c444-40d8-b595-c9a2b88534d9",
         "password authentication failed for user \"app\"",
         "token expired, keyspace=default primary_key=17",
@@ -255,4 +254,28 @@ fn ordinary_lines_stay_as_they_are() {
     ] {
         assert_eq!(redact(text), text);
     }
+}
+
+#[test]
+fn addresses_become_equal_placeholders_and_ports_stay() {
+    let output = redact(
+        "Liveness probe failed: Get \"http://10.244.1.7:9999/healthz\": dial tcp 10.244.1.7:9999: connect: connection refused",
+    );
+    let placeholders: Vec<&str> = output
+        .match_indices("<ip:")
+        .map(|(at, _)| &output[at..at + 11])
+        .collect();
+    assert_eq!(placeholders.len(), 2, "{output}");
+    assert_eq!(placeholders[0], placeholders[1]);
+    assert_eq!(output.matches(":9999").count(), 2, "{output}");
+    let rules = Rules::builtin().unwrap();
+    let kept = rules.with_options(Options {
+        ip_addresses: false,
+        ..Options::default()
+    });
+    let mut session = Redactor::new(kept).unwrap().session(b"key");
+    assert_eq!(
+        session.redact_text("dial tcp 10.244.1.7:9999").text,
+        "dial tcp 10.244.1.7:9999"
+    );
 }
