@@ -5,11 +5,13 @@
 //! belongs into this crate: no bus, no cryptography, no decisions.
 
 mod message;
+mod quote;
 mod subject;
 mod time;
 
 pub mod v1;
 
 pub use message::{Message, Writer};
+pub use quote::node_lines;
 pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
 pub use time::{from_timestamp, to_timestamp};

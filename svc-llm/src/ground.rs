@@ -4,9 +4,10 @@
 //! notes, as a JSON pointer that resolves for objects, as the path of a change for rollouts. A remedy
 //! counts if what it touches was seen. What fails is dropped, never shown as fact and never applied.
 
+use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::remedy::Fix;
-use bonesetter_proto::v1::{Citation, Diagnosis, NodeState, Remedy};
+use bonesetter_proto::v1::{Citation, Diagnosis, Remedy};
 
 use crate::case::Case;
 use crate::remedy::{MAX_MEMORY_FACTOR, describe};
@@ -72,30 +73,6 @@ pub(crate) fn is_grounded(case: &Case<'_>, citation: &Citation) -> bool {
         Some(Content::Note(note)) => note.text.contains(quote),
         None => false,
     }
-}
-
-/// A node as lines that can be quoted.
-pub(crate) fn node_lines(node: &NodeState) -> Vec<String> {
-    let mut amounts: Vec<_> = node.allocatable.iter().collect();
-    amounts.sort();
-    let amounts = amounts
-        .into_iter()
-        .map(|(what, amount)| format!("allocatable {what}: {amount}"));
-    let conditions = node.conditions.iter().map(|one| {
-        format!(
-            "condition {}={} {} {}",
-            one.r#type, one.status, one.reason, one.message
-        )
-        .trim_end()
-        .to_owned()
-    });
-    let taints = node.taints.iter().map(|taint| format!("taint {taint}"));
-    let cordoned = node.unschedulable.then(|| "unschedulable".to_owned());
-    amounts
-        .chain(conditions)
-        .chain(taints)
-        .chain(cordoned)
-        .collect()
 }
 
 /// Why a remedy may not be offered; `None` if it may.

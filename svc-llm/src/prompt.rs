@@ -1,12 +1,12 @@
 //! What a model is told: instructions and evidence apart, the evidence between boundaries that nobody
 //! who writes into a log can guess, the most telling first, under a budget.
 
+use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::{Diagnosis, EvidenceItem, LogChunk};
 use serde_json::Value;
 
 use crate::case::{Case, head};
-use crate::ground::node_lines;
 use crate::rules;
 
 /// Changes with every change of wording, so that answers can be compared.
