@@ -1,5 +1,6 @@
 //! The evidence lines that a diagnosis cites, taken from the excerpts that were signed with it.
 
+use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::{Citation, Diagnosed, EvidenceItem};
 use serde::Serialize;
@@ -12,15 +13,15 @@ const MAX_CHARACTERS: usize = 400;
 
 /// One line that people can check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct CitedLine {
+pub struct CitedLine {
     /// Id of the evidence item, for example `log/cart-1/app/previous`.
-    pub(crate) evidence_id: String,
+    pub evidence_id: String,
     /// What stands there.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// Every citation that the excerpts bear out, in the order of the diagnosis, each line once.
-pub(crate) fn cited_lines(diagnosed: &Diagnosed) -> Vec<CitedLine> {
+pub fn cited_lines(diagnosed: &Diagnosed) -> Vec<CitedLine> {
     let citations = diagnosed
         .diagnosis
         .iter()
@@ -76,13 +77,9 @@ fn cited_text(item: &EvidenceItem, citation: &Citation) -> Option<String> {
                     or_absent(&change.after)
                 )
             }),
-        Content::Node(node) => node.conditions.iter().find_map(|condition| {
-            let whole = format!(
-                "{}={} {}: {}",
-                condition.r#type, condition.status, condition.reason, condition.message
-            );
-            whole.contains(quote).then_some(whole)
-        }),
+        Content::Node(node) => node_lines(node)
+            .into_iter()
+            .find(|line| line.contains(quote)),
         Content::Note(note) => note.text.contains(quote).then(|| note.text.clone()),
     }
 }
@@ -94,8 +91,8 @@ const fn or_absent(json: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use bonesetter_proto::v1::{
-        Diagnosis, FieldChange, KubernetesEvent, KubernetesObject, LogChunk, LogLine, Note,
-        RolloutChange,
+        Diagnosis, FieldChange, KubernetesEvent, KubernetesObject, LogChunk, LogLine, NodeState,
+        Note, RolloutChange,
     };
 
     use super::*;
@@ -182,6 +179,13 @@ mod tests {
                 }),
             ),
             item(
+                "node/n",
+                Content::Node(NodeState {
+                    allocatable: [("cpu".to_owned(), "2".to_owned())].into(),
+                    ..NodeState::default()
+                }),
+            ),
+            item(
                 "note/loki",
                 Content::Note(Note {
                     source: "loki".to_owned(),
@@ -194,6 +198,7 @@ mod tests {
             ("event/1", "restarting"),
             ("object/Pod/p", "/spec/limit"),
             ("change/Deployment/d", "/spec/image"),
+            ("node/n", "allocatable cpu: 2"),
             ("note/loki", "timed out"),
         ];
         assert_eq!(
@@ -203,6 +208,7 @@ mod tests {
                 "event/1|BackOff: restarting",
                 "object/Pod/p|/spec/limit = \"16Mi\"",
                 "change/Deployment/d|/spec/image: (absent) → \"b\"",
+                "node/n|allocatable cpu: 2",
                 "note/loki|timed out",
             ]
         );

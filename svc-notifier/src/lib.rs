@@ -55,4 +55,5 @@ mod words;
 mod samples;
 
 pub use config::Config;
+pub use evidence::{CitedLine, cited_lines};
 pub use run::run;
