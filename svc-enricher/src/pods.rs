@@ -75,7 +75,8 @@ fn severity(pod: &Value) -> u8 {
     let by_pod = match text(pod, "/status/phase") {
         "Failed" => 4,
         "Pending" if condition(pod, "PodScheduled") == Some("False") => 4,
-        "Running" if condition(pod, "Ready") == Some("False") => 1,
+        // A pod whose volumes or sandbox cannot be had waits without any reason at its containers.
+        "Pending" | "Running" if condition(pod, "Ready") == Some("False") => 1,
         _ => 0,
     };
     by_container.max(by_pod)
@@ -206,11 +207,14 @@ mod tests {
         let unschedulable = json!({"phase": "Pending", "conditions": [{"type": "PodScheduled", "status": "False"}]});
         let unready =
             json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]});
+        let stuck = json!({"phase": "Pending", "conditions": [
+            {"type": "PodScheduled", "status": "True"}, {"type": "Ready", "status": "False"}]});
         let pods = [
             with("healthy", &running(), &json!({})),
             with("done", &exited(0), &json!({})),
             with("creating", &waiting("ContainerCreating"), &json!({})),
             pod("unready", &unready),
+            pod("stuck", &stuck),
             leaving,
             with("restarted", &running(), &exited(137)),
             with("exited", &exited(2), &json!({})),
@@ -228,6 +232,7 @@ mod tests {
                 "unschedulable",
                 "exited",
                 "restarted",
+                "stuck",
                 "unready",
                 "leaving"
             ]

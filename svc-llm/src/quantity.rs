@@ -83,6 +83,21 @@ pub(crate) fn format_bytes(bytes: u64) -> String {
     bytes.to_string()
 }
 
+/// Bytes as people compare them: one decimal of the largest binary unit below them.
+pub(crate) fn format_roughly(bytes: u64) -> String {
+    for (unit, shift) in [("Gi", 30), ("Mi", 20), ("Ki", 10)] {
+        let size = 1_u64 << shift;
+        if bytes >= size {
+            let tenths = u128::from(bytes) * 10 / u128::from(size);
+            return match tenths % 10 {
+                0 => format!("{}{unit}", tenths / 10),
+                tenth => format!("{}.{tenth}{unit}", tenths / 10),
+            };
+        }
+    }
+    bytes.to_string()
+}
+
 /// Millicores as people write them.
 pub(crate) fn format_cpu(milli: u64) -> String {
     if milli.is_multiple_of(1_000) {
@@ -138,6 +153,10 @@ mod tests {
         assert_eq!(format_bytes(64 << 20), "64Mi");
         assert_eq!(format_bytes(1 << 30), "1Gi");
         assert_eq!(format_bytes(1_000), "1000");
+        assert_eq!(format_roughly(24_581_256 << 10), "23.4Gi");
+        assert_eq!(format_roughly(900 << 30), "900Gi");
+        assert_eq!(format_roughly(1_000), "1000");
+        assert_eq!(format_roughly(u64::MAX), "17179869183.9Gi");
         assert_eq!(format_cpu(64_000), "64");
         assert_eq!(format_cpu(250), "250m");
     }

@@ -37,7 +37,7 @@ impl<'a> Blame<'a> {
 }
 
 /// The first change of the last rollout to one of these fields of a container (or, for paths that
-/// begin with `/spec`, of the pod), unless the container belongs to another revision or has worked
+/// begin with `/spec`, of the pod), in the order in which they are given, unless the container belongs to another revision or has worked
 /// for a while since.
 pub(crate) fn blame<'a>(
     case: &Case<'a>,
@@ -52,16 +52,13 @@ pub(crate) fn blame<'a>(
     if of_other_revision || container.has_worked() {
         return None;
     }
-    let of_pod: Vec<&str> = fields
-        .iter()
-        .copied()
-        .filter(|path| path.starts_with("/spec"))
-        .collect();
-    let touched = rollout.touching(container.name, fields);
-    let field = touched
-        .first()
-        .copied()
-        .or_else(|| rollout.pod_change(&of_pod))?;
+    let field = fields.iter().find_map(|path| {
+        if path.starts_with("/spec") {
+            rollout.pod_change(&[path])
+        } else {
+            rollout.touching(container.name, &[path]).first().copied()
+        }
+    })?;
     Some(Blame {
         id: rollout.id,
         path: &field.path,

@@ -35,6 +35,7 @@ mod reference;
 mod scheduling;
 mod unknown;
 mod verdict;
+mod words;
 
 pub use causes::CAUSES;
 use finding::Finding;
@@ -46,7 +47,7 @@ pub const RULES: &str = "rules";
 const MAX_CONTAINERS: usize = 8;
 
 /// Rules about one failing container.
-const CONTAINER_RULES: [fn(&Case<'_>, &Container<'_>) -> Option<Finding>; 14] = [
+const CONTAINER_RULES: [fn(&Case<'_>, &Container<'_>) -> Option<Finding>; 15] = [
     memory::memory_limit_too_low,
     memory::heap_too_small,
     image::image_pull,
@@ -56,6 +57,7 @@ const CONTAINER_RULES: [fn(&Case<'_>, &Container<'_>) -> Option<Finding>; 14] = 
     probe::readiness,
     configuration::missing_env_variable,
     configuration::bad_config_value,
+    crash::post_start_hook,
     crash::start_error,
     crash::said_in_the_log,
     crash::application_error,
@@ -64,7 +66,8 @@ const CONTAINER_RULES: [fn(&Case<'_>, &Container<'_>) -> Option<Finding>; 14] = 
 ];
 
 /// Rules about the whole incident.
-const CASE_RULES: [fn(&Case<'_>) -> Option<Finding>; 10] = [
+const CASE_RULES: [fn(&Case<'_>) -> Option<Finding>; 11] = [
+    memory::sandbox_out_of_memory,
     reference::missing_reference,
     reference::volume_not_mounted,
     scheduling::unschedulable,

@@ -143,8 +143,10 @@ impl<'c> Container<'c> {
     }
 }
 
-fn is_oom(reason: &str, message: &str) -> bool {
+/// Whether the kubelet's reason or the runtime's message tells of a kill at the memory limit.
+pub(crate) fn is_oom(reason: &str, message: &str) -> bool {
     reason == "OOMKilled"
+        || message.contains("unable to set memory limit to ")
         || message.contains("OOM-killed")
         || message.contains("OOM killed")
         || message.contains("out of memory (possibly OOM")

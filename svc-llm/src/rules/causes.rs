@@ -63,6 +63,7 @@ pub const CAUSES: &[&str] = &[
     "pod-invalid",
     "pod-security-violated",
     "port-in-use",
+    "post-start-hook-failed",
     "preempted",
     "priority-class-missing",
     "quota-exceeded",

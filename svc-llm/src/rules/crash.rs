@@ -2,6 +2,7 @@
 
 use super::finding::{Finding, Group};
 use super::reading::{Reading, Subject, last_error, read};
+use super::words::quote;
 use crate::case::{Case, Container, cite_text, head};
 
 /// What is wrong and what to do, for one subject of last words.
@@ -222,7 +223,7 @@ pub(crate) fn application_error(case: &Case<'_>, container: &Container<'_>) -> O
     );
     let name = container.name;
     let code = end.exit_code;
-    let quoted = head(line.text.trim(), 300);
+    let quoted = quote(line.text);
     let finding = Finding::new(
         "application-error",
         Group::Symptom,
@@ -250,9 +251,37 @@ fn is_fatal(text: &str) -> bool {
         .any(|word| lower.contains(word))
 }
 
+/// The container was started, and its postStart hook failed; so it is killed.
+pub(crate) fn post_start_hook(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
+    const HOOK: &str = "/lifecycle/postStart";
+    container.get(HOOK)?;
+    let (_, message) = container
+        .waiting()
+        .filter(|(reason, _)| *reason == "PostStartHookError")?;
+    let name = container.name;
+    let finding = Finding::new(
+        "post-start-hook-failed",
+        Group::Platform,
+        format!(
+            "{}: container {name} is killed because its postStart hook fails.",
+            case.subject()
+        ),
+    )
+    .because(format!(
+        "The kubelet kills container {name} because its postStart hook fails: {}",
+        quote(message)
+    ))
+    .advise("Run the command of the hook by hand in the container, or correct it.")
+    .fits(0.9)
+    .cite(container.cite_status("/state/waiting/message"))
+    .cite(container.cite(HOOK));
+    Some(finding.blaming(case, container, &["/lifecycle", "/image"]))
+}
+
 /// The container could not be started at all: the command is not there, or may not be executed.
 pub(crate) fn start_error(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
-    if container.is_oom_killed() {
+    let in_hook = |(reason, _): (&str, &str)| reason == "PostStartHookError";
+    if container.is_oom_killed() || container.waiting().is_some_and(in_hook) {
         return None;
     }
     let (citation, text) = start_message(case, container)?;
@@ -286,7 +315,7 @@ pub(crate) fn start_error(case: &Case<'_>, container: &Container<'_>) -> Option<
     )
     .because(format!(
         "The container runtime could not start container {name}: {}",
-        head(text.trim(), 300)
+        quote(&text)
     ))
     .advise(advice)
     .fits(0.85)

@@ -4,7 +4,8 @@ use bonesetter_proto::v1::Citation;
 use serde_json::Value;
 
 use super::finding::{Finding, Group};
-use crate::case::{Case, cite_text, head};
+use super::words::quote;
+use crate::case::{Case, cite_text};
 
 /// Refusals by their text, from the special to the general: text, cause, what it is, advice.
 const REFUSALS: [(&str, &str, &str, &str); 7] = [
@@ -61,7 +62,7 @@ pub(crate) fn quota_exceeded(case: &Case<'_>) -> Option<Finding> {
         Group::Platform,
         format!("{}: its pods cannot be created because the namespace's quota is used up.", case.subject()),
     )
-    .because(format!("A ResourceQuota refuses the pods: {}", head(detail.trim(), 300)))
+    .because(format!("A ResourceQuota refuses the pods: {}", quote(detail)))
     .advise("Free quota (fewer replicas, smaller requests and limits), or let whoever owns the quota raise it. Raising limits would make it worse.")
     .fits(0.93)
     .cite(citation);
@@ -89,10 +90,7 @@ pub(crate) fn service_account_missing(case: &Case<'_>) -> Option<Finding> {
             case.subject()
         ),
     )
-    .because(format!(
-        "The API server refuses the pods: {}",
-        head(text.trim(), 300)
-    ))
+    .because(format!("The API server refuses the pods: {}", quote(&text)))
     .advise("Create the service account, or correct serviceAccountName.")
     .fits(0.93)
     .cite(citation)
@@ -125,7 +123,7 @@ pub(crate) fn refused(case: &Case<'_>) -> Option<Finding> {
     )
     .because(format!(
         "The API server refuses the pods, because {says}: {}",
-        head(text.trim(), 300)
+        quote(&text)
     ))
     .advise(*advice)
     .fits(0.85)

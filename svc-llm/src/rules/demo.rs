@@ -95,7 +95,15 @@ fn a_bad_configuration_value_in_a_new_revision_is_rolled_back() {
     let evidence = bad_config_value().rollout(1, 2, true, &fields).build();
     let diagnosis = check(&evidence, FailureClass::CrashLoopBackOff);
     assert_eq!(diagnosis.cause, "bad-config-value");
-    assert!(diagnosis.summary.contains("pool_size") && diagnosis.root_cause.contains(BAD_VALUE));
+    let said = BAD_VALUE.trim_start_matches("2026-11-25T10:00:00.000Z ");
+    assert!(diagnosis.summary.contains("pool_size"));
+    assert!(
+        diagnosis
+            .root_cause
+            .contains(&format!("{said}. The last rollout (revision 1 to 2)")),
+        "{}",
+        diagnosis.root_cause
+    );
     assert_eq!(fix(&diagnosis), Some(roll_back(1)));
     assert!(diagnosis.confidence > 0.85, "{}", diagnosis.confidence);
     assert!(
@@ -500,7 +508,8 @@ fn a_job_over_its_backoff_limit_is_explained_by_its_own_words() {
         (diagnosis.cause.as_str(), fix(&diagnosis)),
         ("job-backoff-limit-exceeded", None)
     );
-    assert!(diagnosis.root_cause.contains(own) && diagnosis.confidence > 0.85);
+    let said = own.trim_start_matches("2026-11-25T10:00:00.000Z ");
+    assert!(diagnosis.root_cause.ends_with(&format!(": {said}.")) && diagnosis.confidence > 0.85);
     assert_eq!(diagnosis.citations[0].quote, own);
 }
 

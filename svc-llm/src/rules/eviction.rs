@@ -3,7 +3,8 @@
 use bonesetter_proto::v1::Citation;
 
 use super::finding::{Finding, Group};
-use crate::case::{Case, cite_text, head};
+use super::words::quote;
+use crate::case::{Case, cite_text};
 
 /// (text, cause, what happened, advice)
 const WHY: [(&str, &str, &str, &str); 6] = [
@@ -83,7 +84,7 @@ pub(crate) fn evicted(case: &Case<'_>) -> Option<Finding> {
     )
     .because(format!(
         "A pod was evicted, because {says}: {}",
-        head(text.trim(), 300)
+        quote(&text)
     ))
     .advise(advice)
     .fits(0.85)

@@ -2,6 +2,7 @@
 
 use bonesetter_proto::v1::{Citation, Remedy};
 
+use super::words::follow;
 use crate::case::{Case, Container};
 use crate::remedy::{Blame, blame, roll_back};
 
@@ -131,17 +132,19 @@ impl Finding {
     ) -> Self {
         let Blame { path, from, to, .. } = found;
         let health = if found.was_healthy {
-            " Revision {from} was healthy."
+            format!(" Revision {from} was healthy.")
         } else {
-            ""
+            String::new()
         };
-        let sentence = format!(" The last rollout (revision {from} to {to}) changed {path}.");
-        self.root_cause.push_str(&sentence);
-        self.root_cause
-            .push_str(&health.replace("{from}", &from.to_string()));
+        let sentence =
+            format!("The last rollout (revision {from} to {to}) changed {path}.{health}");
+        self.root_cause = follow(&self.root_cause, &sentence);
         self.remedy = roll_back(case, container, found);
         if self.remedy.is_some() {
-            self.recommendation = format!("Roll back to revision {from}. {}", self.recommendation);
+            self.recommendation = format!(
+                "Roll back to revision {from}. Before the next rollout: {}",
+                self.recommendation
+            );
         }
         self.cite(found.cite()).fits(0.5)
     }

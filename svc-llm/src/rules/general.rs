@@ -1,5 +1,6 @@
 //! The other rules, one row a cause.
 
+use bonesetter_proto::v1::remedy::Fix;
 use bonesetter_proto::v1::{Diagnosis, Evidence, FailureClass};
 use serde_json::{Value, json};
 
@@ -351,6 +352,7 @@ fn the_rest_of_the_platform_s_causes() {
             .build()
     };
     let root = "container has runAsNonRoot and image will run as root";
+    let by_user = "container's runAsUser breaks non-root policy (pod: \"web\", container: app)";
     for (evidence, class, cause) in [
         (
             evicted("The node was low on resource: ephemeral-storage. Threshold quantity: 1Gi"),
@@ -390,6 +392,13 @@ fn the_rest_of_the_platform_s_causes() {
         (
             Fixture::deployment("web", &app())
                 .pod(&waiting("CreateContainerConfigError", root))
+                .build(),
+            FailureClass::CreateContainerConfigError,
+            "run-as-root-refused",
+        ),
+        (
+            Fixture::deployment("web", &app())
+                .pod(&waiting("CreateContainerConfigError", by_user))
                 .build(),
             FailureClass::CreateContainerConfigError,
             "run-as-root-refused",
@@ -449,5 +458,174 @@ fn memory_kills_explain_what_the_application_said() {
     assert_eq!(
         check(&evidence, FailureClass::CrashLoopBackOff).cause,
         "memory-limit-too-low"
+    );
+}
+
+#[test]
+fn a_limit_that_was_not_there_before_is_rolled_back_and_a_lowered_one_is_put_back() {
+    const LIMIT: &str = "/spec/containers/0/resources/limits/memory";
+    let container =
+        json!({ "name": "app", "image": "web:2", "resources": { "limits": { "memory": "64Mi" } } });
+    let args = ("/spec/containers/0/args", "[\"a\"]", "[\"b\"]");
+    let cpu = ("/spec/containers/0/resources/limits/cpu", "\"2\"", "\"1\"");
+    let whole = r#"{"limits":{"memory":"64Mi"}}"#;
+    for (what, healthy, fields, rolls_back, limit) in [
+        (
+            "first limit",
+            true,
+            vec![args, (LIMIT, "", "\"64Mi\"")],
+            true,
+            None,
+        ),
+        (
+            "first resources",
+            true,
+            vec![("/spec/containers/0/resources", "{}", whole)],
+            true,
+            None,
+        ),
+        (
+            "lowered only",
+            true,
+            vec![cpu, (LIMIT, "\"128Mi\"", "\"64Mi\"")],
+            true,
+            None,
+        ),
+        (
+            "lowered beside others",
+            true,
+            vec![args, (LIMIT, "\"96Mi\"", "\"64Mi\"")],
+            false,
+            Some(96),
+        ),
+        (
+            "first limit, nothing known good",
+            false,
+            vec![(LIMIT, "", "\"64Mi\"")],
+            false,
+            Some(128),
+        ),
+        (
+            "raised",
+            true,
+            vec![(LIMIT, "\"32Mi\"", "\"64Mi\"")],
+            false,
+            Some(128),
+        ),
+        ("another limit", true, vec![cpu], false, Some(128)),
+        (
+            "far too low",
+            true,
+            vec![args, (LIMIT, "\"1Gi\"", "\"64Mi\"")],
+            true,
+            None,
+        ),
+    ] {
+        let evidence = Fixture::deployment("web", &container)
+            .pod(&crash_loop("OOMKilled", 137))
+            .replica_set(2)
+            .rollout(1, 2, healthy, &fields)
+            .build();
+        let diagnosis = check(&evidence, FailureClass::OomKilled);
+        let fix = diagnosis.remedy.and_then(|remedy| remedy.fix);
+        let is_back = matches!(&fix, Some(Fix::RollBack(fix)) if fix.to_revision == 1);
+        let raised = match &fix {
+            Some(Fix::SetMemory(fix)) => Some(fix.limit >> 20),
+            _ => None,
+        };
+        assert_eq!((is_back, raised), (rolls_back, limit), "{what}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_never_set_up_is_explained_by_its_events() {
+    const SANDBOX: &str = "Failed to create pod sandbox: runc create failed: container init was OOM-killed (memory limit too low?): unknown";
+    const MOUNT: &str =
+        "MountVolume.SetUp failed for volume \"c\" : configmap \"<configmap-name:ab>\" not found";
+    const KEY: &str = "MountVolume.SetUp failed for volume \"c\" : configmap references non-existent config key: zz";
+    let container =
+        json!({ "name": "app", "image": "web:2", "resources": { "limits": { "memory": "1Mi" } } });
+    for (reason, message, cause) in [
+        ("FailedCreatePodSandBox", SANDBOX, "memory-limit-too-low"),
+        ("FailedMount", MOUNT, "missing-config-map"),
+        ("FailedMount", KEY, "missing-config-map-key"),
+    ] {
+        let evidence = Fixture::deployment("web", &container)
+            .pod(&waiting("ContainerCreating", ""))
+            .event(reason, message)
+            .build();
+        let diagnosis = check(&evidence, FailureClass::ProgressDeadlineExceeded);
+        assert_eq!(diagnosis.cause, cause);
+        assert_eq!(diagnosis.remedy, None);
+    }
+}
+
+#[test]
+fn a_failing_start_hook_is_not_the_command() {
+    let container = json!({ "name": "app", "image": "web:2", "lifecycle": { "postStart": { "exec": { "command": ["/nope"] } } } });
+    let message = "Exec lifecycle hook ([/nope]) failed: exec: \"/nope\": stat /nope: no such file or directory";
+    for (reason, cause) in [
+        ("PostStartHookError", "post-start-hook-failed"),
+        ("RunContainerError", "command-not-found"),
+    ] {
+        let evidence = Fixture::deployment("web", &container)
+            .pod(&waiting(reason, message))
+            .build();
+        let diagnosis = check(&evidence, FailureClass::CreateContainerError);
+        assert_eq!(diagnosis.cause, cause);
+    }
+}
+
+#[test]
+fn a_new_probe_is_blamed_for_what_is_wrong_with_it() {
+    let container = json!({ "name": "app", "image": "web:2", "livenessProbe": { "httpGet": { "path": "/up", "port": 8081 } } });
+    let field = |name: &str| format!("/spec/containers/0/livenessProbe/{name}");
+    let (threshold, path, port) = (
+        field("failureThreshold"),
+        field("httpGet/path"),
+        field("httpGet/port"),
+    );
+    let fields = [
+        (threshold.as_str(), "", "2"),
+        (path.as_str(), "", "\"/up\""),
+        (port.as_str(), "", "8081"),
+    ];
+    let refused = "Liveness probe failed: Get \"http://10.0.0.1:8081/up\": dial tcp 10.0.0.1:8081: connect: connection refused";
+    let no_page = "Liveness probe failed: HTTP probe failed with statuscode: 404";
+    for (message, blamed) in [(refused, &port), (no_page, &path)] {
+        let evidence = Fixture::deployment("web", &container)
+            .pod(&crash_loop("Error", 137))
+            .replica_set(2)
+            .event("Unhealthy", message)
+            .event(
+                "Killing",
+                "Container app failed liveness probe, will be restarted",
+            )
+            .log(true, &["listening on 0.0.0.0:8080"])
+            .rollout(1, 2, true, &fields)
+            .build();
+        let diagnosis = check(&evidence, FailureClass::ProbeKill);
+        assert!(
+            diagnosis.root_cause.contains(&format!("changed {blamed}.")),
+            "{}",
+            diagnosis.root_cause
+        );
+    }
+}
+
+#[test]
+fn the_labels_that_no_node_has_are_named() {
+    let body = json!({ "kind": "Deployment", "spec": { "template": { "spec": {
+        "nodeSelector": { "disk": "nvme", "zone": "b" }, "containers": [app()] } } } });
+    let text = "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.";
+    let evidence = Fixture::deployment("web", &app()).object("Deployment", "web", &body);
+    let mut evidence = evidence.event("FailedScheduling", text).build();
+    evidence.items.remove(0);
+    let diagnosis = check(&evidence, FailureClass::Unschedulable);
+    assert_eq!(diagnosis.cause, "node-selector-unsatisfiable");
+    assert!(
+        diagnosis.summary.contains("(disk=nvme, zone=b)"),
+        "{}",
+        diagnosis.summary
     );
 }

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::crash::{exit_code, own_words};
 use super::finding::{Finding, Group};
-use crate::case::{Case, Container, Object, cite_text, head};
+use super::words::quote;
+use crate::case::{Case, Container, Object, cite_text};
 
 /// Every attempt of a Job failed: what the application said last is the cause.
 pub(crate) fn backoff_limit_exceeded(case: &Case<'_>) -> Option<Finding> {
@@ -54,7 +55,7 @@ pub(crate) fn deadline_exceeded(case: &Case<'_>) -> Option<Finding> {
         .iter()
         .find_map(|container| case.last_words(container).pop());
     let progress = last.map_or_else(String::new, |line| {
-        format!(" Its last line was: {}", head(line.text.trim(), 300))
+        format!(" Its last line was: {}", quote(line.text))
     });
     let finding = Finding::new(
         "job-deadline-exceeded",

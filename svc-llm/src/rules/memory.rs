@@ -1,18 +1,23 @@
 //! Killed for memory.
 
+use serde_json::Value;
+
 use super::finding::{Finding, Group};
 use super::reading::{Subject, read};
-use crate::case::{Case, Container};
+use super::words::quote;
+use crate::case::{Case, Container, cite_text, is_oom};
 use crate::quantity::{format_bytes, parse_units};
-use crate::remedy::{blame, describe, set_memory};
+use crate::remedy::{Blame, blame, describe, set_memory};
 
 const LIMIT: &str = "/resources/limits/memory";
+const RAISE: &str = "Raise the limit; if the container is killed again, look for a leak or for a cache that follows the size of the host.";
 
 /// The kernel killed the container at its memory limit, also before it could start; or, where it has
 /// no limit, because the node had no memory left.
 ///
 /// Where the last rollout lowered the limit and changed nothing else, rolling back restores exactly what
-/// worked. Where it changed other things too, only the limit is put back. On a first revision the limit is
+/// worked. Where it changed other things too, only the limit is put back; where it set the first limit
+/// that there was, that is only possible by rolling back. On a first revision the limit is
 /// doubled, once: what still does not fit is a leak or needs a person.
 pub(crate) fn memory_limit_too_low(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
     if !container.is_oom_killed() {
@@ -29,7 +34,7 @@ pub(crate) fn memory_limit_too_low(case: &Case<'_>, container: &Container<'_>) -
         format!("{}: container {name} is killed at its memory limit of {shown}.", case.subject()),
     )
     .because(format!(
-        "The kernel killed container {name} (OOMKilled, restarted {} times) because it needs more than its limit of {shown}.",
+        "The kernel killed container {name} (OOMKilled, restarts: {}) because it needs more than its limit of {shown}.",
         container.restarts()
     ))
     .fits(0.9)
@@ -42,36 +47,75 @@ pub(crate) fn memory_limit_too_low(case: &Case<'_>, container: &Container<'_>) -
 }
 
 fn with_remedy(case: &Case<'_>, container: &Container<'_>, finding: Finding) -> Finding {
-    let advice = "Raise the limit; if the container is killed again, look for a leak or for a cache that follows the size of the host.";
-    let finding = finding.advise(advice);
-    let lowered = blame(case, container, &["/resources"]).and_then(|blame| {
-        let value: String = serde_json::from_str(blame.before).ok()?;
-        let before = parse_units(&value).filter(|_| blame.path.ends_with(LIMIT))?;
-        (before > container.memory_limit()?).then_some((blame, before))
-    });
-    let raise = |finding: Finding, former| {
-        let remedy = set_memory(case, container, former);
-        let verb = remedy.as_ref().map(describe);
-        let finding = finding.remedy(remedy);
-        match verb {
-            Some(verb) => finding.advise(format!("Proposed: {verb}. {advice}")),
-            None => finding,
+    let finding = finding.advise(RAISE);
+    let raise = |finding: Finding, former| match set_memory(case, container, former) {
+        Some(remedy) => {
+            let advice = format!("Proposed: {}. {RAISE}", describe(&remedy));
+            finding.remedy(Some(remedy)).advise(advice)
         }
+        None => finding,
     };
-    match lowered {
-        Some((blame, former)) => {
-            let only = case
-                .rollout()
-                .is_some_and(|rollout| rollout.touches_only(&["/resources"]));
-            let finding = finding.blamed_on(case, container, &blame);
-            if only && finding.remedy.is_some() {
-                finding
-            } else {
-                raise(finding, Some(former))
-            }
-        }
-        None => raise(finding, None),
+    let Some((blame, former)) = lowered(case, container) else {
+        return raise(finding, None);
+    };
+    let only = case
+        .rollout()
+        .is_some_and(|rollout| rollout.touches_only(&["/resources"]));
+    let finding = finding.blamed_on(case, container, &blame);
+    // A limit that was not there before cannot be put back by raising it.
+    if finding.remedy.is_some() && (only || former.is_none()) {
+        finding
+    } else {
+        raise(finding, former)
     }
+}
+
+/// The change by which the last rollout lowered the limit, and what it was; `None` if there was none.
+fn lowered<'a>(case: &Case<'a>, container: &Container<'_>) -> Option<(Blame<'a>, Option<u64>)> {
+    let blame = blame(case, container, &[LIMIT, "/resources/limits", "/resources"])?;
+    let below = [
+        (LIMIT, ""),
+        ("/resources/limits", "/memory"),
+        ("/resources", "/limits/memory"),
+    ];
+    let (_, pointer) = below.iter().find(|(end, _)| blame.path.ends_with(end))?;
+    let before: Value = match blame.before {
+        "" => Value::Null,
+        before => serde_json::from_str(before).ok()?,
+    };
+    let former = match before.pointer(pointer) {
+        None | Some(Value::Null) => None,
+        Some(limit) => Some(parse_units(limit.as_str()?)?),
+    };
+    let limit = container.memory_limit()?;
+    former
+        .is_none_or(|former| former > limit)
+        .then_some((blame, former))
+}
+
+/// The memory limit is too low even for the sandbox of the pod, which lies in the same cgroup.
+pub(crate) fn sandbox_out_of_memory(case: &Case<'_>) -> Option<Finding> {
+    let event = case.event(&["FailedCreatePodSandBox"], |text| is_oom("", text))?;
+    let failing = case.failing();
+    let limited = failing
+        .iter()
+        .filter_map(|container| Some((container.memory_limit()?, container)));
+    let (limit, container) = limited.min_by_key(|(limit, _)| *limit)?;
+    let (name, shown) = (container.name, format_bytes(limit));
+    let finding = Finding::new(
+        "memory-limit-too-low",
+        Group::Platform,
+        format!("{}: its pod cannot start within the memory limit of {shown} of container {name}.", case.subject()),
+    )
+    .because(format!("The runtime needs more memory to set up the pod than its limits allow (container {name}: {shown}): {}", quote(&event.item.message)))
+    .advise("Raise the limit to what the application needs; some 10 Mi are the least that works for any.")
+    .fits(0.9)
+    .cite(cite_text(event.id, &event.item.message))
+    .cite(container.cite(LIMIT));
+    Some(match lowered(case, container) {
+        Some((blame, _)) => finding.blamed_on(case, container, &blame),
+        None => finding,
+    })
 }
 
 /// Where the template says another limit than the pod has, raising it there cannot be relied on.

@@ -77,7 +77,7 @@ pub(crate) const PATTERNS: &[(Subject, &str)] = &[
     ),
     (
         Subject::BadValue,
-        r#"(?i)(?:cannot|could not|failed to|unable to|error) (?:parse|parsing|convert|converting|decode)(?: value (?:of|for))? ["'`]?(?P<what>[A-Z][A-Z0-9_]{2,}|[a-z]\w*(?:[._]\w+)+)["'`]?\b"#,
+        r#"(?i)(?:cannot|could not|failed to|unable to|error) (?:parse|parsing|convert|converting|decode)(?: value (?:of|for))? ["'`]?(?P<what>(?-i:[A-Z][A-Z0-9_]{2,})|[a-z]\w*(?:[._]\w+)+)["'`]?\b"#,
     ),
     (
         Subject::BadValue,

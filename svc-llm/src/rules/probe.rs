@@ -4,7 +4,8 @@ use bonesetter_proto::v1::{Citation, FailureClass};
 
 use super::finding::{Finding, Group};
 use super::listening::{Heard, declared, heard, probed};
-use crate::case::{Case, Container, cite_text, head};
+use super::words::{quote, quote_within};
+use crate::case::{Case, Container, cite_text};
 
 /// One kind of probe, with the names of its causes.
 struct Probe {
@@ -117,8 +118,16 @@ fn examine(case: &Case<'_>, container: &Container<'_>, probe: &Probe) -> Option<
         .against_if(0.4, kills && seen.killed.is_none() && !only_class)
         .cite(seen.told.clone())
         .cite(seen.killed.clone());
+    // Of a probe that is new as a whole, what is wrong with it says most.
+    let path = format!("/{}/httpGet/path", probe.field);
+    let port = seen.port.as_ref().map(|(_, port)| port.as_str());
     let field = format!("/{}", probe.field);
-    Some(finding.blaming(case, container, &[&field]))
+    let first = if finding.cause == probe.wrong_path {
+        Some(path.as_str())
+    } else {
+        port
+    };
+    Some(finding.blaming(case, container, &[first.unwrap_or(&field), &field]))
 }
 
 /// Kill messages name the container: "Container app failed liveness probe, will be restarted".
@@ -148,7 +157,7 @@ fn wrong_port(case: &Case<'_>, seen: &Seen<'_>, probe: &Probe) -> Option<Finding
     );
     let how = line.map_or_else(
         || format!("its specification declares port {right}"),
-        |heard| format!("its log says: {}", head(heard.line.text.trim(), 200)),
+        |heard| format!("its log says: {}", quote_within(heard.line.text, 200)),
     );
     let finding = Finding::new(
         probe.wrong_port,
@@ -207,7 +216,7 @@ fn answered(case: &Case<'_>, seen: &Seen<'_>, probe: &Probe) -> Option<Finding> 
     .because(format!(
         "The {} probe of container {name} fails: {why}. The kubelet says: {}",
         probe.adjective,
-        head(seen.text.trim(), 300)
+        quote(&seen.text)
     ))
     .advise(advice)
     .fits(0.8)
@@ -249,10 +258,11 @@ fn unanswered(case: &Case<'_>, seen: &Seen<'_>, probe: &Probe) -> Finding {
             "Run the probe by hand in the container and look at what it says.",
         )
     };
-    let said = if seen.text.is_empty() {
-        "the events of the probe are gone"
-    } else {
-        head(seen.text.trim(), 300)
+    let answer = seen.text.strip_prefix(probe.failed);
+    let said = match answer.map(|answer| answer.trim_matches([':', ' '])) {
+        None => "its events are gone".to_owned(),
+        Some("") => "its command failed and wrote nothing".to_owned(),
+        Some(_) => format!("the kubelet says: {}", quote(&seen.text)),
     };
     Finding::new(
         cause,
@@ -264,7 +274,7 @@ fn unanswered(case: &Case<'_>, seen: &Seen<'_>, probe: &Probe) -> Finding {
         ),
     )
     .because(format!(
-        "The {} probe of container {name} fails: {why}. The kubelet says: {said}",
+        "The {} probe of container {name} fails because {why}; {said}",
         probe.adjective
     ))
     .advise(advice)

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::patterns::PATTERNS;
+use super::words::quote;
 use crate::case::{Line, head};
 
 /// What a log line is about.
@@ -46,9 +47,9 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
-    /// The line, not longer than people want to read.
-    pub(crate) fn quote(&self) -> &'a str {
-        head(self.line.text.trim(), 300)
+    /// The line as it stands in a sentence.
+    pub(crate) fn quote(&self) -> String {
+        quote(self.line.text)
     }
 
     /// How much its place says: the very last words more than what was followed by others.
@@ -225,6 +226,7 @@ mod tests {
             "GET /healthz 200 1ms",
             "warmed up 32 of 128 MiB",
             "main: unrecoverable error, giving up",
+            "ERROR cannot parse header",
             "config: 3 settings given",
             "all values are valid",
             "the environment is production",

@@ -7,7 +7,8 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::finding::{Finding, Group};
-use crate::case::{Case, Container, cite_text, head};
+use super::words::quote;
+use crate::case::{Case, Container, cite_text};
 
 /// Fields through which a container refers to ConfigMaps and Secrets.
 const REFERENCES: [&str; 5] = [
@@ -218,7 +219,7 @@ pub(crate) fn volume_not_mounted(case: &Case<'_>) -> Option<Finding> {
     )
     .because(format!(
         "A volume of the pod cannot be mounted, {says}: {}",
-        head(text, 300)
+        quote(text)
     ))
     .advise(advice)
     .fits(0.8)
@@ -229,7 +230,7 @@ pub(crate) fn volume_not_mounted(case: &Case<'_>) -> Option<Finding> {
 /// The image wants to run as root and the pod forbids it.
 pub(crate) fn run_as_root_refused(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
     let (_, message) = container.waiting()?;
-    if !message.contains("runAsNonRoot") {
+    if !message.contains("runAsNonRoot") && !message.contains("breaks non-root policy") {
         return None;
     }
     let name = container.name;
@@ -238,8 +239,8 @@ pub(crate) fn run_as_root_refused(case: &Case<'_>, container: &Container<'_>) ->
         Group::Platform,
         format!("{}: container {name} would run as root, which its pod forbids.", case.subject()),
     )
-    .because(format!("The kubelet refuses to start container {name}: {}", head(message, 300)))
-    .advise("Set runAsUser to a user that the image can run as, or build the image with a numeric USER.")
+    .because(format!("The kubelet refuses to start container {name}: {}", quote(message)))
+    .advise("Set runAsUser to a user other than 0 that the image can run as, or build the image with a numeric USER.")
     .fits(0.92)
     .cite(container.cite_status("/state/waiting/message"))
     .cite(container.cite("/securityContext"));

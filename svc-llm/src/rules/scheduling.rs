@@ -7,12 +7,18 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::finding::{Finding, Group};
-use crate::case::{Case, Cited, Container, Object, cite, cite_text, head};
-use crate::quantity::{format_bytes, format_cpu, parse_milli, parse_units};
+use super::words::quote;
+use crate::case::{Case, Cited, Container, Object, cite, cite_text};
+use crate::quantity::{format_cpu, format_roughly, parse_milli, parse_units};
 use bonesetter_proto::v1::NodeState;
 
 static INSUFFICIENT: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(?P<count>\d+) Insufficient (?P<what>[\w./\-]+)").ok());
+
+/// Below a pod template.
+const NODE_SELECTOR: &str = "/spec/nodeSelector";
+/// At most so many labels are named.
+const MAX_LABELS: usize = 5;
 
 /// Why the scheduler passes nodes over, by its texts, in the order in which they say most.
 const WHY: [(&str, &str, &str, &str, &str); 10] = [
@@ -56,7 +62,7 @@ const WHY: [(&str, &str, &str, &str, &str); 10] = [
         "node-selector-unsatisfiable",
         "no node has the labels that it asks for",
         "Compare nodeSelector and affinity with the labels of the nodes.",
-        "/spec/nodeSelector",
+        NODE_SELECTOR,
     ),
     (
         "pod affinity",
@@ -275,7 +281,7 @@ impl Unit {
     fn format(self, amount: u64) -> String {
         match self {
             Self::Cpu => format_cpu(amount),
-            Self::Bytes => format_bytes(amount),
+            Self::Bytes => format_roughly(amount),
             Self::Count => amount.to_string(),
         }
     }
@@ -294,6 +300,18 @@ fn requested(containers: &[&Container<'_>], what: &str, unit: Unit) -> Option<u6
     (most > 0).then_some(most)
 }
 
+/// The labels of `nodeSelector`, as `key=value`.
+fn asked_labels(workload: &Object<'_>) -> Option<String> {
+    let pointer = format!("/spec/template{NODE_SELECTOR}");
+    let selector = workload.json.pointer(&pointer)?.as_object()?;
+    let labels: Vec<String> = selector
+        .iter()
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .take(MAX_LABELS)
+        .collect();
+    (!labels.is_empty()).then(|| labels.join(", "))
+}
+
 /// Another reason than a lack of resources.
 fn other(case: &Case<'_>, text: &str) -> Option<Finding> {
     let (_, cause, says, advice, field) = WHY.iter().find(|(known, ..)| text.contains(known))?;
@@ -301,9 +319,16 @@ fn other(case: &Case<'_>, text: &str) -> Option<Finding> {
         .nodes()
         .find_map(|node| Some((node.item.taints.first()?.as_str(), node)))
         .filter(|_| *cause == "untolerated-taint");
-    let named = taint.map_or_else(String::new, |(taint, _)| format!(" (for example {taint})"));
     let containers = case.template_containers();
     let workload = case.workload();
+    let labels = workload
+        .filter(|_| *field == NODE_SELECTOR)
+        .and_then(|workload| asked_labels(workload));
+    let named = match (taint, labels) {
+        (Some((taint, _)), _) => format!(" (for example {taint})"),
+        (None, Some(labels)) => format!(" ({labels})"),
+        (None, None) => String::new(),
+    };
     let finding = Finding::new(
         cause,
         Group::Platform,
@@ -314,7 +339,7 @@ fn other(case: &Case<'_>, text: &str) -> Option<Finding> {
     )
     .because(format!(
         "The scheduler finds no node, because {says}{named}: {}",
-        head(text.trim(), 300)
+        quote(text)
     ))
     .advise(*advice)
     .fits(0.85)

@@ -6,7 +6,8 @@ use bonesetter_proto::v1::{Citation, Diagnosis};
 use super::RULES;
 use super::crash::exit_code;
 use super::reading::last_error;
-use crate::case::{Case, Container, cite_text, head};
+use super::words::{follow, quote_within, sentence};
+use crate::case::{Case, Container, cite_text};
 
 /// The name of no cause.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -41,9 +42,12 @@ fn known(case: &Case<'_>, worst: Option<&Container<'_>>) -> (String, Vec<Citatio
     let mut citations = Vec::new();
     if let Some(container) = worst {
         if let Some((reason, message)) = container.waiting() {
-            let message = head(message, 200);
+            let message = match quote_within(message, 200) {
+                message if message.is_empty() => message,
+                message => format!(": {message}"),
+            };
             sentences.push(format!(
-                "Container {} waits with {reason}: {message}.",
+                "Container {} waits with {reason}{message}",
                 container.name
             ));
             citations.extend(container.cite_status("/state/waiting/reason"));
@@ -56,7 +60,7 @@ fn known(case: &Case<'_>, worst: Option<&Container<'_>>) -> (String, Vec<Citatio
             citations.extend(exit_code(container));
         }
         if let Some((line, _)) = last_error(&case.last_words(container)) {
-            sentences.push(format!("It wrote last: {}", head(line.text.trim(), 200)));
+            sentences.push(format!("It wrote last: {}", quote_within(line.text, 200)));
             citations.push(line.cite());
         }
     }
@@ -67,7 +71,7 @@ fn known(case: &Case<'_>, worst: Option<&Container<'_>>) -> (String, Vec<Citatio
             .rev()
             .find(|event| event.item.r#type == "Warning")
     {
-        let text = head(&event.item.message, 200);
+        let text = quote_within(&event.item.message, 200);
         sentences.push(format!(
             "The newest warning is {}: {text}",
             event.item.reason
@@ -77,7 +81,10 @@ fn known(case: &Case<'_>, worst: Option<&Container<'_>>) -> (String, Vec<Citatio
     if sentences.is_empty() {
         sentences.push("The evidence shows no failing container and no warning.".to_owned());
     }
-    (sentences.join(" "), citations)
+    let said = sentences
+        .iter()
+        .fold(String::new(), |said, next| follow(&said, next));
+    (sentence(&said), citations)
 }
 
 fn would_tell(case: &Case<'_>, worst: Option<&Container<'_>>) -> Vec<String> {
@@ -104,9 +111,11 @@ fn would_tell(case: &Case<'_>, worst: Option<&Container<'_>>) -> Vec<String> {
         .items
         .iter()
         .filter_map(|item| match &item.content {
-            Some(Content::Note(note)) => {
-                Some(format!("{} ({})", note.source, head(&note.text, 120)))
-            }
+            Some(Content::Note(note)) => Some(format!(
+                "{} ({})",
+                note.source,
+                quote_within(&note.text, 120)
+            )),
             _ => None,
         });
     wanted.extend(

@@ -3,6 +3,7 @@
 use bonesetter_proto::v1::Diagnosis;
 
 use super::finding::{Finding, Group};
+use super::words::{follow, sentence};
 use super::{RULES, unknown};
 use crate::case::Case;
 
@@ -39,15 +40,21 @@ pub(crate) fn judge(case: &Case<'_>, mut findings: Vec<Finding>) -> Diagnosis {
     let mut confidence = best.confidence();
     if let Some(rival) = rival {
         confidence *= CONTESTED;
-        root_cause = format!("{root_cause} It could also be this: {}", rival.summary);
+        root_cause = follow(
+            &root_cause,
+            &format!("It could also be this: {}", rival.summary),
+        );
     } else if let Some(explained) = explained {
-        root_cause = format!("{root_cause} Seen beside it: {}", explained.summary);
+        root_cause = follow(
+            &root_cause,
+            &format!("Seen beside it: {}", explained.summary),
+        );
     }
     let mut citations = best.citations;
     citations.truncate(MAX_CITATIONS);
     Diagnosis {
-        summary: best.summary,
-        root_cause,
+        summary: sentence(&best.summary),
+        root_cause: sentence(&root_cause),
         recommendation: best.recommendation,
         confidence,
         citations,
