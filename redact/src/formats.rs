@@ -3,7 +3,7 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
 use crate::rules::{Check, Rule, RuleError, Rules};
-use crate::validate::{is_iban, is_jwt, is_luhn};
+use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};
 
 const REGEX_SIZE: usize = 4 << 20;
@@ -113,6 +113,7 @@ impl Compiled {
             Check::Iban => is_iban(value),
             Check::Random => looks_random(value),
             Check::Jwt => is_jwt(value),
+            Check::Address => is_address_of_somebody(value),
         };
         checked && !is_masked(value)
     }

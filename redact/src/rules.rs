@@ -50,6 +50,8 @@ pub enum Check {
     Random,
     /// The first part is the header of a JSON Web Token.
     Jwt,
+    /// An address of somebody: not loopback, and not the unspecified address that servers listen on.
+    Address,
 }
 
 /// When a rule is on.

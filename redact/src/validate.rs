@@ -72,6 +72,13 @@ pub(crate) fn entropy(text: &str) -> f64 {
         .sum()
 }
 
+/// Whether an IP address tells where somebody is: loopback and unspecified addresses do not.
+pub(crate) fn is_address_of_somebody(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().map_or(true, |address| {
+        !address.is_loopback() && !address.is_unspecified()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
