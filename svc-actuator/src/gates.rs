@@ -5,7 +5,7 @@
 //! run only when nothing else objects, because they need the right to patch.
 
 use bonesetter_proto::v1::remedy::Fix;
-use bonesetter_proto::v1::{Remedy, SetMemory, Target};
+use bonesetter_proto::v1::{ObjectRef, Remedy, SetMemory, Target};
 use bonesetter_proto::{Namespace, v1};
 use serde_json::Value;
 
@@ -32,6 +32,8 @@ const SERVER_FIELDS: [&str; 3] = [
 pub struct Claim<'a> {
     /// The namespace in the subject, under which everybody reads the incident.
     pub namespace: Option<&'a Namespace>,
+    /// What fails, as the incident names it.
+    pub owner: Option<&'a ObjectRef>,
     /// What was diagnosed.
     pub target: Option<&'a Target>,
     /// What should be done.
@@ -45,8 +47,10 @@ impl<'a> Claim<'a> {
             .diagnosis
             .as_ref()
             .and_then(|diagnosis| diagnosis.remedy.as_ref());
+        let incident = diagnosed.incident.as_ref();
         Self {
             namespace,
+            owner: incident.and_then(|incident| incident.root_owner.as_ref()),
             target: diagnosed.target.as_ref(),
             remedy,
         }
@@ -123,6 +127,9 @@ fn mismatch(claim: &Claim<'_>, target: &Target) -> Option<String> {
     {
         return Some("the remedy is for another namespace than the incident".to_owned());
     }
+    if claim.owner.is_none_or(|owner| owner.uid != object.uid) {
+        return Some("the remedy is for another object than the one that fails".to_owned());
+    }
     if object.uid.is_empty() || target.template_digest.is_empty() {
         return Some("the target is not bound by uid and template digest".to_owned());
     }
@@ -165,7 +172,10 @@ pub fn check_target(target: &Target, live: &Value, template_digest: &str) -> Vec
         violations.push(Violation::new(Name::TargetChanged, detail));
     }
     if live["spec"]["paused"] == true {
-        violations.push(Violation::new(Name::RolloutPaused, "the rollout is paused"));
+        violations.push(Violation::new(
+            Name::RolloutPaused,
+            "the rollout is paused: resume it first",
+        ));
     }
     if live["spec"]["replicas"] == 0 {
         let detail = "scaled to zero: nothing could be verified";
@@ -174,7 +184,25 @@ pub fn check_target(target: &Target, live: &Value, template_digest: &str) -> Vec
     violations
 }
 
-/// The values of the fix lie within bounds.
+/// The values of the fix are allowed whatever the object is now; so also when it cannot be read.
+pub fn check_limits(bounds: &MemoryBounds, fix: &Fix) -> Vec<Violation> {
+    let Fix::SetMemory(fix) = fix else {
+        return Vec::new();
+    };
+    let mut violations = Vec::new();
+    let wanted = format_bytes(fix.limit);
+    if fix.limit > bounds.max_bytes {
+        let detail = format!("{wanted} is more than {}", format_bytes(bounds.max_bytes));
+        violations.push(Violation::new(Name::MemoryAboveMaximum, detail));
+    }
+    if fix.request > fix.limit {
+        let detail = format!("the request would exceed {wanted}");
+        violations.push(Violation::new(Name::RequestAboveLimit, detail));
+    }
+    violations
+}
+
+/// The values of the fix lie within bounds of what is there.
 pub fn check_bounds(bounds: &MemoryBounds, fix: &Fix, live: &Value) -> Vec<Violation> {
     match fix {
         Fix::RollBack(_) => Vec::new(),
@@ -206,26 +234,18 @@ fn check_memory(bounds: &MemoryBounds, fix: &SetMemory, live: &Value) -> Vec<Vio
             }
         }
     }
-    if fix.limit > bounds.max_bytes {
-        let detail = format!("{wanted} is more than {}", format_bytes(bounds.max_bytes));
-        violated(Name::MemoryAboveMaximum, detail);
-    }
-    let present = memory(container, "requests");
-    let request = if fix.request == 0 {
-        present
-    } else {
-        Some(fix.request)
-    };
-    if fix.request != 0 && present.is_some_and(|present| fix.request < present) {
+    let present = memory(container, "requests").unwrap_or(0);
+    if fix.request == 0 {
+        if present > fix.limit {
+            violated(
+                Name::RequestAboveLimit,
+                format!("the request would exceed {wanted}"),
+            );
+        }
+    } else if fix.request < present {
         violated(
             Name::MemoryLowered,
             "the request would be lowered".to_owned(),
-        );
-    }
-    if request.is_some_and(|request| request > fix.limit) {
-        violated(
-            Name::RequestAboveLimit,
-            format!("the request would exceed {wanted}"),
         );
     }
     violations

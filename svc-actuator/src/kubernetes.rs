@@ -58,6 +58,17 @@ pub enum ApiError {
     },
 }
 
+impl ApiError {
+    /// Whether the same request would be refused again: not while only our token has expired.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Denied { refusal, .. } => refusal.code != 401,
+            Self::Refused { .. } => true,
+            Self::Passing { .. } | Self::Contended { .. } => false,
+        }
+    }
+}
+
 /// A refusal without the API server's message, which quotes values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -292,7 +303,8 @@ fn classify(doing: &str, status: &Status) -> ApiError {
         422 if refusal.fields.is_empty() && refusal.admission.is_none() => {
             ApiError::Contended { doing }
         }
-        429 | 500.. => ApiError::Passing {
+        // 410: a list took so long that the rest of it is gone.
+        410 | 429 | 500.. => ApiError::Passing {
             doing,
             why: refusal.to_string(),
         },
@@ -399,6 +411,10 @@ mod tests {
                 "the API server refused to change it: 404 NotFound",
             ),
             (
+                status(410, "Expired", secret, &[]),
+                "cannot change it: 410 Expired; it will be tried again",
+            ),
+            (
                 status(429, "TooManyRequests", secret, &[]),
                 "cannot change it: 429 TooManyRequests; it will be tried again",
             ),
@@ -409,6 +425,21 @@ mod tests {
         ];
         for (status, expected) in cases {
             assert_eq!(classify("change it", &status).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn an_expired_token_is_no_final_refusal() {
+        let classified = |code| classify("change it", &status(code, "x", "", &["spec.x"]));
+        for (code, is_final) in [
+            (401, false),
+            (403, true),
+            (404, true),
+            (422, true),
+            (409, false),
+            (503, false),
+        ] {
+            assert_eq!(classified(code).is_final(), is_final, "{code}");
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::edit::{Edits, child, pointer};
-use crate::policy::{Override, Owners};
+use crate::policy::{Override, Owners, is_gitops};
 use crate::violation::{Name, Violation};
 
 /// Annotations and labels that GitOps tools put on what they manage.
@@ -41,7 +41,8 @@ impl Conflict {
     }
 }
 
-/// Judges the object as a whole: GitOps marks, and a controller that owns it.
+/// Judges the object as a whole: GitOps marks, a GitOps tool that manages any field of it (it would
+/// put the others back too), and a controller that owns it.
 pub fn check_object(live: &Value) -> Vec<Violation> {
     let metadata = &live["metadata"];
     let mut violations = Vec::new();
@@ -55,17 +56,44 @@ pub fn check_object(live: &Value) -> Vec<Violation> {
             violations.push(Violation::new(Name::GitopsManaged, detail));
         }
     }
+    let managers = managers(live);
+    for manager in managers.iter().filter(|it| is_gitops(it)) {
+        let detail = format!("{manager:?} manages the object: make the change in Git");
+        violations.push(Violation::new(Name::GitopsManaged, detail));
+    }
+    if managers.is_empty() {
+        let detail = "nobody is named as the owner of any field (managedFields is empty)";
+        violations.push(Violation::new(Name::OwnedByOther, detail));
+    }
     let owners = metadata["ownerReferences"].as_array().into_iter().flatten();
     for owner in owners.filter(|owner| owner["controller"] == true) {
         let kind = owner["kind"].as_str().unwrap_or("object");
         let name = owner["name"].as_str().unwrap_or_default();
         let detail = format!("the object is controlled by {kind}/{name}: make the change there");
-        violations.push(Violation::new(Name::OwnedByOther, detail));
+        violations.push(Violation::new(Name::ControlledByOther, detail));
     }
     violations
 }
 
-/// Judges the owners of the touched fields as managedFields names them.
+/// Everybody who manages a field of the object itself, each once.
+fn managers(live: &Value) -> BTreeSet<&str> {
+    let entries = live["metadata"]["managedFields"].as_array();
+    entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| !is_of_subresource(entry))
+        .filter_map(|entry| entry["manager"].as_str())
+        .collect()
+}
+
+fn is_of_subresource(entry: &Value) -> bool {
+    entry["subresource"]
+        .as_str()
+        .is_some_and(|name| !name.is_empty())
+}
+
+/// Judges the owners of the touched fields as managedFields names them; GitOps tools are judged with
+/// the object as a whole.
 pub fn check_managed_fields(owners: &Owners, live: &Value, edits: &Edits) -> Vec<Violation> {
     let mut found = BTreeSet::new();
     for entry in live["metadata"]["managedFields"]
@@ -73,13 +101,13 @@ pub fn check_managed_fields(owners: &Owners, live: &Value, edits: &Edits) -> Vec
         .into_iter()
         .flatten()
     {
-        if entry["subresource"]
-            .as_str()
-            .is_some_and(|name| !name.is_empty())
-        {
+        if is_of_subresource(entry) {
             continue;
         }
         let manager = entry["manager"].as_str().unwrap_or_default();
+        if is_gitops(manager) {
+            continue;
+        }
         let mut owned = Vec::new();
         collect(&entry["fieldsV1"], Some(live), &pointer(&[]), &mut owned);
         for edit in edits.iter() {
@@ -276,35 +304,49 @@ mod tests {
     }
 
     #[test]
-    fn gitops_tools_and_controllers_are_respected() {
-        let image = edit(
-            "/spec/template/spec/containers/1/image",
-            &json!("a:1"),
-            &json!("a:2"),
-        );
-        let fields = container(&json!({"f:image": {}}));
-        let found = check_managed_fields(
-            &owners(&["argocd*"]),
-            &live("argocd-controller", &fields),
-            &image,
-        );
-        assert_eq!(found[0].name, Name::GitopsManaged);
-        assert!(
-            found[0].detail.contains("argocd-controller"),
-            "{}",
-            found[0].detail
-        );
-
-        let marked = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}});
-        assert_eq!(check_object(&marked)[0].name, Name::GitopsManaged);
-        let controlled = json!({"metadata": {"ownerReferences": [
+    fn gitops_marks_and_controllers_are_respected() {
+        let object = |metadata: Value| {
+            let mut object = live("kubectl", &json!({"f:spec": {"f:replicas": {}}}));
+            let all = object["metadata"].as_object_mut().unwrap();
+            all.extend(metadata.as_object().unwrap().clone());
+            check_object(&object)
+        };
+        assert!(object(json!({})).is_empty());
+        let marked = json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}});
+        assert_eq!(object(marked)[0].name, Name::GitopsManaged);
+        let found = object(json!({"ownerReferences": [
             {"kind": "Owner", "name": "o", "controller": false},
             {"kind": "App", "name": "web", "controller": true},
-        ]}});
-        let found = check_object(&controlled);
+        ]}));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].name, Name::OwnedByOther);
-        assert!(check_object(&json!({"metadata": {}})).is_empty());
+        assert_eq!(found[0].name, Name::ControlledByOther);
+    }
+
+    #[test]
+    fn a_gitops_tool_that_manages_any_field_manages_the_object() {
+        let fields = json!({"f:spec": {"f:replicas": {}}});
+        let argo = live("argocd-application-controller", &fields);
+        let found = check_object(&argo);
+        assert_eq!(found[0].name, Name::GitopsManaged);
+        assert!(found[0].detail.contains("argocd-application-controller"));
+        // It is named once, also where it owns the very field.
+        let replicas = edit("/spec/replicas", &json!(1), &json!(2));
+        assert!(check_managed_fields(&owners(&["argocd*"]), &argo, &replicas).is_empty());
+        let elsewhere = json!([
+            {"manager": "argocd-controller", "subresource": "status", "fieldsV1": {}},
+            {"manager": "kubectl-create", "fieldsV1": fields},
+        ]);
+        let mut object = live("", &fields);
+        object["metadata"]["managedFields"] = elsewhere;
+        assert!(check_object(&object).is_empty());
+    }
+
+    #[test]
+    fn an_object_without_owners_is_nobodys_to_change() {
+        for fields in [Value::Null, json!([]), json!([{}])] {
+            let object = json!({"metadata": {"managedFields": fields}});
+            assert_eq!(check_object(&object)[0].name, Name::OwnedByOther);
+        }
     }
 
     #[test]

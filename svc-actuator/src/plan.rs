@@ -17,7 +17,7 @@ use crate::kubernetes::{ApiError, Cluster};
 use crate::ownership;
 use crate::policy::Policy;
 use crate::render::{Rendered, mark, render};
-use crate::violation::{Name, Violation};
+use crate::violation::{Name, Violation, reason};
 
 /// How often a plan is made anew when the object changes while it is made.
 const ATTEMPTS: u32 = 5;
@@ -57,9 +57,10 @@ impl Plan {
     /// The decision as it is published.
     pub fn decision(&self, policy: &Policy) -> v1::Decision {
         let allowed = self.violations.is_empty() && self.write.is_some();
-        let reason = match self.violations.first() {
-            Some(first) => format!("{}: {}", first.name.as_str(), first.detail),
-            None => "every gate allows it".to_owned(),
+        let reason = if self.violations.is_empty() {
+            "every gate allows it".to_owned()
+        } else {
+            reason(&self.violations)
         };
         v1::Decision {
             mode: v1::Mode::from(policy.mode).into(),
@@ -90,6 +91,7 @@ impl Planner {
             .remedy
             .map(|remedy| effect_key(incident, remedy))
             .unwrap_or_default();
+        violations.extend(gates::check_limits(&self.policy.memory, fix));
         let is_readable = !violations.iter().any(|violation| {
             matches!(
                 violation.name,

@@ -71,11 +71,7 @@ pub struct Owners {
 impl Owners {
     /// What may be done with fields of this manager.
     pub fn judge(&self, manager: &str) -> Override {
-        let lower = manager.to_lowercase();
-        if GITOPS_MANAGERS
-            .iter()
-            .any(|pattern| matches(pattern, &lower))
-        {
+        if is_gitops(manager) {
             return Override::Gitops;
         }
         let is_ours = manager == FIELD_MANAGER;
@@ -120,6 +116,14 @@ pub struct Policy {
     pub memory: MemoryBounds,
     /// Managers that may be overridden.
     pub owners: Owners,
+}
+
+/// Whether a field manager is a GitOps tool.
+pub fn is_gitops(manager: &str) -> bool {
+    let lower = manager.to_lowercase();
+    GITOPS_MANAGERS
+        .iter()
+        .any(|pattern| matches(pattern, &lower))
 }
 
 /// Whether this is a namespace of the system itself.

@@ -61,14 +61,12 @@ fn scale(digits: u128, exponent: i32) -> Option<u64> {
     u64::try_from(bytes).ok()
 }
 
-/// The canonical quantity of some bytes.
+/// The shortest canonical quantity of some bytes, in binary units where that is no longer.
 pub fn format_bytes(bytes: u64) -> String {
     let binary = BINARY
         .iter()
-        .find(|(_, shift)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift));
-    if let Some((suffix, shift)) = binary {
-        return format!("{}{suffix}", bytes >> shift);
-    }
+        .find(|(_, shift)| bytes >= 1 << shift && bytes.is_multiple_of(1 << shift))
+        .map(|(suffix, shift)| format!("{}{suffix}", bytes >> shift));
     let decimal = DECIMAL
         .iter()
         .filter(|(_, exponent)| *exponent > 0)
@@ -77,7 +75,10 @@ pub fn format_bytes(bytes: u64) -> String {
             (bytes >= power && bytes.is_multiple_of(power))
                 .then(|| format!("{}{suffix}", bytes / power))
         });
-    decimal.unwrap_or_else(|| bytes.to_string())
+    let found = binary.into_iter().chain(decimal);
+    found
+        .min_by_key(String::len)
+        .unwrap_or_else(|| bytes.to_string())
 }
 
 #[cfg(test)]
@@ -124,6 +125,8 @@ mod tests {
             (1 << 30, "1Gi"),
             (3 << 29, "1536Mi"),
             (1_000_000_000, "1G"),
+            (128_000_000, "128M"),
+            (1000 << 20, "1000Mi"),
             (1500, "1500"),
             (1023, "1023"),
         ];

@@ -11,7 +11,7 @@ use crate::changes::ChangesError;
 use crate::kubernetes::ApiError;
 use crate::metrics::Metrics;
 use crate::record::{Draft, step_name};
-use crate::violation::Violation;
+use crate::violation::{Violation, reason};
 
 mod apply;
 mod decide;
@@ -134,10 +134,7 @@ fn ended(message: &Acted, step: v1::Step, violations: Vec<Violation>) -> Acted {
         .decision
         .as_ref()
         .map_or(0, |decision| decision.mode);
-    let reason = violations
-        .first()
-        .map(|first| format!("{}: {}", first.name.as_str(), first.detail))
-        .unwrap_or_default();
+    let reason = reason(&violations);
     let violations = violations.into_iter().map(v1::Violation::from).collect();
     let decision = v1::Decision {
         mode,

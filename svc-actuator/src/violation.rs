@@ -69,8 +69,10 @@ names! {
     NoEffect = "no-effect",
     /// A GitOps tool would take the change back, or should make it.
     GitopsManaged = "gitops-managed",
-    /// A manager that may not be overridden owns a touched field or the object.
+    /// A manager that may not be overridden owns a touched field, or nobody knows who does.
     OwnedByOther = "owned-by-other",
+    /// Another object controls this one and would take the change back.
+    ControlledByOther = "controlled-by-other",
     /// The API server or an admission policy refused the change.
     ApiRefused = "api-refused",
     /// The dry run changed more than what was asked for.
@@ -95,13 +97,18 @@ impl Name {
                 | Self::SystemNamespace
                 | Self::NamespaceNotAllowed
                 | Self::TargetUnreadable
-                | Self::RolloutPaused
                 | Self::ScaledToZero
                 | Self::OwnedByOther
                 | Self::ApiRefused
                 | Self::AlreadyIntended
         )
     }
+}
+
+/// Why, in one line: what every gate says, without names.
+pub fn reason(violations: &[Violation]) -> String {
+    let details: Vec<_> = violations.iter().map(|it| it.detail.as_str()).collect();
+    details.join("; ")
 }
 
 /// One reason against a change.

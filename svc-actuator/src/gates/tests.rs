@@ -90,6 +90,7 @@ fn policy_matrix() {
                     let namespace = namespace(place);
                     let claim = Claim {
                         namespace: Some(&namespace),
+                        owner: target.object.as_ref(),
                         target: Some(&target),
                         remedy: Some(&remedy),
                     };
@@ -120,6 +121,7 @@ fn no_namespace_is_allowed_by_default() {
     let shop = namespace("shop");
     let claim = Claim {
         namespace: Some(&shop),
+        owner: target.object.as_ref(),
         target: Some(&target),
         remedy: Some(&remedy),
     };
@@ -176,6 +178,7 @@ fn a_remedy_for_anything_but_the_diagnosed_object_is_refused() {
         let remedy = remedy(wrong, Some(roll_back()));
         let claim = Claim {
             namespace: Some(&shop),
+            owner: right.object.as_ref(),
             target: Some(&right),
             remedy: Some(&remedy),
         };
@@ -197,6 +200,7 @@ fn a_remedy_for_anything_but_the_diagnosed_object_is_refused() {
         let remedy = remedy(target, Some(roll_back()));
         let claim = Claim {
             namespace: Some(&shop),
+            owner: target.object.as_ref(),
             target: Some(target),
             remedy: Some(&remedy),
         };
@@ -205,6 +209,28 @@ fn a_remedy_for_anything_but_the_diagnosed_object_is_refused() {
             ["target-mismatch"],
             "{target:?}"
         );
+    }
+}
+
+/// A diagnosis and its remedy may agree on an object, and it is still not the one that fails.
+#[test]
+fn a_diagnosis_of_anything_but_what_fails_is_refused() {
+    let target = target("Deployment", "shop");
+    let remedy = remedy(&target, Some(roll_back()));
+    let other = ObjectRef {
+        uid: "u-9".to_owned(),
+        ..target.object.clone().unwrap()
+    };
+    let shop = namespace("shop");
+    for owner in [Some(&other), None] {
+        let claim = Claim {
+            namespace: Some(&shop),
+            owner,
+            target: Some(&target),
+            remedy: Some(&remedy),
+        };
+        let found = check_policy(&policy(Mode::Auto, &["shop"]), &claim);
+        assert_eq!(names(&found), ["target-mismatch"]);
     }
 }
 
@@ -289,9 +315,20 @@ fn memory_bounds() {
             Some("2Gi"),
             None,
             u64::MAX,
-            0,
-            vec!["memory-above-factor", "memory-above-maximum"],
+            u64::MAX,
+            vec!["memory-above-maximum", "memory-above-factor"],
         ),
+        (Some("64M"), None, 256_000_000, 0, vec![]),
+        (Some("64M"), None, 256 * MIB, 0, vec!["memory-above-factor"]),
+        (
+            Some("0.5Gi"),
+            None,
+            512 * MIB - 1,
+            0,
+            vec!["memory-lowered"],
+        ),
+        (Some("1500m"), None, 8, 0, vec![]),
+        (Some("1500m"), None, 9, 0, vec!["memory-above-factor"]),
         (None, None, 64 * MIB, 0, vec!["memory-unlimited"]),
         (Some("0"), None, 64 * MIB, 0, vec!["memory-unlimited"]),
         (Some("junk"), None, 64 * MIB, 0, vec!["memory-unlimited"]),
@@ -320,7 +357,9 @@ fn memory_bounds() {
     ];
     for (limit, request, wanted, wanted_request, expected) in cases {
         let fix = set_memory(wanted, wanted_request);
-        let found = names(&check_bounds(&BOUNDS, &fix, &live(limit, request)));
+        let mut found = check_limits(&BOUNDS, &fix);
+        found.extend(check_bounds(&BOUNDS, &fix, &live(limit, request)));
+        let found = names(&found);
         assert_eq!(
             found, expected,
             "{limit:?} {request:?} -> {wanted} {wanted_request}"

@@ -7,7 +7,7 @@ use bonesetter_proto::v1::{self, Acted, Change};
 use bonesetter_proto::{Namespace, to_timestamp};
 
 use super::{ATTEMPTS, Progress, StageError, ended, next, outcome};
-use crate::changes::{Changes, Held};
+use crate::changes::{Changes, ChangesError, Held};
 use crate::gates::Claim;
 use crate::kubernetes::ApiError;
 use crate::metrics::Metrics;
@@ -87,8 +87,10 @@ impl Apply {
         if self.was_written(held, change).await? {
             return self.record_applied(held, intended).await;
         }
+        let incident_of = intended.incident.as_ref();
         let claim = Claim {
             namespace,
+            owner: incident_of.and_then(|incident| incident.root_owner.as_ref()),
             target: change.target.as_ref(),
             remedy: change.remedy.as_ref(),
         };
@@ -114,7 +116,7 @@ impl Apply {
             .await
         {
             Ok(_) => self.record_applied(held, intended).await,
-            Err(error @ (ApiError::Refused { .. } | ApiError::Denied { .. })) => {
+            Err(error) if error.is_final() => {
                 let violation = Violation::new(Name::ApiRefused, error.to_string());
                 self.refuse(held, intended, vec![violation]).await
             }
@@ -124,13 +126,20 @@ impl Apply {
 
     /// Whether an earlier attempt has written and could not say so. The mark alone is not believed,
     /// because anybody may set an annotation: without a stored inverse nothing of ours was written,
-    /// and neither was it while every field has its former value.
+    /// and neither was it while every field has its former value. Where the inverse is there and cannot
+    /// be read any more, the mark has to do: verification then says that a person is needed.
     async fn was_written(&self, held: &Held, change: &Change) -> Result<bool, StageError> {
         let object = change
             .target
             .as_ref()
             .and_then(|target| target.object.as_ref());
-        let (Some(object), Some(edits)) = (object, self.changes.open(held)?) else {
+        let edits = match self.changes.open(held) {
+            Ok(Some(edits)) => Some(edits),
+            Ok(None) => return Ok(false),
+            Err(ChangesError::Seal(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let Some(object) = object else {
             return Ok(false);
         };
         let live = self
@@ -141,7 +150,7 @@ impl Apply {
         Ok(live.is_some_and(|live| {
             live["metadata"]["uid"].as_str() == Some(object.uid.as_str())
                 && effect_of(&live) == Some(change.effect_key.as_str())
-                && !edits.are_undone_in(&live)
+                && !edits.is_some_and(|edits| edits.are_undone_in(&live))
         }))
     }
 

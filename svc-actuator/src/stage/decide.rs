@@ -48,8 +48,11 @@ impl Decide {
         let incident = input.subject.incident.as_str();
         let subject = input.subject.to_string();
         let diagnosed = &input.message;
-        if diagnosed.incident.is_none() {
-            return Err(StageError::Malformed("incident"));
+        let is_its_own = |it: &v1::Incident| it.id == incident;
+        if !diagnosed.incident.as_ref().is_some_and(is_its_own) {
+            return Err(StageError::Malformed(
+                "incident, or not that of its subject",
+            ));
         }
         let claimed = self.changes.get(incident).await?;
         if let Some(held) = &claimed

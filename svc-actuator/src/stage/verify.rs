@@ -8,7 +8,7 @@ use bonesetter_proto::{from_timestamp, to_timestamp};
 use serde_json::Value;
 
 use super::{ATTEMPTS, Progress, StageError, ended, millis, next, outcome};
-use crate::changes::{Changes, Held};
+use crate::changes::{Changes, ChangesError, Held};
 use crate::edit::Edits;
 use crate::health::{Assessment, Verdict, Watch, assess, judge};
 use crate::kubernetes::{ApiError, Cluster};
@@ -69,8 +69,14 @@ impl Verify {
         if let Some(known) = &held.record.ended {
             return Ok(Progress::Step(known.clone()));
         }
-        let Some(edits) = self.changes.open(&held)? else {
-            return Ok(Progress::Step(without_record(applied)));
+        let edits = match self.changes.open(&held) {
+            Ok(Some(edits)) => edits,
+            Ok(None) => return Ok(Progress::Step(without_record(applied))),
+            Err(ChangesError::Seal(error)) => {
+                let violation = Violation::new(Name::RecordMissing, error.to_string());
+                return self.stuck(&mut held, applied, violation).await;
+            }
+            Err(error) => return Err(error.into()),
         };
         let look = self.look(applied, &edits).await?;
         let live = match look {
@@ -166,7 +172,7 @@ impl Verify {
             match self.cluster.write(&live, &edits.inverse(), false).await {
                 Ok(_) => return self.end(held, rolled_back(applied, &why)).await,
                 Err(ApiError::Contended { .. }) if attempt < ATTEMPTS => attempt += 1,
-                Err(error @ (ApiError::Refused { .. } | ApiError::Denied { .. })) => {
+                Err(error) if error.is_final() => {
                     let violation = Violation::new(Name::ApiRefused, error.to_string());
                     return self.stuck(held, applied, violation).await;
                 }
@@ -212,7 +218,7 @@ fn without_record(applied: &Acted) -> Draft {
 fn describe(assessment: &Assessment) -> String {
     match assessment {
         Assessment::Healthy { pods, .. } => {
-            format!("{pods} of {pods} pods are updated and available, without a restart")
+            format!("{pods} of {pods} pods are updated and available")
         }
         Assessment::Unhealthy(why) => why.clone(),
     }
@@ -239,7 +245,7 @@ fn verified(applied: &Acted, assessment: &Assessment, watch: Option<&Watch>) -> 
         to_timestamp(std::time::UNIX_EPOCH + Duration::from_millis(watch.since_millis))
     });
     let verification = v1::Verification {
-        observed: describe(assessment),
+        observed: format!("{}, without a restart meanwhile", describe(assessment)),
         healthy_since: since,
         deadline: applied.verification.as_ref().and_then(|it| it.deadline),
     };

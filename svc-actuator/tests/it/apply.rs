@@ -81,6 +81,67 @@ async fn a_crash_between_the_write_and_its_record_does_not_write_again() {
 }
 
 #[tokio::test]
+async fn a_crash_after_the_write_and_a_lost_key_are_not_called_a_refusal() {
+    let mut world = World::new().await;
+    world.sandbox.create("web", &serving()).await;
+    let applied = world.applied("web", set_memory(128 << 20)).await;
+    let mut held = world
+        .changes
+        .get(applied.subject.incident.as_str())
+        .await
+        .unwrap()
+        .unwrap();
+    held.record.applied = None;
+    world.changes.store(&mut held).await.unwrap();
+    world.lose_keys().await;
+    let (step, _) = one(world.apply(Mode::Auto).handle(&applied).await);
+    assert_eq!(step, "applied");
+    world.sandbox.remove().await;
+}
+
+/// However a limit is written, it is understood, and comes back as it was.
+#[tokio::test]
+async fn quantities_of_every_form_come_back_as_they_were() {
+    let world = World::new().await;
+    let cases = [
+        ("64M", 128_000_000_u64, "128M"),
+        ("0.5Gi", 1 << 30, "1Gi"),
+        ("67108864", 128 << 20, "128Mi"),
+        ("1e8", 200 << 20, "200Mi"),
+        ("64000000k", 0, ""),
+        ("134217728000m", 256 << 20, "256Mi"),
+    ];
+    for (index, (limit, wanted, expected)) in cases.into_iter().enumerate() {
+        let name = format!("web-{index}");
+        let mut container = serving();
+        container["image"] = json!("localhost/not-there:1");
+        container["resources"] = json!({"limits": {"memory": limit}});
+        world.sandbox.create(&name, &container).await;
+        let before = world.sandbox.get(&name).await;
+        let input = world.diagnosed(&name, set_memory(wanted)).await;
+        let decided = one(world.decide(Mode::Auto).handle(&input).await);
+        if wanted == 0 {
+            assert_eq!(decided.0, "proposed", "{limit}");
+            continue;
+        }
+        assert_eq!(violations(&decided.1), [""; 0], "{limit}");
+        let intended = then(&input, decided);
+        let applied = then(
+            &intended,
+            one(world.apply(Mode::Auto).handle(&intended).await),
+        );
+        assert_eq!(applied.subject.step, "applied", "{limit}");
+        let live = world.sandbox.get(&name).await;
+        assert_eq!(live.pointer(MEMORY), Some(&json!(expected)), "{limit}");
+        world.clock.advance(crate::world::DEADLINE);
+        assert_eq!(one(world.verify().handle(&applied).await).0, "rolled-back");
+        let after = world.sandbox.get(&name).await;
+        assert_eq!(after["spec"], before["spec"], "{limit}");
+    }
+    world.sandbox.remove().await;
+}
+
+#[tokio::test]
 async fn what_changed_since_the_intent_is_refused_and_stays_refused() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;

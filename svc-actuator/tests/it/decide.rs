@@ -41,6 +41,19 @@ async fn suggest_mode_proposes_with_a_command_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_command_that_would_fail_is_not_suggested() {
+    let world = World::new().await;
+    world.sandbox.create("web", &serving()).await;
+    let paused = json!({"spec": {"paused": true}});
+    world.sandbox.merge("web", "kubectl-edit", &paused).await;
+    let input = world.diagnosed("web", set_memory(128 << 20)).await;
+    let (_, message) = one(world.decide(Mode::Auto).handle(&input).await);
+    assert_eq!(violations(&message), ["rollout-paused"]);
+    assert_eq!(message.change.unwrap().suggested_command, "");
+    world.sandbox.remove().await;
+}
+
+#[tokio::test]
 async fn one_incident_gets_one_intent() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;
@@ -106,7 +119,7 @@ async fn what_is_not_the_diagnosed_object_is_left_alone() {
     assert_eq!(decided(&target, set_memory(64 << 20)).await, "no-effect");
     assert_eq!(
         decided(&target, set_memory(1 << 40)).await,
-        "memory-above-factor memory-above-maximum"
+        "memory-above-maximum memory-above-factor"
     );
 
     world
@@ -152,6 +165,18 @@ async fn a_missing_right_is_a_decision_that_names_it() {
         reason.contains("get deployment") && reason.contains("403"),
         "{reason}"
     );
+    assert_ne!(message.change.unwrap().suggested_command, "");
+
+    // What nobody should do is not suggested either, although nothing could be looked at.
+    let mut input = input;
+    let diagnosis = input.message.diagnosis.as_mut().unwrap();
+    diagnosis.remedy.as_mut().unwrap().fix = Some(set_memory(u64::MAX));
+    let (_, message) = one(world.decide(Mode::Auto).handle(&input).await);
+    assert_eq!(
+        violations(&message),
+        ["memory-above-maximum", "target-unreadable"]
+    );
+    assert_eq!(message.change.unwrap().suggested_command, "");
 
     let read_only = [("apps", "deployments", &["get"][..])];
     let client = world.sandbox.client_with(&read_only).await;

@@ -99,6 +99,23 @@ async fn what_others_changed_elsewhere_survives_the_taking_back() {
 }
 
 #[tokio::test]
+async fn former_values_that_cannot_be_opened_need_a_person() {
+    let mut world = World::new().await;
+    world.sandbox.create("web", &hopeless()).await;
+    let applied = world.applied("web", set_memory(128 << 20)).await;
+    let before = world.sandbox.get("web").await;
+    world.lose_keys().await;
+    let ended = one(world.verify().handle(&applied).await);
+    assert_eq!(
+        (ended.0.as_str(), violations(&ended.1)),
+        ("stuck", vec!["record-missing"])
+    );
+    assert_eq!(one(world.verify().handle(&applied).await), ended);
+    assert_eq!(world.sandbox.get("web").await["spec"], before["spec"]);
+    world.sandbox.remove().await;
+}
+
+#[tokio::test]
 async fn a_deleted_workload_is_not_healthy_and_cannot_be_taken_back() {
     let world = World::new().await;
     world.sandbox.create("web", &hopeless()).await;

@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Clock,
     pub(crate) changes: Arc<Changes>,
-    _bus: TestBus,
+    bus: TestBus,
     digest_key: DigestKey,
     client: kube::Client,
 }
@@ -56,10 +56,20 @@ impl World {
             sandbox,
             clock,
             changes,
-            _bus: bus,
+            bus,
             digest_key,
             client,
         }
+    }
+
+    /// From now on nothing that was sealed before can be opened.
+    pub(crate) async fn lose_keys(&mut self) {
+        let folder = tempfile::tempdir().unwrap();
+        let others = bonesetter_keys::init(folder.path(), &[]).unwrap();
+        let keys = SealingKeys::read(&others.inverse()).unwrap();
+        let shutdown = CancellationToken::new();
+        let service = self.bus.service("svc-actuator", shutdown).await;
+        self.changes = Arc::new(Changes::new(service.bucket(topology::CHANGES), keys));
     }
 
     pub(crate) fn cluster(&self) -> Cluster {
