@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
@@ -13,6 +14,8 @@ use crate::value::is_distinctive;
 
 const MOST_VALUES: usize = 4096;
 const LONGEST: usize = 16 << 10;
+/// A shorter public name stands in too many words to mean anything.
+const SHORTEST_NAME: usize = 3;
 
 /// What the session knows to be secret.
 #[derive(Default)]
@@ -106,6 +109,20 @@ impl Learnt {
         self.dirty |= self.public.insert(name.to_owned());
     }
 
+    /// Where public names stand in a text, with what Kubernetes appends to the names of Pods and
+    /// ReplicaSets.
+    pub(crate) fn public_spans(&self, text: &str) -> Vec<Range<usize>> {
+        let bytes = text.as_bytes();
+        let names = self
+            .public
+            .iter()
+            .filter(|name| name.len() >= SHORTEST_NAME);
+        let all = names.flat_map(|name| text.match_indices(name.as_str()));
+        all.map(|(start, name)| start..generated_end(bytes, start + name.len()))
+            .filter(|span| Bounds::Name.hold(bytes, span.start, span.end))
+            .collect()
+    }
+
     /// More was to be learnt than is kept: nothing can be proved any more.
     pub(crate) fn is_overfull(&self) -> bool {
         self.overflow
@@ -186,6 +203,24 @@ impl Learnt {
             hits.push(hit);
         }
     }
+}
+
+/// The end of a name with at most two generated parts behind it: the hash of a pod template, and the
+/// random part of a Pod's name.
+fn generated_end(bytes: &[u8], end: usize) -> usize {
+    // Of `k8s.io/apimachinery/pkg/util/rand`: no vowels, nothing that looks like another character.
+    let is_generated = |byte: &&u8| b"bcdfghjklmnpqrstvwxz2456789".contains(byte);
+    (0..2).fold(end, |end, _| {
+        let Some((b'-', rest)) = bytes.get(end..).and_then(<[u8]>::split_first) else {
+            return end;
+        };
+        let length = rest.iter().take_while(is_generated).count();
+        if (5..=10).contains(&length) {
+            end + 1 + length
+        } else {
+            end
+        }
+    })
 }
 
 impl Bounds {
@@ -320,6 +355,33 @@ mod tests {
             found(&learnt, "configmap \"config\" and config"),
             ["config"]
         );
+    }
+
+    #[test]
+    fn public_names_reach_to_their_generated_end() {
+        let mut learnt = Learnt::default();
+        learnt.public("orders-secret");
+        learnt.public("ab");
+        for (text, expected) in [
+            (
+                "pod orders-secret-76974db858-m2xkq_shop",
+                Some("orders-secret-76974db858-m2xkq"),
+            ),
+            (
+                "rs orders-secret-76974db858.",
+                Some("orders-secret-76974db858"),
+            ),
+            ("orders-secret", Some("orders-secret")),
+            ("orders-secret=hunter2", Some("orders-secret")),
+            ("orders-secret-hunter2", None),
+            ("orders-secret-76974db858-m2xkq-76974", None),
+            ("my-orders-secret", None),
+            ("ab", None),
+        ] {
+            let spans = learnt.public_spans(text);
+            let found = spans.first().map(|span| &text[span.clone()]);
+            assert_eq!(found, expected, "{text}");
+        }
     }
 
     #[test]

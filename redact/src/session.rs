@@ -245,6 +245,14 @@ impl Session {
             hits.extend(forged);
             hits = crate::engine::merge(hits);
         }
+        if hits.iter().any(is_guessed) {
+            let names = self.learnt.public_spans(text);
+            let is_within = |hit: &Hit| {
+                let mut names = names.iter();
+                names.any(|name| name.start < hit.start && hit.end <= name.end)
+            };
+            hits.retain(|hit| !(is_guessed(hit) && is_within(hit)));
+        }
         Some(
             hits.into_iter()
                 .filter_map(|hit| clear_of(hit, &own, text))
@@ -288,6 +296,12 @@ impl Session {
         findings.append(&mut fresh);
         draft
     }
+}
+
+/// Whether only the words around it, or its looks, make a find a secret. The end of an object's name
+/// that has such a word in it (`orders-secret-76974db858-m2xkq`) is none.
+fn is_guessed(hit: &Hit) -> bool {
+    matches!(hit.strength, Strength::Carrier | Strength::Random)
 }
 
 /// The text with our own placeholders blanked: `<*****>` is a value to no carrier.

@@ -29,7 +29,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
         clock: service.clock.clone(),
         metrics: EnricherMetrics::new(&service.metrics),
     };
-    service.run_stage(&topology::ENRICHER, stage).await
+    Box::pin(service.run_stage(&topology::ENRICHER, stage)).await
 }
 
 async fn client(config: &Config) -> anyhow::Result<kube::Client> {

@@ -4,10 +4,67 @@
 //! several lines. Where that leaves as many lines as there were, each takes its own back; where it
 //! does not, every line is redacted by itself, with what the whole text has taught.
 
-use bonesetter_proto::v1::LogChunk;
+use std::ops::Range;
+
+use bonesetter_proto::v1::{LogChunk, LogLine};
 use bonesetter_redact::Session;
 
 use crate::removals::Tally;
+
+/// What ends a word, in prose and in JSON.
+const BETWEEN_WORDS: [char; 9] = [' ', '\t', ',', ';', '&', '"', '\'', '{', '}'];
+
+/// Takes out the words that a cut has broken. Half a secret has no name and no shape left by which
+/// it could be told.
+pub(crate) fn mend(chunk: &mut LogChunk) {
+    for line in chunk.lines.iter_mut().filter(|line| line.cut) {
+        mend_line(line);
+    }
+}
+
+fn mend_line(line: &mut LogLine) {
+    let cuts = cuts(&line.text);
+    let mut mended = String::with_capacity(line.text.len());
+    let mut from = 0;
+    for (index, cut) in cuts.iter().enumerate() {
+        mended.push_str(whole_words(&line.text[from..cut.start], index > 0, true));
+        mended.push_str(&line.text[cut.clone()]);
+        from = cut.end;
+    }
+    mended.push_str(whole_words(&line.text[from..], !cuts.is_empty(), false));
+    line.text = mended;
+}
+
+/// Where svc-enricher took something out: `[... 512 bytes cut ...]`.
+fn cuts(text: &str) -> Vec<Range<usize>> {
+    const BEGIN: &str = "[... ";
+    const END: &str = " bytes cut ...]";
+    let all = text.match_indices(BEGIN).filter_map(|(start, _)| {
+        let count = start + BEGIN.len();
+        let digits = text[count..].find(|c: char| !c.is_ascii_digit())?;
+        let end = count + digits;
+        text[end..].starts_with(END).then(|| start..end + END.len())
+    });
+    all.collect()
+}
+
+/// A piece without its first word, its last word, or both.
+fn whole_words(piece: &str, without_first: bool, without_last: bool) -> &str {
+    let mut kept = piece;
+    if without_first {
+        let word = kept.trim_start_matches(' ');
+        kept = word
+            .find(BETWEEN_WORDS)
+            .map_or("", |end| word.get(end..).unwrap_or_default());
+    }
+    if without_last {
+        let word = kept.trim_end_matches(' ');
+        kept = word
+            .rfind(BETWEEN_WORDS)
+            .map_or("", |begin| word.get(..=begin).unwrap_or_default());
+    }
+    kept
+}
 
 /// Remembers the secrets of a log, so that they are found elsewhere.
 pub(crate) fn learn(session: &mut Session, chunk: &LogChunk) {
@@ -41,7 +98,6 @@ fn joined(chunk: &LogChunk) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::LogLine;
     use bonesetter_redact::{Redactor, Rules};
 
     use super::*;
@@ -61,6 +117,49 @@ mod tests {
         learn(&mut session, &chunk);
         redact(&mut session, &mut Tally::default(), "log/x", &mut chunk);
         chunk.lines.into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn a_word_that_a_cut_broke_is_taken_out_on_both_sides() {
+        for (text, mended) in [
+            (
+                "login password=abc [... 9 bytes cut ...] def failed",
+                "login [... 9 bytes cut ...] failed",
+            ),
+            ("abc [... 9 bytes cut ...] def", "[... 9 bytes cut ...]"),
+            (
+                "{\"a\":\"x\",\"pw\":\"abc [... 9 bytes cut ...] def\"}",
+                "{\"a\":\"x\",\"pw\":\"[... 9 bytes cut ...]\"}",
+            ),
+            (
+                "[... see a b [... 9 bytes cut ...] c d",
+                "[... see a [... 9 bytes cut ...] d",
+            ),
+            (
+                "a b [... 1 bytes cut ...] c d e [... 2 bytes cut ...] f g",
+                "a [... 1 bytes cut ...] d [... 2 bytes cut ...] g",
+            ),
+            (
+                "äö ü [... 9 bytes cut ...] ß é",
+                "äö [... 9 bytes cut ...] é",
+            ),
+            ("no cut at all", "no cut at all"),
+            ("[... x bytes cut ...]", "[... x bytes cut ...]"),
+            ("", ""),
+        ] {
+            let line = |cut| LogLine {
+                text: text.to_owned(),
+                cut,
+                ..LogLine::default()
+            };
+            let mut chunk = LogChunk {
+                lines: vec![line(true), line(false)],
+                ..LogChunk::default()
+            };
+            mend(&mut chunk);
+            assert_eq!(chunk.lines[0].text, mended, "{text}");
+            assert_eq!(chunk.lines[1].text, text);
+        }
     }
 
     #[test]
