@@ -20,12 +20,13 @@ endif
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Break ten workloads on a real node and show what Bonesetter makes of them (3 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
+demo: ## Break ten workloads on a real node and show what Bonesetter makes of them (1 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
 	@testbed/preflight.sh $(DEMO_CLUSTER)
-	@cargo build --quiet --workspace --bins
+	@cargo build --locked --workspace --bins
 	@$(BIN)/demo
 
-demo-down: build ## Stop every server that a demo left running (20 s).
+demo-down: ## Stop every server that a demo left running (10 s).
+	@test -x $(BIN)/demo || cargo build --locked --workspace --bins
 	@$(BIN)/demo down
 
 test: ## Run every test against real servers (10 min; the first time 40 min, to build the servers).

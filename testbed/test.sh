@@ -13,4 +13,4 @@ trap '"$testbed" down' EXIT
 "$testbed" up
 
 export BONESETTER_TESTBED=$state/testbed.json
-cargo test --locked --workspace "$@"
+cargo test --locked --workspace --no-fail-fast "$@"
