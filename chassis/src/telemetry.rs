@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::runtime::Tokio;
@@ -18,6 +18,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::TelemetrySettings;
+use crate::http::{self, HttpError, HttpOptions};
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,6 +31,9 @@ pub enum TelemetryError {
     /// The exporter does not start.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+    /// Nor does its client.
+    #[error("telemetry.otlp_endpoint: {0}")]
+    Client(#[from] HttpError),
 }
 
 /// Ends telemetry when it is dropped, after what is buffered has been sent.
@@ -52,8 +56,13 @@ pub fn init(
     let mut builder = SdkTracerProvider::builder()
         .with_resource(Resource::builder().with_service_name(service).build());
     if let Some(endpoint) = &settings.otlp_endpoint {
+        let client = http::client(&HttpOptions {
+            timeout: EXPORT_TIMEOUT,
+            ..HttpOptions::to(endpoint)
+        })?;
         let exporter = opentelemetry_otlp::SpanExporter::builder()
             .with_http()
+            .with_http_client(client)
             .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
             .with_timeout(EXPORT_TIMEOUT)
             .build()?;

@@ -106,8 +106,8 @@ impl Services {
     }
 
     async fn wait_ready(&mut self) -> anyhow::Result<()> {
-        let client =
-            bonesetter_chassis::http::client(&bonesetter_chassis::http::HttpOptions::default())?;
+        let options = bonesetter_chassis::http::HttpOptions::to("http://127.0.0.1");
+        let client = bonesetter_chassis::http::client(&options)?;
         let dir = self.dir.clone();
         for running in &mut self.running {
             let name = running.name.clone();

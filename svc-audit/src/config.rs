@@ -50,6 +50,8 @@ pub struct ExportSettings {
     pub bucket: String,
     /// JSON file with `access_key_id`, `secret_access_key` and, where there is one, `session_token`.
     pub credential_file: PathBuf,
+    /// PEM file with certificates to trust besides those of the system.
+    pub ca_file: Option<PathBuf>,
     /// How often `export` exports.
     #[serde(default = "default_every", with = "duration")]
     pub every: Duration,
@@ -137,6 +139,7 @@ mod tests {
             region: default_region(),
             bucket: "ledger".to_owned(),
             credential_file: "/run/s3.json".into(),
+            ca_file: None,
             every: default_every(),
             rows: default_rows(),
         };

@@ -1,12 +1,16 @@
 //! The object store: objects are put once, and nothing else can be done with the credential.
 
+use std::path::PathBuf;
 use std::time::Duration;
+use std::{fs, io};
 
 use bonesetter_chassis::secret::{SecretError, SecretFile};
 use bytes::Bytes;
 use object_store::aws::{AmazonS3, AmazonS3Builder, Checksum, S3ConditionalPut};
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectStore as _, PutMode, PutOptions, PutPayload, RetryConfig};
+use object_store::{
+    Certificate, ClientOptions, ObjectStore as _, PutMode, PutOptions, PutPayload, RetryConfig,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
@@ -25,8 +29,25 @@ pub enum StoreError {
     /// What is in the file.
     #[error("export.credential_file does not hold JSON with access_key_id and secret_access_key")]
     Credential,
+    /// The CA file cannot be read.
+    #[error("export.ca_file: cannot read {path}: {source}")]
+    CaFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The CA file is no PEM file, or an empty one.
+    #[error("export.ca_file: {path} holds no certificate in PEM format")]
+    NoCertificate {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The settings do not make a client.
-    #[error("cannot make a client for the object store: {0}")]
+    #[error(
+        "cannot make a client for the object store: {0}; HTTPS needs certificates of authorities: the \
+         system's, those of the file that SSL_CERT_FILE names, or export.ca_file"
+    )]
     Client(object_store::Error),
     /// The store.
     #[error("putting {key} into bucket {bucket} failed: {source}")]
@@ -107,12 +128,7 @@ impl Bucket {
             .with_allow_http(is_loopback(&self.settings.endpoint))
             .with_checksum_algorithm(Checksum::SHA256)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
-            .with_client_options(
-                ClientOptions::new()
-                    .with_connect_timeout(CONNECT_TIMEOUT)
-                    .with_timeout(TIMEOUT)
-                    .with_allow_http(is_loopback(&self.settings.endpoint)),
-            )
+            .with_client_options(self.client_options()?)
             .with_retry(RetryConfig {
                 max_retries: RETRIES,
                 retry_timeout: TIMEOUT,
@@ -122,6 +138,31 @@ impl Bucket {
             builder = builder.with_token(token.expose_secret());
         }
         builder.build().map_err(StoreError::Client)
+    }
+
+    fn client_options(&self) -> Result<ClientOptions, StoreError> {
+        let is_plain = is_loopback(&self.settings.endpoint);
+        let mut options = ClientOptions::new()
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_timeout(TIMEOUT)
+            .with_allow_http(is_plain)
+            // They would be read although nobody asks for them, and an image may hold none.
+            .with_no_system_certificates(is_plain);
+        let Some(path) = &self.settings.ca_file else {
+            return Ok(options);
+        };
+        let pem = fs::read(path).map_err(|source| StoreError::CaFile {
+            path: path.clone(),
+            source,
+        })?;
+        let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+        if certificates.is_empty() {
+            return Err(StoreError::NoCertificate { path: path.clone() });
+        }
+        for certificate in certificates {
+            options = options.with_root_certificate(certificate);
+        }
+        Ok(options)
     }
 }
 
@@ -137,6 +178,7 @@ mod tests {
             region: "us-east-1".to_owned(),
             bucket: "b".to_owned(),
             credential_file: dir.path().join("s3.json"),
+            ca_file: None,
             every: Duration::from_hours(1),
             rows: 1,
         };

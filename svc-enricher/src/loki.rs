@@ -87,7 +87,7 @@ impl Loki {
         let client = http::client(&HttpOptions {
             timeout: settings.timeout,
             ca_file: settings.ca_file.clone(),
-            ..HttpOptions::default()
+            ..HttpOptions::to(url)
         })?;
         Ok(Some(Self {
             client,

@@ -52,7 +52,7 @@ impl OpenAi {
         let options = HttpOptions {
             timeout: settings.timeout,
             ca_file: settings.ca_file.clone(),
-            ..HttpOptions::default()
+            ..HttpOptions::to(&settings.base_url)
         };
         Ok(Self {
             client: client(&options)?,

@@ -114,6 +114,7 @@ impl Ledger {
             region: "us-east-1".to_owned(),
             bucket: minio.bucket.clone(),
             credential_file: minio.put_only_file.clone(),
+            ca_file: None,
             every: Duration::from_secs(1),
             rows,
         };

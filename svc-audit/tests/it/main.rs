@@ -10,3 +10,4 @@ mod bed;
 mod export;
 mod ingest;
 mod permissions;
+mod tls;

@@ -1,0 +1,106 @@
+//! An object store whose certificate was issued by an authority that no system knows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use svc_audit::{Config, EXPORT_ONCE};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+use crate::bed::{Ledger, Nats, while_running};
+
+/// Speaks TLS in front of a server that does not; ends with the test's runtime.
+struct Front {
+    endpoint: String,
+    ca_file: PathBuf,
+    _dir: tempfile::TempDir,
+}
+
+impl Front {
+    async fn start(server: &str) -> Self {
+        let server = server.trim_start_matches("http://").to_owned();
+        let (ca, acceptor) = certificates();
+        let dir = tempfile::tempdir().unwrap();
+        let ca_file = dir.path().join("ca.pem");
+        std::fs::write(&ca_file, ca).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((outside, _)) = listener.accept().await {
+                let mut inside = TcpStream::connect(&server).await.unwrap();
+                // A client that does not trust us closes the connection.
+                if let Ok(mut outside) = acceptor.accept(outside).await {
+                    drop(copy_bidirectional(&mut outside, &mut inside).await);
+                }
+            }
+        });
+        Self {
+            endpoint,
+            ca_file,
+            _dir: dir,
+        }
+    }
+}
+
+/// The certificate of an authority (PEM), and a server's that it issued.
+fn certificates() -> (String, TlsAcceptor) {
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = parameters.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(parameters, key);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .unwrap();
+    (authority, TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn export(nats: &Nats, config: Config) -> Result<(), String> {
+    let service = nats.mode(EXPORT_ONCE).await;
+    let result = svc_audit::run(config, service).await;
+    result.map_err(|error| format!("{error:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_with_a_certificate_of_a_private_authority_is_trusted_when_it_is_named() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start().await);
+    nats.open_incidents("a").await;
+    let service = nats.service("svc-audit").await;
+    while_running(ledger.ingest(), service, ledger.recorded(1)).await;
+    let front = Front::start(&ledger.state.minio().expect("minio").url).await;
+    let config = |ca_file: Option<PathBuf>| {
+        let mut config = ledger.export(10);
+        let export = config.export.as_mut().unwrap();
+        export.endpoint.clone_from(&front.endpoint);
+        export.ca_file = ca_file;
+        config
+    };
+    let stranger = export(&nats, config(None)).await.unwrap_err();
+    assert!(stranger.contains("certificate"), "{stranger}");
+    let missing = export(&nats, config(Some("/nonexistent/ca.pem".into())))
+        .await
+        .unwrap_err();
+    assert!(
+        missing.contains("export.ca_file: cannot read /nonexistent/ca.pem"),
+        "{missing}"
+    );
+    assert_eq!(ledger.count("audit_export_results").await, 0);
+    export(&nats, config(Some(front.ca_file.clone())))
+        .await
+        .expect("exported");
+    assert_eq!(ledger.count("audit_export_results").await, 1);
+    ledger.drop().await;
+}
