@@ -247,6 +247,35 @@ mod tests {
         );
     }
 
+    /// The receiver that the documentation gives, word for word.
+    #[tokio::test]
+    async fn the_documented_receiver_believes_us_and_nobody_else() {
+        let receiver = Receiver::new(ResponseTemplate::new(202)).await;
+        assert_eq!(post(&receiver.webhook()).await, Attempt::Delivered);
+        let request = &receiver.server.received_requests().await.unwrap()[0];
+        let body = receiver.dir.path().join("body");
+        std::fs::write(&body, &request.body).unwrap();
+        let documentation = include_str!("webhook.md");
+        let (_, code) = documentation.split_once("```python\n").unwrap();
+        let (code, _) = code.split_once("```").unwrap();
+        let program = format!(
+            "{code}\nimport sys\nkey, header, body, now = sys.argv[1:]\n\
+             sys.exit(not verify(key, header, open(body, 'rb').read(), int(now)))"
+        );
+        let believes = |header: &str, now: &str| {
+            let mut python = std::process::Command::new("python3");
+            python.args(["-c", &program]).arg(receiver.key_file());
+            let status = python.arg(header).arg(&body).arg(now).status();
+            status.unwrap().success()
+        };
+        let header = request.headers[&SIGNATURE].to_str().unwrap();
+        assert!(believes(header, "299"));
+        assert!(!believes(header, "301"), "a repetition");
+        assert!(!believes(&header.replace("t=0,", "t=1,"), "0"));
+        std::fs::write(&body, b"another body").unwrap();
+        assert!(!believes(header, "0"));
+    }
+
     #[tokio::test]
     async fn refusals_and_outages_are_told_apart() {
         let receiver =

@@ -126,15 +126,15 @@ pub(crate) fn acted(step: Step, name: &str) -> (Subject, Acted) {
         violations: if is_proposal {
             vec![Violation {
                 name: "mode-suggest".to_owned(),
-                detail: "namespace shop is not in AUTO_APPLY_NAMESPACES".to_owned(),
+                detail: "changes are only suggested".to_owned(),
             }]
         } else {
             Vec::new()
         },
         reason: if is_proposal {
-            "changes are only suggested in namespace shop".to_owned()
+            "changes are only suggested".to_owned()
         } else {
-            "every gate allowed it".to_owned()
+            "every gate allows it".to_owned()
         },
     };
     let change = Change {
@@ -145,11 +145,15 @@ pub(crate) fn acted(step: Step, name: &str) -> (Subject, Acted) {
         change_digest: "c".repeat(64),
         inverse_digest: "d".repeat(64),
         suggested_command:
-            "kubectl -n shop set resources deployment/cart -c app --limits=memory=128Mi".to_owned(),
+            "kubectl set resources deployment/cart -n shop -c app --limits=memory=128Mi".to_owned(),
     };
     let observed = match step {
-        Step::Verified => Some("2 of 2 replicas ready for 30 s, no restarts"),
-        Step::RolledBack => Some("0 of 2 replicas became ready within 2 min"),
+        Step::Verified => {
+            Some("2 of 2 pods are updated and available, without a restart meanwhile")
+        }
+        Step::RolledBack => {
+            Some("0 of 2 pods are available; container app of cart-7c is in state CrashLoopBackOff")
+        }
         Step::Stuck => Some("somebody else has changed the memory limit since"),
         _ => None,
     };

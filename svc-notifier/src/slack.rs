@@ -17,6 +17,10 @@ use crate::words;
 const MAX_HEADER: usize = 150;
 const MAX_SECTION: usize = 2_900;
 const MAX_CONTEXT: usize = 1_900;
+/// Shown of a decision; more than a few say nothing new.
+const MAX_VIOLATIONS: usize = 6;
+/// Of the line that a notification shows.
+const MAX_FALLBACK: usize = 400;
 
 /// The body of a post.
 #[derive(Debug, Serialize)]
@@ -73,7 +77,7 @@ pub(crate) fn render(notice: &Notice, full: bool, ended: Option<&Resolution>) ->
         elements: [mrkdwn(footer(notice))],
     });
     Post {
-        text: text::mrkdwn(&text::line(&title, MAX_HEADER), MAX_SECTION),
+        text: fallback(notice, &title, full),
         blocks,
         parse: "none",
         link_names: false,
@@ -87,6 +91,19 @@ fn mrkdwn(text: String) -> Text {
         text,
         verbatim: true,
     }
+}
+
+/// What a phone shows: which workload, and why.
+fn fallback(notice: &Notice, title: &str, full: bool) -> String {
+    let title = text::line(title, MAX_HEADER);
+    let diagnosis = notice.diagnosed.as_ref().filter(|_| full);
+    let summary = diagnosis.and_then(|diagnosed| diagnosed.diagnosis.as_ref());
+    let summary = summary.map(|diagnosis| text::line(&diagnosis.summary, MAX_FALLBACK));
+    let line = match summary.filter(|summary| !summary.is_empty()) {
+        Some(summary) => format!("{title}. {summary}"),
+        None => title,
+    };
+    text::mrkdwn(&line, MAX_SECTION)
 }
 
 fn title(notice: &Notice) -> String {
@@ -158,50 +175,79 @@ fn root_cause_label(diagnosed: &Diagnosed) -> String {
 fn decision(acted: &Acted) -> Vec<String> {
     let mut sections = Vec::new();
     sections.extend(command(acted));
-    let mut lines = format!("*Decision*\n{}", text::mrkdwn(&outcome(acted), 900));
-    for violation in acted
-        .decision
-        .iter()
-        .flat_map(|decision| &decision.violations)
-        .take(8)
-    {
-        let name = text::code(&text::line(&violation.name, 64), 70);
-        let detail = text::mrkdwn(&text::line(&violation.detail, 120), 150);
-        lines = format!("{lines}\n• {name} {detail}");
-    }
-    sections.push(lines);
+    sections.push(format!("*Decision*\n{}", outcome(acted)));
     sections
 }
 
-/// One sentence: what was decided or done, in which mode, and why.
+/// What was decided or done, and what stood against more than that.
 fn outcome(acted: &Acted) -> String {
-    let decision = acted.decision.clone().unwrap_or_default();
+    let change = acted.change.as_ref();
+    let fix = change.and_then(|change| words::remedy(change.remedy.as_ref()?));
+    let fix = fix.unwrap_or_else(|| "the change".to_owned());
+    let may_be_pasted = change.is_some_and(|change| !change.suggested_command.is_empty());
     let what = match acted.step() {
-        Step::Proposed if acted.change.is_some() => "Nothing is changed, this is a suggestion",
-        Step::Proposed => "Nothing is changed, no safe fix is known",
-        Step::Refused => "Refused at the last moment, nothing is changed",
-        Step::Applied => "Applied, now being verified",
-        Step::Verified => "Applied and verified",
-        Step::RolledBack => "Applied, did not help, taken back",
-        Step::Stuck => "Applied, did not help, could not be taken back: a person is needed",
-        Step::Intended | Step::Unspecified => "Undecided",
+        Step::Proposed if change.is_none() => {
+            return "Nothing is changed: no safe fix is known.".to_owned();
+        }
+        Step::Proposed if may_be_pasted => format!("Only suggested, nothing is changed: {fix}."),
+        Step::Proposed => format!("Not applied, nothing is changed: {fix}."),
+        Step::Refused => format!("Refused at the last moment, nothing is changed: {fix}."),
+        Step::Applied => format!("Applied, now being verified: {fix}."),
+        Step::Verified => format!("It helped: {fix}."),
+        Step::RolledBack => {
+            format!("It did not help, so it is taken back and all is as it was before: {fix}.")
+        }
+        Step::Stuck => {
+            format!(
+                "A person is needed, this was applied and can neither be verified nor taken back: {fix}."
+            )
+        }
+        Step::Intended | Step::Unspecified => format!("Undecided: {fix}."),
     };
-    let fix = acted
-        .change
-        .as_ref()
-        .and_then(|change| change.remedy.as_ref())
-        .and_then(words::remedy);
-    let fix = fix.map(|fix| format!(" ({fix})")).unwrap_or_default();
-    let reason = text::line(&decision.reason, 400);
-    format!(
-        "{what}{fix}. Mode {}: {reason}",
-        words::mode(decision.mode())
-    )
+    let mut lines = text::mrkdwn(&what, 600);
+    for reason in reasons(acted) {
+        lines = format!("{lines}\n{reason}");
+    }
+    lines
+}
+
+/// Every gate that objected, each in one line; the reason where none did and the change is news.
+fn reasons(acted: &Acted) -> Vec<String> {
+    let Some(decision) = &acted.decision else {
+        return Vec::new();
+    };
+    let mode = words::mode(decision.mode());
+    if decision.violations.is_empty() {
+        let is_news = acted.step() == Step::Applied && !decision.reason.is_empty();
+        let reason = text::mrkdwn(&text::line(&decision.reason, 400), 600);
+        return is_news
+            .then(|| format!("Why: {reason} (mode {mode})"))
+            .into_iter()
+            .collect();
+    }
+    let shown = decision.violations.iter().take(MAX_VIOLATIONS);
+    let shown = shown.map(|violation| {
+        let name = text::code(&text::line(&violation.name, 64), 70);
+        let detail = text::mrkdwn(&text::line(&violation.detail, 240), 300);
+        format!("{detail} ({name}")
+    });
+    let shown: Vec<_> = shown.collect();
+    if let [only] = &shown[..] {
+        return vec![format!("Why: {only}, mode {mode})")];
+    }
+    let heading = format!("Why (mode {mode}):");
+    let left_out = decision.violations.len() - shown.len();
+    let more = (left_out > 0).then(|| format!("• and {left_out} more"));
+    let lines = shown.iter().map(|line| format!("• {line})"));
+    [heading].into_iter().chain(lines).chain(more).collect()
 }
 
 fn what_happened(acted: &Acted) -> Vec<String> {
-    let mut sections = vec![text::mrkdwn(&outcome(acted), MAX_SECTION)];
-    if let Some(verification) = &acted.verification {
+    let mut sections = vec![outcome(acted)];
+    let violations = acted.decision.iter().flat_map(|it| &it.violations);
+    let said: Vec<_> = violations.map(|violation| &violation.detail).collect();
+    let verification = acted.verification.as_ref();
+    if let Some(verification) = verification.filter(|it| !said.contains(&&it.observed)) {
         let since = time(verification.healthy_since.as_ref());
         let since = since
             .map(|at| format!(" (healthy since {at})"))
@@ -273,7 +319,7 @@ fn footer(notice: &Notice) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::ResolvedReason;
+    use bonesetter_proto::v1::{ResolvedReason, Violation};
     use serde_json::Value;
 
     use super::*;
@@ -314,6 +360,73 @@ mod tests {
         insta::assert_json_snapshot!("recovered", posted(&notice, false));
         let notice = samples::end(ResolvedReason::Gone);
         insta::assert_json_snapshot!("gone", posted(&notice, false));
+    }
+
+    fn outcomes(step: Step, violations: &[(&str, &str)], command: &str) -> String {
+        let (_, mut acted) = samples::acted(step, "s");
+        let violations = violations.iter().map(|(name, detail)| Violation {
+            name: (*name).to_owned(),
+            detail: (*detail).to_owned(),
+        });
+        let decision = acted.decision.as_mut().unwrap();
+        decision.violations = violations.collect();
+        decision.reason = "x".to_owned();
+        command.clone_into(&mut acted.change.as_mut().unwrap().suggested_command);
+        outcome(&acted)
+    }
+
+    #[test]
+    fn a_decision_says_everything_once() {
+        let namespace = (
+            "namespace-not-allowed",
+            "shop is not in auto_apply_namespaces",
+        );
+        let mode = ("mode-suggest", "changes are only suggested");
+        let gone = ("target-missing", "the object is gone");
+        let cases = [
+            (
+                outcomes(Step::Proposed, &[namespace], "kubectl"),
+                "Only suggested, nothing is changed: set the memory limit of container app to 128Mi.\n\
+                 Why: shop is not in auto_apply_namespaces (`namespace-not-allowed`, mode suggest)",
+            ),
+            (
+                outcomes(Step::Proposed, &[mode, namespace], "kubectl"),
+                "Only suggested, nothing is changed: set the memory limit of container app to 128Mi.\n\
+                 Why (mode suggest):\n\
+                 • changes are only suggested (`mode-suggest`)\n\
+                 • shop is not in auto_apply_namespaces (`namespace-not-allowed`)",
+            ),
+            (
+                outcomes(Step::Refused, &[gone], ""),
+                "Refused at the last moment, nothing is changed: set the memory limit of container app to 128Mi.\n\
+                 Why: the object is gone (`target-missing`, mode auto)",
+            ),
+            (
+                outcomes(Step::Verified, &[], ""),
+                "It helped: set the memory limit of container app to 128Mi.",
+            ),
+        ];
+        for (found, expected) in cases {
+            assert_eq!(found, expected);
+        }
+        let (_, mut nothing) = samples::acted(Step::Proposed, "s");
+        nothing.change = None;
+        assert_eq!(
+            outcome(&nothing),
+            "Nothing is changed: no safe fix is known."
+        );
+    }
+
+    #[test]
+    fn what_was_observed_is_not_said_twice() {
+        let (_, mut acted) = samples::acted(Step::Stuck, "s");
+        let observed = acted.verification.as_ref().unwrap().observed.clone();
+        acted.decision.as_mut().unwrap().violations = vec![Violation {
+            name: "changed-since".to_owned(),
+            detail: observed.clone(),
+        }];
+        let told = what_happened(&acted).join("\n");
+        assert_eq!(told.matches(&observed).count(), 1, "{told}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ const ELLIPSIS: char = '…';
 /// Invisible, has no width, and ends a word.
 const BREAK: char = '\u{200B}';
 
-/// One line of at most `max` characters: white space is folded, the end is cut.
+/// One line of at most `max` UTF-16 units: white space is folded, the end is cut.
 pub(crate) fn line(text: &str, max: usize) -> String {
     let mut folded = String::new();
     for character in printable(text) {
@@ -28,7 +28,7 @@ pub(crate) fn line(text: &str, max: usize) -> String {
     cut(folded.trim_end(), max)
 }
 
-/// Several lines of at most `max` characters together.
+/// Several lines of at most `max` UTF-16 units together.
 pub(crate) fn block(text: &str, max: usize) -> String {
     let kept: String = printable(text).into_iter().collect();
     cut(kept.trim_end(), max)
@@ -110,12 +110,19 @@ fn defuse(text: &str) -> String {
     defused + rest
 }
 
+/// At most `max` UTF-16 units, which is what receivers count.
 fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
+    if units(text) <= max {
         return text.to_owned();
     }
+    let mut left = max.saturating_sub(1);
+    let mut fits = |character: &char| {
+        let rest = left.checked_sub(character.len_utf16());
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    };
     text.chars()
-        .take(max.saturating_sub(1))
+        .take_while(|it| fits(it))
         .chain([ELLIPSIS])
         .collect()
 }
@@ -166,6 +173,8 @@ mod tests {
             ("\u{1B}[31", 10, ""),
             ("a\u{0}b\u{202E}c", 10, "abc"),
             ("abcdef", 4, "abc…"),
+            ("😀😀😀", 4, "😀…"),
+            ("😀😀", 4, "😀😀"),
             ("", 4, ""),
         ];
         for (text, max, expected) in cases {

@@ -74,16 +74,21 @@ pub(crate) fn remedy(remedy: &Remedy) -> Option<String> {
     })
 }
 
-/// In the largest binary unit that leaves no fraction, as Kubernetes writes quantities.
+/// As Kubernetes writes quantities: without a fraction, in the unit that makes it shortest, in a
+/// binary one where that is no longer.
 fn bytes(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
-    UNITS
-        .iter()
-        .find(|(size, _)| bytes != 0 && bytes.is_multiple_of(*size))
-        .map_or_else(
-            || bytes.to_string(),
-            |(size, unit)| format!("{}{unit}", bytes / size),
-        )
+    const BINARY: [(u64, &str); 3] = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    const DECIMAL: [(u64, &str); 3] = [(1_000_000_000, "G"), (1_000_000, "M"), (1000, "k")];
+    let in_units = |units: [(u64, &str); 3]| {
+        let fits = |(size, _): &(u64, &str)| bytes != 0 && bytes.is_multiple_of(*size);
+        let (size, unit) = units.into_iter().find(fits)?;
+        Some(format!("{}{unit}", bytes / size))
+    };
+    [in_units(BINARY), in_units(DECIMAL)]
+        .into_iter()
+        .flatten()
+        .min_by_key(String::len)
+        .unwrap_or_else(|| bytes.to_string())
 }
 
 #[cfg(test)]
@@ -113,6 +118,10 @@ mod tests {
             (
                 set(3 << 30, 1025),
                 Some("set the memory limit of container app to 3Gi, its request to 1025"),
+            ),
+            (
+                set(128_000_000, 0),
+                Some("set the memory limit of container app to 128M"),
             ),
             (None, None),
         ];

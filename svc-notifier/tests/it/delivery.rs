@@ -66,7 +66,7 @@ async fn one_message_per_incident_and_what_follows_it() {
     assert_eq!(
         titles(&bed.slack).await,
         [
-            "Unknown failure: Deployment shop/cart",
+            "Unknown failure: Deployment shop/cart. it fails",
             "Applied: Deployment shop/cart",
             "Verified healthy: Deployment shop/cart",
             "Resolved: Deployment shop/cart",
