@@ -11,6 +11,14 @@ use bonesetter_keys::content_hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Counts in the status of a Deployment that must be what is desired, and how they read.
+const COUNTS: [(&str, &str); 4] = [
+    ("updatedReplicas", "are of the new revision"),
+    ("availableReplicas", "are available"),
+    ("readyReplicas", "are ready"),
+    ("replicas", "exist, old ones included"),
+];
+
 /// What one look found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Assessment {
@@ -111,18 +119,18 @@ fn unhealthy(live: &Value, pods: &[Value]) -> Option<String> {
     if let Some(why) = failed_condition(status) {
         return Some(why);
     }
-    for count in [
-        "updatedReplicas",
-        "availableReplicas",
-        "readyReplicas",
-        "replicas",
-    ] {
+    let running: Vec<_> = pods.iter().filter(|pod| is_active(pod)).collect();
+    for (count, what) in COUNTS {
         let found = status[count].as_u64().unwrap_or(0);
         if found != desired {
-            return Some(format!("{count} is {found} of {desired}"));
+            let counted = format!("{found} of {desired} pods {what}");
+            // The pod says why, the count only that.
+            return Some(match running.into_iter().find_map(failing_pod) {
+                Some(why) => format!("{counted}; {why}"),
+                None => counted,
+            });
         }
     }
-    let running: Vec<_> = pods.iter().filter(|pod| is_active(pod)).collect();
     if running.len() as u64 != desired {
         return Some(format!(
             "{} of {desired} pods of the new revision are seen",
@@ -150,13 +158,10 @@ fn is_active(pod: &Value) -> bool {
 
 fn failing_pod(pod: &Value) -> Option<String> {
     let name = pod["metadata"]["name"].as_str().unwrap_or("a pod");
-    if ready_since(pod).is_none() {
-        return Some(format!("{name} is not ready"));
-    }
     let Some(containers) = pod["status"]["containerStatuses"].as_array() else {
         return Some(format!("{name} has no container status"));
     };
-    containers.iter().find_map(|container| {
+    let failing = containers.iter().find_map(|container| {
         let state = &container["state"];
         let reason = state["waiting"]["reason"]
             .as_str()
@@ -165,7 +170,9 @@ fn failing_pod(pod: &Value) -> Option<String> {
         Some(format!(
             "container {container} of {name} is in state {reason}"
         ))
-    })
+    });
+    let is_ready = ready_since(pod).is_some();
+    failing.or_else(|| (!is_ready).then(|| format!("{name} is not ready")))
 }
 
 fn ready_since(pod: &Value) -> Option<&str> {
@@ -280,14 +287,14 @@ mod tests {
             (
                 "/status/updatedReplicas",
                 json!(1),
-                "updatedReplicas is 1 of 2",
+                "1 of 2 pods are of the new revision",
             ),
             (
                 "/status/availableReplicas",
                 Value::Null,
-                "availableReplicas is 0 of 2",
+                "0 of 2 pods are available",
             ),
-            ("/status/replicas", json!(3), "replicas is 3 of 2"),
+            ("/status/replicas", json!(3), "3 of 2 pods exist"),
         ];
         for (path, value, expected) in cases {
             let found = assess(&set(workload(), path, value), &pods());
@@ -322,6 +329,23 @@ mod tests {
         assert!(
             matches!(assess(&json!({}), &[]), Assessment::Unhealthy(_)),
             "no data at all"
+        );
+    }
+
+    #[test]
+    fn a_count_is_explained_by_a_pod_that_fails() {
+        let crashing = set(
+            pod("b", 3, "t1"),
+            "/status/containerStatuses/0/state",
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+        );
+        let short = set(workload(), "/status/availableReplicas", json!(1));
+        assert_eq!(
+            assess(&short, &[pod("a", 0, "t1"), crashing]),
+            Assessment::Unhealthy(
+                "1 of 2 pods are available; container app of b is in state CrashLoopBackOff"
+                    .to_owned()
+            )
         );
     }
 
