@@ -1,10 +1,12 @@
 //! The demo on the real node, with more questions asked afterwards. One run answers all of them,
 //! because a cluster is broken once.
+//! A second run shows what happens to remedies that do not help.
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
 mod canaries;
 mod ledger;
 mod notices;
+mod taken_back;
 
 use std::path::Path;
 
@@ -15,6 +17,9 @@ use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Ending, SCENARIOS, Var
 use bonesetter_demo::story::Story;
 use bonesetter_testbed::{State, identity};
 use tokio_util::sync::CancellationToken;
+
+/// One run at a time: all of them use the same namespaces.
+static NODE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// What is left when everything has happened and every service has drained.
 struct Outcome {
@@ -69,6 +74,7 @@ impl Outcome {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets_out() {
+    let _node = NODE.lock().await;
     let outcome = Outcome::reach().await;
     for (scenario, problems) in outcome.story.verdicts() {
         assert!(problems.is_empty(), "{}: {problems:?}", scenario.workload);
