@@ -15,7 +15,7 @@ mod container;
 mod lines;
 mod rollout;
 
-pub(crate) use container::{Container, is_oom};
+pub(crate) use container::{Container, Termination, is_oom};
 pub(crate) use lines::Line;
 pub(crate) use rollout::{EnvChangeKind, Rollout};
 

@@ -629,3 +629,32 @@ fn the_labels_that_no_node_has_are_named() {
         diagnosis.summary
     );
 }
+
+#[test]
+fn a_deadline_that_ends_failing_attempts_names_their_failure() {
+    let job = json!({
+        "kind": "Job",
+        "spec": { "activeDeadlineSeconds": 15, "template": { "spec": { "containers": [app()] } } },
+        "status": { "conditions": [{ "type": "Failed", "status": "True", "reason": "DeadlineExceeded" }] },
+    });
+    for (exit_code, said) in [
+        (1, " Its attempts had failed before: FATAL no such bucket."),
+        (137, " Its last line was: FATAL no such bucket."),
+    ] {
+        let end = json!({ "ready": false, "restartCount": 0, "state": { "terminated": { "reason": "Error", "exitCode": exit_code } } });
+        let mut evidence = Fixture::job("import", &app())
+            .pod(&end)
+            .object("Job", "import", &job)
+            .log(false, &["2026-11-25T10:00:00Z FATAL no such bucket"])
+            .build();
+        // The fixture's own object of the Job has no status; the evidence holds one.
+        evidence.items.remove(0);
+        let diagnosis = check(&evidence, FailureClass::JobFailed);
+        assert_eq!(diagnosis.cause, "job-deadline-exceeded");
+        assert!(
+            diagnosis.root_cause.contains(said),
+            "{}",
+            diagnosis.root_cause
+        );
+    }
+}

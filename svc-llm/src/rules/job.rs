@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::crash::{exit_code, own_words};
 use super::finding::{Finding, Group};
 use super::words::quote;
-use crate::case::{Case, Container, Object, cite_text};
+use crate::case::{Case, Container, Object, Termination, cite_text};
 
 /// Every attempt of a Job failed: what the application said last is the cause.
 pub(crate) fn backoff_limit_exceeded(case: &Case<'_>) -> Option<Finding> {
@@ -51,24 +51,47 @@ pub(crate) fn deadline_exceeded(case: &Case<'_>) -> Option<Finding> {
         .and_then(Value::as_u64);
     let allowed = seconds.map_or_else(String::new, |seconds| format!(" of {seconds} s"));
     let containers = case.containers();
-    let last = containers
+    let failing = case.failing();
+    let crashed = failing
         .iter()
-        .find_map(|container| case.last_words(container).pop());
-    let progress = last.map_or_else(String::new, |line| {
-        format!(" Its last line was: {}", quote(line.text))
+        .filter(|container| {
+            container
+                .crash()
+                .is_some_and(|end| !is_ended_by_signal(&end))
+        })
+        .find_map(|container| own_words(case, container));
+    let last = match &crashed {
+        Some(words) => Some(words.line),
+        None => containers
+            .iter()
+            .find_map(|container| case.last_words(container).pop()),
+    };
+    let progress = last.map_or_else(String::new, |line| match crashed {
+        Some(_) => format!(" Its attempts had failed before: {}", quote(line.text)),
+        None => format!(" Its last line was: {}", quote(line.text)),
     });
+    let advice = if crashed.is_some() {
+        "Correct what the cited line names; the Job was tried again until its deadline."
+    } else {
+        "Find out from the log whether it was slow or stuck; raise activeDeadlineSeconds if it was merely slow."
+    };
     let finding = Finding::new(
         "job-deadline-exceeded",
         Group::Platform,
         format!("{}: it was ended because it ran longer than its deadline{allowed}.", case.subject()),
     )
     .because(format!("The Job was not complete when its activeDeadlineSeconds{allowed} had passed, and was ended.{progress}"))
-    .advise("Find out from the log whether it was slow or stuck; raise activeDeadlineSeconds if it was merely slow.")
+    .advise(advice)
     .fits(0.9)
     .cite(citation)
     .cite(job.and_then(|job| job.cite(pointer)))
     .cite(last.map(|line| line.cite()));
     Some(finding)
+}
+
+/// As what runs at the deadline is ended.
+fn is_ended_by_signal(end: &Termination<'_>) -> bool {
+    end.signal.is_some() || matches!(end.exit_code, 137 | 143)
 }
 
 /// The Job that failed for a reason, and where that is said.

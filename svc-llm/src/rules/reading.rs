@@ -111,13 +111,17 @@ pub(crate) fn read_any<'a>(words: &[Line<'a>]) -> Option<Reading<'a>> {
         })
 }
 
+/// Words that stand where a name would: the line is prose, often of a usage text.
+const ARTICLES: [&str; 8] = ["the", "a", "an", "this", "that", "its", "your", "any"];
+
 /// What a line is about, by the first pattern that fits, and what it names.
 pub(crate) fn about(text: &str) -> Option<(Subject, Option<&str>)> {
     let text = head(text, MAX_LINE_BYTES);
     COMPILED.iter().find_map(|(subject, pattern)| {
         let captures = pattern.captures(text)?;
         let what = captures.name("what").map(|found| found.as_str());
-        Some((*subject, what.filter(|what| !what.is_empty())))
+        let is_name = !what.is_some_and(|what| ARTICLES.contains(&what));
+        is_name.then_some((*subject, what.filter(|what| !what.is_empty())))
     })
 }
 
@@ -227,6 +231,7 @@ mod tests {
             "warmed up 32 of 128 MiB",
             "main: unrecoverable error, giving up",
             "ERROR cannot parse header",
+            "                    fail on a bad value in the arguments",
             "config: 3 settings given",
             "all values are valid",
             "the environment is production",
