@@ -24,7 +24,7 @@ pub async fn run(_config: Config, service: Service) -> anyhow::Result<()> {
         digest: DigestKey::read(digest).context("keys.digest_file")?,
         metrics: RedactorMetrics::new(&service.metrics),
     };
-    service.run_stage(&topology::REDACTOR, stage).await
+    Box::pin(service.run_stage(&topology::REDACTOR, stage)).await
 }
 
 /// The message of a panic can quote the text that it stumbled over, and the log is beyond the
