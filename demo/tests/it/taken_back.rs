@@ -61,6 +61,7 @@ async fn what_does_not_help_is_taken_back_exactly_and_told() {
         .await;
     assert_eq!(limit.expect("a limit"), "32Mi");
     was_told(&receiver).await;
+    clean_up(&environment, &receiver).await;
     bus.close().await;
     let problems = services.stop().await;
     assert!(problems.is_empty(), "{problems:?}");
@@ -146,15 +147,8 @@ async fn steps(
 
 /// Both channels say that it was applied, and then that it was taken back.
 async fn was_told(receiver: &Receiver) {
-    let bodies = |path: &str| -> Vec<Value> {
-        let received = receiver.received(path);
-        let bodies = received
-            .iter()
-            .map(|request| serde_json::from_slice(&request.body));
-        bodies.map(|body| body.expect("JSON")).collect()
-    };
     let kinds = |workload: &str| -> Vec<String> {
-        let own = bodies("/webhook").into_iter().filter(|body| {
+        let own = bodies(receiver, "/webhook").into_iter().filter(|body| {
             body["incident"]["name"] == workload && body["incident"]["namespace"] == AUTO_NAMESPACE
         });
         let told = own
@@ -170,11 +164,37 @@ async fn was_told(receiver: &Receiver) {
         .expect("told");
         let title = format!("Taken back: Deployment {AUTO_NAMESPACE}/{workload}");
         wait_until(LIMIT, &title, async || {
-            Ok(bodies("/slack")
+            Ok(bodies(receiver, "/slack")
                 .iter()
                 .any(|body| body["text"] == title.as_str()))
         })
         .await
         .expect("told in Slack");
     }
+}
+
+/// Nothing is left over for whoever runs next; that the workloads are gone is told, too.
+async fn clean_up(environment: &Environment, receiver: &Receiver) {
+    let api: Api<Deployment> = Api::namespaced(environment.cluster.client(), AUTO_NAMESPACE);
+    for workload in ["leak", "ledger"] {
+        api.delete(workload, &DeleteParams::default())
+            .await
+            .expect("deleted");
+        let title = format!("Resolved: Deployment {AUTO_NAMESPACE}/{workload}");
+        wait_until(LIMIT, &title, async || {
+            Ok(bodies(receiver, "/slack")
+                .iter()
+                .any(|body| body["text"] == title.as_str()))
+        })
+        .await
+        .expect("told that it is gone");
+    }
+}
+
+fn bodies(receiver: &Receiver, path: &str) -> Vec<Value> {
+    let received = receiver.received(path);
+    let bodies = received
+        .iter()
+        .map(|request| serde_json::from_slice(&request.body));
+    bodies.map(|body| body.expect("JSON")).collect()
 }
