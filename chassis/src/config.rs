@@ -5,22 +5,28 @@
 //! secrets are never in it: they are named by files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use figment::Figment;
-use figment::providers::{Env, Serialized};
+use bonesetter_proto::escape;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::telemetry;
+
+mod environment;
 mod values;
 
+use environment::Overrides;
 pub use values::{comma_list, duration};
 
-const PREFIX: &str = "BONESETTER__";
+/// A cluster's name has at most as many bytes as this when it stands, escaped, in a subject: beyond
+/// it, subjects of objects with long names would be longer than consumers accept.
+const MAX_ESCAPED_CLUSTER: usize = 192;
 
 /// The settings of one service, besides those that every service has ([`Common`]).
 pub trait Settings: DeserializeOwned + Serialize + Send + 'static {
@@ -50,6 +56,12 @@ impl Problems {
     /// Adds a problem with one setting; the text says what to do.
     pub fn add(&mut self, key: &str, problem: impl fmt::Display) {
         self.0.push(format!("{key}: {problem}"));
+    }
+
+    fn add_unknown(&mut self, keys: &[String]) {
+        for key in keys {
+            self.add(key, "unknown setting");
+        }
     }
 
     /// Each problem as one line.
@@ -197,36 +209,25 @@ pub fn load<S: Settings>(file: Option<&Path>) -> Result<(Common, S), ConfigError
         clippy::disallowed_methods,
         reason = "the one place that reads the environment"
     )]
-    load_from(
-        file,
-        |name| std::env::var(name).ok(),
-        Env::prefixed(PREFIX).split("__"),
-    )
+    let variable = |name: &str| std::env::var(name).ok();
+    load_from(file, variable, std::env::vars_os())
 }
 
 fn load_from<S: Settings>(
     file: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,
-    environment: Env,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<(Common, S), ConfigError> {
     let mut problems = Problems::default();
-    let written = file.map(read_yaml).transpose()?.unwrap_or_default();
-    let aliases = aliases(S::ALIASES, variable, &mut problems);
-    let merged: Result<Map<String, Value>, _> = Figment::new()
-        .merge(Serialized::globals(written))
-        .merge(Serialized::globals(aliases))
-        .merge(environment)
-        .extract();
-    let merged = merged.map_err(|error| {
-        let mut problems = Problems::default();
-        problems.add("environment", error);
-        ConfigError::Invalid(problems)
-    })?;
+    let mut merged = file.map(read_yaml).transpose()?.unwrap_or_default();
+    set_aliases(&mut merged, S::ALIASES, variable, &mut problems);
+    let mut overrides = Overrides::read(environment, &mut problems);
+    overrides.set(&mut merged);
     let (common, own): (Map<_, _>, Map<_, _>) = merged
         .into_iter()
         .partition(|(key, _)| COMMON.contains(&key.as_str()));
-    let common: Option<Common> = read_section(common, &mut problems);
-    let own: Option<S> = read_section(own, &mut problems);
+    let common: Option<Common> = read_section(common, &mut overrides, &mut problems);
+    let own: Option<S> = read_section(own, &mut overrides, &mut problems);
     if let Some(common) = &common {
         common.validate(&mut problems);
     }
@@ -246,6 +247,23 @@ impl Common {
                 "cluster",
                 "must have 1 to 64 characters, for example \"production-eu\"",
             );
+        } else if escape(&self.cluster).len() > MAX_ESCAPED_CLUSTER {
+            problems.add(
+                "cluster",
+                "has too many characters that are neither letters of English, digits nor hyphens",
+            );
+        }
+        if let Err(error) = telemetry::filter(&self.telemetry) {
+            problems.add("telemetry.log", error);
+        }
+        if let Some(url) = &self.telemetry.otlp_endpoint
+            && !url.starts_with("http://")
+            && !url.starts_with("https://")
+        {
+            problems.add(
+                "telemetry.otlp_endpoint",
+                "must start with http:// or https://",
+            );
         }
         if !self.nats.url.starts_with("nats://") && !self.nats.url.starts_with("tls://") {
             problems.add("nats.url", "must start with nats:// or tls://");
@@ -264,66 +282,95 @@ fn read_yaml(path: &Path) -> Result<Map<String, Value>, ConfigError> {
     if text.trim().is_empty() {
         return Ok(Map::new());
     }
-    serde_saphyr::from_str(&text).map_err(|error| ConfigError::Yaml {
+    values::yaml(&text).map_err(|error| ConfigError::Yaml {
         path: path.to_owned(),
         problem: error.to_string(),
     })
 }
 
-fn aliases(
+fn set_aliases(
+    settings: &mut Map<String, Value>,
     aliases: &[Alias],
     variable: impl Fn(&str) -> Option<String>,
     problems: &mut Problems,
-) -> Map<String, Value> {
-    let mut set = Map::new();
+) {
     for alias in aliases {
         let Some(text) = variable(alias.variable) else {
             continue;
         };
         match (alias.convert)(text.trim()) {
-            Ok(value) => insert_at(&mut set, alias.key, value),
+            Ok(value) => insert_at(settings, alias.key, value),
             Err(problem) => problems.add(alias.variable, problem),
         }
     }
-    set
 }
 
-fn insert_at(map: &mut Map<String, Value>, key: &str, value: Value) {
-    match key.split_once('.') {
-        None => {
-            map.insert(key.to_owned(), value);
-        }
-        Some((section, rest)) => {
-            let nested = map
-                .entry(section)
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(nested) = nested {
-                insert_at(nested, rest, value);
-            }
-        }
+/// Sets a value at a dotted path. What stands on the way and is no section gives way to one.
+fn insert_at(settings: &mut Map<String, Value>, key: &str, value: Value) {
+    let Some((section, rest)) = key.split_once('.') else {
+        settings.insert(key.to_owned(), value);
+        return;
+    };
+    let nested = settings.entry(section).or_insert(Value::Null);
+    if !nested.is_object() {
+        *nested = Value::Object(Map::new());
+    }
+    if let Value::Object(nested) = nested {
+        insert_at(nested, rest, value);
     }
 }
 
+/// Reads a section, and reads it again without what is wrong until everything that is has been named.
 fn read_section<T: DeserializeOwned>(
-    section: Map<String, Value>,
+    mut section: Map<String, Value>,
+    overrides: &mut Overrides,
     problems: &mut Problems,
 ) -> Option<T> {
-    let mut unknown = Vec::new();
-    let mut track = serde_path_to_error::Track::new();
-    let value = Value::Object(section);
-    let result = serde_ignored::deserialize(
-        serde_path_to_error::Deserializer::new(value, &mut track),
-        |path| unknown.push(path.to_string()),
-    );
-    for key in unknown {
-        problems.add(&key, "unknown setting");
-    }
-    match result {
-        Ok(value) => Some(value),
-        Err(error) => {
-            problems.add(&track.path().to_string(), error);
-            None
+    let mut wrong: Vec<String> = Vec::new();
+    loop {
+        let mut unknown = Vec::new();
+        let mut track = serde_path_to_error::Track::new();
+        let result = serde_ignored::deserialize(
+            serde_path_to_error::Deserializer::new(Value::Object(section.clone()), &mut track),
+            |path| unknown.push(path.to_string()),
+        );
+        let place = track.path().to_string();
+        let error = match result {
+            Ok(value) => {
+                problems.add_unknown(&unknown);
+                return Some(value).filter(|_| wrong.is_empty());
+            }
+            Err(error) => error,
+        };
+        if overrides.set_as_yaml(&mut section, &place) {
+            continue;
         }
+        // What was wrong is now missing, and that has been said.
+        if !wrong.iter().any(|before| is_within(before, &place)) {
+            problems.add(if place == "." { "settings" } else { &place }, error);
+        }
+        if !remove_at(&mut section, &place) {
+            problems.add_unknown(&unknown);
+            return None;
+        }
+        wrong.push(place);
+    }
+}
+
+fn is_within(place: &str, section: &str) -> bool {
+    let rest = place.strip_prefix(section);
+    section == "." || rest.is_some_and(|rest| rest.starts_with('.'))
+}
+
+fn remove_at(section: &mut Map<String, Value>, place: &str) -> bool {
+    match place.split_once('.') {
+        None => section.remove(place).is_some(),
+        Some((first, rest)) => match section.get_mut(first) {
+            Some(Value::Object(nested)) => remove_at(nested, rest),
+            // An element of a list: the list goes as a whole.
+            Some(_) => section.remove(first).is_some(),
+            None => false,
+        },
     }
 }
 
@@ -366,6 +413,8 @@ mod tests {
         namespaces: Vec<String>,
         #[serde(with = "duration")]
         cooldown: Duration,
+        limit: Option<u32>,
+        names: Vec<String>,
     }
 
     impl Settings for Example {
@@ -402,7 +451,10 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        load_from(Some(&path), find, Env::raw().only(&["none-of-them"]))
+        let prefixed = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
+        load_from(Some(&path), find, prefixed)
     }
 
     fn problems(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
@@ -415,12 +467,12 @@ mod tests {
     #[test]
     fn a_small_file_is_enough() {
         let (common, own) = load_text(
-            "cluster: demo\nwatch: {namespaces: [a, b], cooldown: 90s}\n",
+            "cluster: no\nwatch: {namespaces: [a, on], cooldown: 90s}\n",
             &[],
         )
         .unwrap();
-        assert_eq!(common.cluster, "demo");
-        assert_eq!(own.watch.namespaces, ["a", "b"]);
+        assert_eq!(common.cluster, "no", "a text as in YAML 1.2, not a boolean");
+        assert_eq!(own.watch.namespaces, ["a", "on"]);
         assert_eq!(own.watch.cooldown, Duration::from_secs(90));
     }
 
@@ -436,6 +488,66 @@ mod tests {
         .unwrap();
         assert_eq!(own.watch.cooldown, Duration::from_mins(15));
         assert_eq!(own.watch.namespaces, ["a", "b"]);
+    }
+
+    #[test]
+    fn the_environment_has_the_most_weight() {
+        let (common, own) = load_text(
+            "cluster: demo\ntelemetry: {log: debug}\nwatch: {cooldown: 90s, namespaces: [a]}\n",
+            &[
+                ("BONESETTER__CLUSTER", "123"),
+                ("bonesetter__watch__cooldown", "0"),
+                ("BONESETTER__WATCH__NAMESPACES", "b, c"),
+                ("BONESETTER__WATCH__LIMIT", "7"),
+                ("BONESETTER__WATCH__NAMES", "[no, y]"),
+                ("BONESETTER__NATS__URL", "nats://bus:4222"),
+                ("ANALYZE_COOLDOWN_MINUTES", "15"),
+                ("BONESETTER_CONFIG", "not a setting"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(common.cluster, "123", "a name may consist of digits");
+        assert_eq!(common.nats.url, "nats://bus:4222");
+        assert_eq!(common.telemetry.log, "debug");
+        assert_eq!(own.watch.namespaces, ["b", "c"]);
+        assert_eq!(own.watch.cooldown, Duration::ZERO);
+        assert_eq!(own.watch.limit, Some(7));
+        assert_eq!(own.watch.names, ["no", "y"]);
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_named_like_a_setting() {
+        let found = problems(
+            "cluster: demo\n",
+            &[
+                ("BONESETTER__WATCH__LIMIT", "many"),
+                ("BONESETTER__TELEMETRY", "loud"),
+                ("BONESETTER__WTACH__LIMIT", "1"),
+            ],
+        );
+        for expected in ["watch.limit: ", "telemetry: ", "wtach: unknown"] {
+            assert!(
+                found.iter().any(|line| line.starts_with(expected)),
+                "{expected}: {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_would_fail_later_is_refused_now() {
+        let found = problems(
+            &format!(
+                "cluster: {}\ntelemetry: {{log: '[[[', otlp_endpoint: collector}}\n",
+                "é".repeat(32) + &"ü".repeat(32)
+            ),
+            &[],
+        );
+        for expected in ["cluster: ", "telemetry.log: ", "telemetry.otlp_endpoint: "] {
+            assert!(
+                found.iter().any(|line| line.starts_with(expected)),
+                "{expected}: {found:?}"
+            );
+        }
     }
 
     #[test]
@@ -473,7 +585,7 @@ mod tests {
         let missing = load_from::<Example>(
             Some(Path::new("/nonexistent/bonesetter.yaml")),
             |_| None,
-            Env::raw().only(&["none"]),
+            [],
         );
         assert!(matches!(missing, Err(ConfigError::Read { .. })));
     }

@@ -59,6 +59,12 @@ impl SecretFile {
             });
         }
         let text = fs::read_to_string(&self.0).map_err(failed)?;
+        if text.trim().is_empty() {
+            return Err(SecretError::Size {
+                path: self.0.clone(),
+                bytes: 0,
+            });
+        }
         Ok(SecretString::from(text.trim().to_owned()))
     }
 }

@@ -1,5 +1,14 @@
+use serde::de::DeserializeOwned;
+
+/// Reads YAML 1.2, in which `no`, `on` and `y` are texts: namespaces may be called so.
+pub(super) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options(text, options)
+}
+
 /// A list, or one string with commas; blanks are dropped.
 pub mod comma_list {
+    use serde::de::Error as _;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[derive(Deserialize)]
@@ -11,7 +20,9 @@ pub mod comma_list {
 
     /// Reads either form.
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
-        let parts = match Either::deserialize(input)? {
+        let expected = "expected a list, or one text with commas";
+        let either = Either::deserialize(input).map_err(|_| D::Error::custom(expected))?;
+        let parts = match either {
             Either::List(list) => list,
             Either::Text(text) => text.split(',').map(str::to_owned).collect(),
         };
@@ -76,9 +87,20 @@ pub mod duration {
         )
     }
 
-    /// Reads [`parse`]'s form.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(u64),
+    }
+
+    /// Reads [`parse`]'s form, and a 0 that YAML takes for a number.
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
-        parse(&String::deserialize(input)?).map_err(D::Error::custom)
+        let expected = "expected a duration such as 250ms, 30s, 15m, 2h or 1d";
+        match Either::deserialize(input).map_err(|_| D::Error::custom(expected))? {
+            Either::Text(text) => parse(&text).map_err(D::Error::custom),
+            Either::Number(number) => parse(&number.to_string()).map_err(D::Error::custom),
+        }
     }
 
     /// Writes [`format`]'s form.
@@ -103,6 +125,14 @@ pub mod duration {
                 assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
                 assert_eq!(format(Duration::from_millis(millis)), text);
             }
+        }
+
+        #[test]
+        fn zero_needs_no_unit_in_a_file_either() {
+            let read = |value: serde_json::Value| deserialize(value).map_err(|e| e.to_string());
+            assert_eq!(read(0.into()), Ok(Duration::ZERO));
+            assert!(read(15.into()).unwrap_err().contains("15m"));
+            assert!(read(true.into()).unwrap_err().contains("15m"));
         }
 
         #[test]
