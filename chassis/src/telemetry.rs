@@ -4,18 +4,23 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::TracerProvider as _;
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+};
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::runtime::Tokio;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::config::TelemetrySettings;
 use crate::http::{self, HttpError, HttpOptions};
@@ -27,7 +32,7 @@ const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum TelemetryError {
     /// The filter does not parse.
     #[error("telemetry.log: {0}; for example \"info\" or \"info,svc_llm=debug\"")]
-    Filter(#[from] tracing_subscriber::filter::ParseError),
+    Filter(#[from] ParseError),
     /// The exporter does not start.
     #[error("telemetry.otlp_endpoint: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
@@ -70,33 +75,41 @@ pub fn init(
         builder = builder.with_span_processor(BatchSpanProcessor::builder(exporter, Tokio).build());
     }
     let provider = builder.build();
-    let filter = EnvFilter::builder().parse(&settings.log)?;
-    let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer(service));
-    let registry = tracing_subscriber::registry().with(filter).with(traces);
+    let log = filter(settings)?;
+    let registry = tracing_subscriber::registry().with(traces(provider.tracer(service)));
     let result = if std::io::stderr().is_terminal() {
-        registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_target(false),
-            )
-            .try_init()
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false);
+        registry.with(lines.with_filter(log)).try_init()
     } else {
-        registry
-            .with(
-                tracing_subscriber::fmt::layer()
-                    .json()
-                    .flatten_event(true)
-                    .with_current_span(true)
-                    .with_span_list(false)
-                    .with_writer(std::io::stderr),
-            )
-            .try_init()
+        let lines = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(std::io::stderr);
+        registry.with(lines.with_filter(log)).try_init()
     };
     if let Err(error) = result {
         tracing::debug!(%error, "telemetry was started before by the same process");
     }
     Ok(Telemetry(provider))
+}
+
+/// What is logged.
+pub(crate) fn filter(settings: &TelemetrySettings) -> Result<EnvFilter, ParseError> {
+    EnvFilter::builder().parse(&settings.log)
+}
+
+/// Spans are made whatever is logged: a quiet log must not break the traces of other services.
+fn traces<S>(tracer: SdkTracer) -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_filter(LevelFilter::INFO)
 }
 
 struct HeaderInjector<'a>(&'a mut HeaderMap);
@@ -125,10 +138,66 @@ pub(crate) fn inject(headers: &mut HeaderMap) {
     TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
 }
 
+/// Puts a span that continues no trace into the trace of its incident.
+///
+/// Its id is a hash of the incident's, so that every replica and every later observation finds the
+/// same one without remembering it. The parent that it names is the incident itself, which is no span.
+pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
+    let current = tracing::Span::current().context();
+    if current.span().span_context().is_valid() {
+        return;
+    }
+    let hash = bonesetter_keys::content_hash(incident.as_bytes());
+    let (Ok(trace), Ok(parent)) = (
+        TraceId::from_hex(&hash[..32]),
+        SpanId::from_hex(&hash[32..48]),
+    ) else {
+        return;
+    };
+    let incident = SpanContext::new(
+        trace,
+        parent,
+        TraceFlags::SAMPLED,
+        true,
+        TraceState::default(),
+    );
+    if let Err(error) = span.set_parent(Context::new().with_remote_span_context(incident)) {
+        tracing::debug!(%error, "trace context was not begun");
+    }
+}
+
 /// Makes the span a child of the one that published the message; one incident is one trace.
 pub(crate) fn continue_trace(span: &tracing::Span, traceparent: &str) {
     let context = TraceContextPropagator::new().extract(&OneHeader(traceparent));
     if let Err(error) = span.set_parent(context) {
         tracing::debug!(%error, "trace context was not continued");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quiet_log_does_not_break_a_trace() {
+        let provider = SdkTracerProvider::builder().build();
+        let settings = TelemetrySettings {
+            log: "off".to_owned(),
+            ..TelemetrySettings::default()
+        };
+        let lines = tracing_subscriber::fmt::layer().with_filter(filter(&settings).unwrap());
+        let subscriber = tracing_subscriber::registry()
+            .with(traces(provider.tracer("test")))
+            .with(lines);
+        let before = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut headers = HeaderMap::new();
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("process");
+            continue_trace(&span, before);
+            span.in_scope(|| inject(&mut headers));
+        });
+        let after = headers.get(crate::bus::header::TRACEPARENT).unwrap();
+        assert!(after.as_str().starts_with(&before[..36]), "{after:?}");
+        assert_ne!(after.as_str(), before);
     }
 }

@@ -14,10 +14,11 @@ use bonesetter_proto::{Message, Subject, to_timestamp};
 use bytes::Bytes;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Bus, ReadError, StreamReader, header};
 use crate::clock::{Clock, rfc3339};
-use crate::telemetry::inject;
+use crate::telemetry::{begin_trace, inject};
 use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -56,12 +57,6 @@ pub enum PublishError {
         bytes: usize,
         /// The limit.
         limit: usize,
-    },
-    /// No stream takes the subject.
-    #[error("no stream takes {subject}; run `bonesetter provision`")]
-    NoStream {
-        /// Where.
-        subject: String,
     },
     /// Somebody else's message stands under the subject.
     #[error("another message ({found:?}) is stored under {subject}")]
@@ -139,6 +134,26 @@ impl<M: Message> Publisher<M> {
     /// Stores a message once under its subject, however often this is called, and waits until it is
     /// stored. Retries passing faults for as long as the process lives.
     pub async fn publish(
+        &self,
+        subject: &Subject,
+        message: M,
+        caused_by: &str,
+    ) -> Result<Stored, PublishError> {
+        let span = tracing::info_span!(
+            "publish",
+            otel.name = format!("publish {}", subject.stage),
+            otel.kind = "producer",
+            messaging.system = "nats",
+            messaging.operation.type = "send",
+            subject = %subject,
+        );
+        begin_trace(&span, subject.incident.as_str());
+        self.build_and_store(subject, message, caused_by)
+            .instrument(span)
+            .await
+    }
+
+    async fn build_and_store(
         &self,
         subject: &Subject,
         mut message: M,

@@ -1,5 +1,6 @@
-use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, provision};
-use bonesetter_chassis::topology;
+use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, header, provision};
+use bonesetter_chassis::config::TelemetrySettings;
+use bonesetter_chassis::{telemetry, topology};
 use bonesetter_proto::v1::{Acted, Detected, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
@@ -14,6 +15,17 @@ async fn provisioning_may_be_repeated() {
     let first = provision(&bus).await.unwrap();
     assert_eq!(provision(&bus).await.unwrap(), first);
     assert_eq!(first.streams, topology::STREAMS.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_provision_is_told_so_and_not_of_a_timeout() {
+    let bed = Bed::start_bare().await;
+    let error = provision(&bed.bus("operator").await).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("Permissions Violation") && text.contains("\"provisioner\""),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,6 +58,30 @@ async fn a_message_is_stored_once_however_often_it_is_published() {
         found[0].header("ce-type"),
         Some("dev.bonesetter.detected.v1")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_published_about_an_incident_is_one_trace() {
+    // Without the layer of this there is no trace context at all.
+    let _telemetry = telemetry::init("test", &TelemetrySettings::default()).unwrap();
+    let bed = Bed::start().await;
+    // Two replicas, or one before and after a restart.
+    for (number, step) in [(0, "open"), (0, "resolved"), (1, "open")] {
+        let watcher = bed.service("svc-watcher").await;
+        let subject = subject(number, step);
+        watcher
+            .publisher()
+            .publish(&subject, detected(&subject), "")
+            .await
+            .unwrap();
+    }
+    let found = stored(&bed.bus("operator").await, Stage::Detected, 3).await;
+    let trace = |index: usize| {
+        let header = found[index].header(header::TRACEPARENT).expect("a context");
+        header.split('-').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(trace(0), trace(1));
+    assert_ne!(trace(0), trace(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]
