@@ -5,8 +5,9 @@
 //! | `headers()` after `message_id()` drops the id | [`publish`], one function builds every message |
 //! | a publish that timed out may have been stored | same id and expect-last-subject-sequence 0 on retry |
 //! | a missing permission looks like a timeout | [`connection`] reads the server's error events |
-//! | the default prefetch of 200 outlives the ack wait | [`consume`] pulls as much as it handles at once |
-//! | a stall of 31 s after a reconnect with two replicas | [`consume`] pulls anew on every connect and missed heartbeat |
+//! | what is pulled ahead outlives the ack wait | [`consume`] pulls no more than handlers are free |
+//! | a batch with a heartbeat sleeps through messages | [`consume`] pulls for five seconds, without one |
+//! | a stall of 31 s after a reconnect with two replicas | [`consume`] pulls anew on every connect |
 //! | `double_ack` is content with "no responders" | [`consume`] acks by request |
 //! | consumer `backoff` replaces the ack wait, a bare nak is immediate | no backoff, every nak has a delay |
 //! | `kv.update` and watches need wide permissions | [`kv`] uses compare-and-set and message get only |

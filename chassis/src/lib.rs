@@ -9,6 +9,7 @@
 pub mod bus;
 pub mod clock;
 pub mod config;
+pub mod errors;
 pub mod health;
 pub mod http;
 pub mod metrics;

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::bus::{Bus, DeadLetters, PublishError, Publisher, Pulled, Puller, header};
+use crate::errors::chain;
 use crate::health::Waiting;
 use crate::metrics::{ConsumerLabel, DeadLabel, RunnerMetrics};
 use crate::stage::{Delivery, Input, Outcome, Sink, Stage};
@@ -93,7 +94,8 @@ impl Runner {
             };
             // The semaphore is never closed.
             let Ok(permit) = permit else { break };
-            let Some(pulled) = puller.next(&runner.shutdown).await else {
+            let free = 1 + permits.available_permits();
+            let Some(pulled) = puller.next(free, &runner.shutdown).await else {
                 break;
             };
             let shared = shared.clone();
@@ -177,7 +179,7 @@ impl Runner {
                     return;
                 }
                 let after = backoff(after, pulled.deliveries, limit == 0);
-                tracing::info!(cause = %format!("{cause:#}"), ?after, "will be tried again");
+                tracing::info!(cause = chain(&cause), ?after, "will be tried again");
                 self.metrics.retried.get_or_create(label).inc();
                 pulled.acker.retry_after(after).await;
             }
@@ -185,7 +187,7 @@ impl Runner {
     }
 
     async fn bury(&self, pulled: &Pulled, reason: &'static str, cause: &anyhow::Error) {
-        let text = format!("{cause:#}");
+        let text = chain(cause);
         tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
         if let Err(error) = self.letters.bury(&self.spec, pulled, reason, &text).await {
             tracing::error!(%error, "the dead letter was not stored, the message comes again");
@@ -266,9 +268,7 @@ fn publish_end(error: PublishError) -> End {
             cause: error.into(),
         },
         // Somebody must mend the installation; the message waits.
-        PublishError::NotAllowed { .. }
-        | PublishError::NoStream { .. }
-        | PublishError::NoSigningKey { .. } => End::Retry {
+        PublishError::NotAllowed { .. } | PublishError::NoSigningKey { .. } => End::Retry {
             after: Duration::from_secs(5),
             cause: error.into(),
         },

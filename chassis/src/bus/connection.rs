@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +22,17 @@ pub enum ConnectError {
     /// The user's seed cannot be read.
     #[error("nats.nkey_file: {0}")]
     Secret(#[from] SecretError),
+    /// What the file holds is not the seed of a user.
+    #[error(
+        "nats.nkey_file: {path} does not hold the seed of an nkey (a line that begins with SU)"
+    )]
+    Seed {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The server did not accept us, or there is none.
     #[error(
-        "cannot connect to NATS at {url}: {source}; check nats.url, and that the server knows this user's nkey"
+        "cannot connect to NATS at {url:?}: {source}; check nats.url, and that the server knows this user's nkey"
     )]
     Connect {
         /// Where, without credentials.
@@ -55,11 +64,17 @@ impl Bus {
     /// Connects as one user. Fails at once when the server refuses or cannot be reached; the caller
     /// decides whether to wait. Later disconnects heal by themselves.
     pub async fn connect(url: &str, user: &User, seed: &SecretFile) -> Result<Self, ConnectError> {
+        let path = seed.path();
         let seed: SecretString = seed.read()?;
+        if nkeys::KeyPair::from_seed(seed.expose_secret()).is_err() {
+            return Err(ConnectError::Seed {
+                path: path.to_owned(),
+            });
+        }
         let (sender, connects) = watch::channel(0);
         let violations = Violations::default();
         let seen = violations.clone();
-        let options = ConnectOptions::with_nkey(seed.expose_secret().trim().to_owned())
+        let options = ConnectOptions::with_nkey(seed.expose_secret().to_owned())
             .name(user.name)
             .custom_inbox_prefix(user.inbox_prefix())
             .connection_timeout(Duration::from_secs(5))
@@ -134,8 +149,17 @@ impl Violations {
 
     /// Takes the violation that names a subject, if there was one.
     pub(crate) fn take(&self, subject: &str) -> Option<String> {
+        self.take_first(&format!("\"{subject}\""))
+    }
+
+    /// Takes the first violation of a subject that begins so, if there was one.
+    pub(crate) fn take_of(&self, prefix: &str) -> Option<String> {
+        self.take_first(&format!("\"{prefix}"))
+    }
+
+    fn take_first(&self, quoted: &str) -> Option<String> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let quoted = format!("\"{subject}\"").to_ascii_lowercase();
+        let quoted = quoted.to_ascii_lowercase();
         let index = seen
             .iter()
             .position(|text| text.to_ascii_lowercase().contains(&quoted))?;

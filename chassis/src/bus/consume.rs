@@ -13,9 +13,8 @@ use super::Bus;
 use crate::health::Waiting;
 use crate::topology::ConsumerSpec;
 
-/// A pull that gets nothing ends after this; together with the heartbeat it bounds every stall.
+/// A pull that gets nothing ends after this, or five seconds later when the server does not say so.
 const EXPIRES: Duration = Duration::from_secs(5);
-const HEARTBEAT: Duration = Duration::from_secs(2);
 const BIND_RETRY: Duration = Duration::from_secs(1);
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 const ACK_ATTEMPTS: u32 = 3;
@@ -83,14 +82,20 @@ impl Acker {
     }
 }
 
-/// Pulls from one durable consumer and never stalls for long.
+/// Pulls from one durable consumer, never more than can be handled at once.
+///
+/// The client's endless `Stream` pulls ahead, and does so even while nobody reads from it: what it
+/// holds during a slow call outlives the ack wait, is delivered again, handled twice and at last
+/// buried. So every pull is a `Batch` of as many messages as handlers are free. It is made without
+/// a heartbeat, because a batch that receives one is not woken by the next message.
 pub(crate) struct Puller {
     bus: Bus,
     spec: ConsumerSpec,
     connects: watch::Receiver<u64>,
     /// Ready while the consumer is bound.
     waiting: Waiting,
-    stream: Option<pull::Stream>,
+    consumer: Option<PullConsumer>,
+    batch: Option<pull::Batch>,
     returned: VecDeque<Pulled>,
 }
 
@@ -102,21 +107,25 @@ impl Puller {
             spec,
             connects,
             waiting,
-            stream: None,
+            consumer: None,
+            batch: None,
             returned: VecDeque::new(),
         }
     }
 
-    /// The next delivery; `None` when shutting down.
-    pub(crate) async fn next(&mut self, shutdown: &CancellationToken) -> Option<Pulled> {
-        if let Some(pulled) = self.returned.pop_front() {
-            return Some(pulled);
-        }
+    /// The next delivery, where `free` are the handlers that have nothing to do; `None` when
+    /// shutting down.
+    pub(crate) async fn next(
+        &mut self,
+        free: usize,
+        shutdown: &CancellationToken,
+    ) -> Option<Pulled> {
         loop {
-            if self.stream.is_none() {
-                self.stream = Some(self.bind(shutdown).await?);
+            if let Some(pulled) = self.returned.pop_front() {
+                return Some(pulled);
             }
-            let Some(stream) = self.stream.as_mut() else {
+            let Some(batch) = self.batch.as_mut() else {
+                self.batch = Some(self.pull(free, shutdown).await?);
                 continue;
             };
             tokio::select! {
@@ -124,12 +133,9 @@ impl Puller {
                 () = shutdown.cancelled() => return None,
                 Ok(()) = self.connects.changed() => {
                     tracing::debug!(consumer = self.spec.name, "connected anew, pulling anew");
-                    self.renew();
-                    if let Some(pulled) = self.returned.pop_front() {
-                        return Some(pulled);
-                    }
+                    self.end_pull();
                 }
-                next = stream.next() => match next {
+                next = batch.next() => match next {
                     Some(Ok(message)) => {
                         if let Some(pulled) = pulled(&self.bus.client, &message) {
                             return Some(pulled);
@@ -137,69 +143,86 @@ impl Puller {
                     }
                     Some(Err(error)) => {
                         tracing::warn!(consumer = self.spec.name, %error, "pulling anew");
-                        self.renew();
+                        self.end_pull();
+                        self.consumer = None;
+                        pause(shutdown).await?;
                     }
-                    None => self.renew(),
+                    None => self.batch = None,
                 },
             }
         }
     }
 
-    /// Gives back what was pulled ahead, so that another replica need not wait for the ack wait.
+    /// Gives back what was pulled and is not begun, so that another replica need not wait for the
+    /// ack wait.
     pub(crate) async fn hand_back(mut self) {
-        self.renew();
+        if self.batch.is_some() {
+            // What the server sent before it answers this has arrived when the answer has.
+            let bound = self.bind().await;
+            tracing::debug!(is_bound = bound.is_ok(), "handing back what was pulled");
+        }
+        self.end_pull();
         for pulled in self.returned {
             pulled.acker.retry_after(Duration::from_millis(1)).await;
         }
     }
 
     /// Drops the pull, keeping what it holds already.
-    fn renew(&mut self) {
-        let Some(mut stream) = self.stream.take() else {
+    fn end_pull(&mut self) {
+        let Some(mut batch) = self.batch.take() else {
             return;
         };
-        while let Some(Some(Ok(message))) = stream.next().now_or_never() {
+        while let Some(Some(Ok(message))) = batch.next().now_or_never() {
             self.returned.extend(pulled(&self.bus.client, &message));
         }
     }
 
-    async fn bind(&mut self, shutdown: &CancellationToken) -> Option<pull::Stream> {
+    async fn pull(&mut self, count: usize, shutdown: &CancellationToken) -> Option<pull::Batch> {
         loop {
             self.connects.mark_unchanged();
-            match self.try_bind().await {
-                Ok(stream) => {
+            match self.try_pull(count).await {
+                Ok(batch) => {
                     self.waiting.ready();
-                    return Some(stream);
+                    return Some(batch);
                 }
                 Err(error) => {
+                    self.consumer = None;
                     self.waiting.not_ready();
                     tracing::warn!(
-                    consumer = self.spec.name, stream = self.spec.stream.name, %error,
-                    "cannot bind to the consumer, trying again; `bonesetter provision` creates it"
+                        consumer = self.spec.name, stream = self.spec.stream.name, %error,
+                        "cannot bind to the consumer, trying again; `bonesetter provision` creates it"
                     );
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(BIND_RETRY) => {}
-                () = shutdown.cancelled() => return None,
-            }
+            pause(shutdown).await?;
         }
     }
 
-    async fn try_bind(&self) -> Result<pull::Stream, async_nats::Error> {
-        let consumer: PullConsumer = self
+    async fn try_pull(&mut self, count: usize) -> Result<pull::Batch, async_nats::Error> {
+        let consumer = match self.consumer.take() {
+            Some(consumer) => consumer,
+            None => self.bind().await?,
+        };
+        let consumer = self.consumer.insert(consumer);
+        let batch = consumer.batch().max_messages(count).expires(EXPIRES);
+        Ok(batch.messages().await?)
+    }
+
+    async fn bind(&self) -> Result<PullConsumer, async_nats::Error> {
+        let (consumer, stream) = (self.spec.name, self.spec.stream.name);
+        Ok(self
             .bus
             .js
-            .get_consumer_from_stream(self.spec.name, self.spec.stream.name)
-            .await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(self.spec.concurrency)
-            .expires(EXPIRES)
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await?;
-        Ok(messages)
+            .get_consumer_from_stream(consumer, stream)
+            .await?)
+    }
+}
+
+/// `None` when shutting down.
+async fn pause(shutdown: &CancellationToken) -> Option<()> {
+    tokio::select! {
+        () = tokio::time::sleep(BIND_RETRY) => Some(()),
+        () = shutdown.cancelled() => None,
     }
 }
 

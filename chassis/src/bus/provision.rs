@@ -14,10 +14,23 @@ const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// What could not be created or changed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot provision {what}: {source}")]
+#[error("cannot provision {what}: {reason}")]
 pub struct ProvisionError {
     what: String,
-    source: async_nats::Error,
+    reason: String,
+}
+
+impl ProvisionError {
+    /// A refusal comes as an event of its own, and as a timeout here.
+    fn new(bus: &Bus, what: String, error: &async_nats::Error) -> Self {
+        let reason = match bus.violations.take_of("$JS.API.") {
+            Some(refusal) => {
+                format!("{refusal}; this takes the nkey of the user \"provisioner\"")
+            }
+            None => error.to_string(),
+        };
+        Self { what, reason }
+    }
 }
 
 /// What was looked at.
@@ -37,18 +50,17 @@ pub async fn provision(bus: &Bus) -> Result<Provisioned, ProvisionError> {
         bus.js
             .create_or_update_stream(stream_config(stream))
             .await
-            .map_err(|error| ProvisionError {
-                what: format!("stream {}", stream.name),
-                source: error.into(),
+            .map_err(|error| {
+                ProvisionError::new(bus, format!("stream {}", stream.name), &error.into())
             })?;
     }
     for consumer in CONSUMERS {
         bus.js
             .create_consumer_on_stream(consumer_config(consumer), consumer.stream.name)
             .await
-            .map_err(|error| ProvisionError {
-                what: format!("consumer {} of {}", consumer.name, consumer.stream.name),
-                source: error.into(),
+            .map_err(|error| {
+                let what = format!("consumer {} of {}", consumer.name, consumer.stream.name);
+                ProvisionError::new(bus, what, &error.into())
             })?;
     }
     for bucket in BUCKETS {
@@ -73,10 +85,7 @@ async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionEr
         .create_or_update_key_value(config)
         .await
         .map(|_| ())
-        .map_err(|error| ProvisionError {
-            what: format!("bucket {}", bucket.name),
-            source: error.into(),
-        })
+        .map_err(|error| ProvisionError::new(bus, format!("bucket {}", bucket.name), &error.into()))
 }
 
 fn stream_config(stream: &StreamSpec) -> Config {

@@ -197,7 +197,9 @@ impl StreamReader {
 
 impl RawMessage {
     fn decode(self) -> Option<StoredMessage> {
-        let headers = String::from_utf8(STANDARD.decode(&self.hdrs).ok()?).ok()?;
+        // Headers are whatever somebody sent: one that is not text must not hide the rest of the stream.
+        let headers = STANDARD.decode(&self.hdrs).ok()?;
+        let headers = String::from_utf8_lossy(&headers);
         Some(StoredMessage {
             subject: self.subject,
             sequence: self.seq,
@@ -220,6 +222,20 @@ fn parse_headers(text: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_with_headers_that_are_no_text_is_read() {
+        let raw = RawMessage {
+            subject: "s".to_owned(),
+            seq: 7,
+            data: STANDARD.encode(b"payload"),
+            hdrs: STANDARD.encode(b"NATS/1.0\r\nx: \xff\xfe\r\na: b\r\n\r\n"),
+            time: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let message = raw.decode().unwrap();
+        assert_eq!(message.header("a"), Some("b"));
+        assert_eq!(&message.payload[..], b"payload");
+    }
 
     #[test]
     fn headers_are_read_as_the_server_stores_them() {

@@ -3,6 +3,7 @@
 
 mod bed;
 mod bus;
+mod delivery;
 mod isolation;
 mod runner;
 mod startup;

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -31,7 +32,7 @@ impl<I: Message, O: Message> Stage for Scripted<I, O> {
     }
 }
 
-fn run<I: Message, O: Message>(
+pub(crate) fn run<I: Message, O: Message>(
     service: &Service,
     spec: ConsumerSpec,
     handler: impl Fn(&Input<I>) -> Outcome<O> + Send + Sync + 'static,
@@ -48,16 +49,16 @@ fn run<I: Message, O: Message>(
     )
 }
 
-fn pass<O: Message>(input: &Input<impl Message>) -> Outcome<O> {
+pub(crate) fn pass<O: Message>(input: &Input<impl Message>) -> Outcome<O> {
     Outcome::Done(vec![Output {
         step: input.subject.step.clone(),
         message: O::default(),
     }])
 }
 
-async fn publish(bed: &Bed, count: u8) {
+pub(crate) async fn publish(bed: &Bed, numbers: Range<u8>) {
     let publisher = bed.service("svc-watcher").await.publisher::<Detected>();
-    for number in 0..count {
+    for number in numbers {
         let subject = subject(number, "open");
         publisher
             .publish(&subject, detected(&subject), "")
@@ -73,7 +74,7 @@ fn letter(payload: &bytes::Bytes) -> DeadLetter {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stage_passes_messages_on_once_and_names_what_caused_them() {
     let bed = Bed::start().await;
-    publish(&bed, 5).await;
+    publish(&bed, 0..5).await;
     let enricher = bed.service("svc-enricher").await;
     let (_, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
     // The redactor is the one reader of the raw stream; it sees every message once.
@@ -110,7 +111,7 @@ async fn a_stage_passes_messages_on_once_and_names_what_caused_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_comes_again_and_what_never_succeeds_is_buried() {
     let bed = Bed::start().await;
-    publish(&bed, 2).await;
+    publish(&bed, 0..2).await;
     let enricher = bed.service("svc-enricher").await;
     let spec = ConsumerSpec {
         max_deliver: 2,
@@ -223,7 +224,7 @@ async fn unsigned_and_forged_messages_never_reach_a_handler() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_the_server_is_killed_in_the_middle() {
     let mut bed = Bed::start().await;
-    publish(&bed, 20).await;
+    publish(&bed, 0..20).await;
     let enricher = bed.service("svc-enricher").await;
     let (handled, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
     while handled.load(Ordering::SeqCst) < 3 {
@@ -244,7 +245,7 @@ async fn nothing_is_lost_when_the_server_is_killed_in_the_middle() {
 }
 
 /// A plain client, as somebody would use it who holds a service's credentials.
-async fn nats_client(bed: &Bed, user: &str) -> async_nats::Client {
+pub(crate) async fn nats_client(bed: &Bed, user: &str) -> async_nats::Client {
     let seed = std::fs::read_to_string(bed.keys.nkey_seed(user)).unwrap();
     async_nats::ConnectOptions::with_nkey(seed)
         .custom_inbox_prefix(format!("_INBOX_{user}"))

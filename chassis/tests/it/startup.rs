@@ -62,6 +62,14 @@ async fn a_seed_that_cannot_be_read_names_its_file() {
         "{error}"
     );
     let dir = tempfile::tempdir().unwrap();
+    let mut common = bed.common("svc-watcher");
+    common.nats.nkey_file = dir.path().join("seed");
+    fs::write(dir.path().join("seed"), "not a seed").unwrap();
+    let error = format!("{:#}", start("svc-watcher", common).await.unwrap_err());
+    assert!(
+        error.contains("nats.nkey_file") && !error.contains("not a seed"),
+        "{error}"
+    );
     let mut common = bed.common("svc-llm");
     common.keys.signing_file = Some(dir.path().join("k"));
     fs::write(dir.path().join("k"), "not a key").unwrap();
