@@ -187,7 +187,7 @@ fn outcome(acted: &Acted) -> String {
     let may_be_pasted = change.is_some_and(|change| !change.suggested_command.is_empty());
     let what = match acted.step() {
         Step::Proposed if change.is_none() => {
-            return "Nothing is changed: no safe fix is known.".to_owned();
+            return "Nothing is changed for this: no safe fix is known.".to_owned();
         }
         Step::Proposed if may_be_pasted => format!("Only suggested, nothing is changed: {fix}."),
         Step::Proposed => format!("Not applied, nothing is changed: {fix}."),
@@ -195,7 +195,9 @@ fn outcome(acted: &Acted) -> String {
         Step::Applied => format!("Applied, now being verified: {fix}."),
         Step::Verified => format!("It helped: {fix}."),
         Step::RolledBack => {
-            format!("It did not help, so it is taken back and all is as it was before: {fix}.")
+            format!(
+                "It did not help: {fix}. Every field that it touched has its former value again."
+            )
         }
         Step::Stuck => {
             format!(
@@ -413,7 +415,7 @@ mod tests {
         nothing.change = None;
         assert_eq!(
             outcome(&nothing),
-            "Nothing is changed: no safe fix is known."
+            "Nothing is changed for this: no safe fix is known."
         );
     }
 
