@@ -2,8 +2,9 @@
 
 use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{Citation, Diagnosed, EvidenceItem};
+use bonesetter_proto::v1::{Citation, Diagnosed, EvidenceItem, FieldChange};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::text;
 
@@ -61,7 +62,7 @@ fn cited_text(item: &EvidenceItem, citation: &Citation) -> Option<String> {
             whole.contains(quote).then_some(whole)
         }
         Content::Object(object) => {
-            let value: serde_json::Value = serde_json::from_slice(&object.json).ok()?;
+            let value: Value = serde_json::from_slice(&object.json).ok()?;
             value
                 .pointer(quote)
                 .map(|value| format!("{quote} = {value}"))
@@ -70,18 +71,35 @@ fn cited_text(item: &EvidenceItem, citation: &Citation) -> Option<String> {
             .changes
             .iter()
             .find(|change| change.path == quote)
-            .map(|change| {
-                format!(
-                    "{quote}: {} → {}",
-                    or_absent(&change.before),
-                    or_absent(&change.after)
-                )
-            }),
+            .map(difference),
         Content::Node(node) => node_lines(node)
             .into_iter()
             .find(|line| line.contains(quote)),
         Content::Note(note) => note.text.contains(quote).then(|| note.text.clone()),
     }
+}
+
+/// What was there before and after. Of lists that are equally long, what differs: the arguments of a
+/// container are many, and often one of them was changed.
+fn difference(change: &FieldChange) -> String {
+    let list = |json: &str| serde_json::from_str::<Vec<Value>>(json).ok();
+    if let (Some(before), Some(after)) = (list(&change.before), list(&change.after))
+        && before.len() == after.len()
+        && before != after
+    {
+        let pairs = before.iter().zip(&after).enumerate();
+        let differing: Vec<String> = pairs
+            .filter(|(_, (before, after))| before != after)
+            .map(|(index, (before, after))| format!("{}/{index}: {before} → {after}", change.path))
+            .collect();
+        return differing.join(", ");
+    }
+    format!(
+        "{}: {} → {}",
+        change.path,
+        or_absent(&change.before),
+        or_absent(&change.after)
+    )
 }
 
 const fn or_absent(json: &str) -> &str {
@@ -91,8 +109,8 @@ const fn or_absent(json: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use bonesetter_proto::v1::{
-        Diagnosis, FieldChange, KubernetesEvent, KubernetesObject, LogChunk, LogLine, NodeState,
-        Note, RolloutChange,
+        Diagnosis, KubernetesEvent, KubernetesObject, LogChunk, LogLine, NodeState, Note,
+        RolloutChange,
     };
 
     use super::*;
@@ -119,6 +137,14 @@ mod tests {
         EvidenceItem {
             id: id.to_owned(),
             content: Some(content),
+        }
+    }
+
+    fn change(path: &str, before: &str, after: &str) -> FieldChange {
+        FieldChange {
+            path: path.to_owned(),
+            before: before.to_owned(),
+            after: after.to_owned(),
         }
     }
 
@@ -170,11 +196,7 @@ mod tests {
             item(
                 "change/Deployment/d",
                 Content::Change(RolloutChange {
-                    changes: vec![FieldChange {
-                        path: "/spec/image".to_owned(),
-                        before: String::new(),
-                        after: "\"b\"".to_owned(),
-                    }],
+                    changes: vec![change("/spec/image", "", "\"b\"")],
                     ..RolloutChange::default()
                 }),
             ),
@@ -212,6 +234,26 @@ mod tests {
                 "note/loki|timed out",
             ]
         );
+    }
+
+    #[test]
+    fn of_long_lists_only_what_differs_is_shown() {
+        for (before, after, expected) in [
+            (
+                r#"["-v","size=10"]"#,
+                r#"["-v","size=ten"]"#,
+                r#"/args/1: "size=10" → "size=ten""#,
+            ),
+            (
+                r#"["a","b"]"#,
+                r#"["c","d"]"#,
+                r#"/args/0: "a" → "c", /args/1: "b" → "d""#,
+            ),
+            (r#"["a"]"#, r#"["a","b"]"#, r#"/args: ["a"] → ["a","b"]"#),
+            (r#"["a"]"#, "", r#"/args: ["a"] → (absent)"#),
+        ] {
+            assert_eq!(difference(&change("/args", before, after)), expected);
+        }
     }
 
     #[test]
