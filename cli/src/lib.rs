@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod bus;
 mod commands;
 mod json;
+pub mod layout;
 mod pipe;
 pub mod render;
 pub mod timeline;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use bonesetter_proto::v1::{
-    Acted, Citation, Decision, Detected, Diagnosed, Diagnosis, FailureClass, Incident, NoticeKind,
+    Acted, Archived, Decision, Detected, Diagnosed, FailureClass, Incident, NoticeKind, Notified,
     Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
 };
 
@@ -20,7 +20,7 @@ const GREEN: Style = AnsiColor::Green.on_default();
 const YELLOW: Style = AnsiColor::Yellow.on_default();
 const RED: Style = AnsiColor::Red.on_default();
 /// How much of a quoted line is shown.
-const MAX_QUOTE: usize = 160;
+const MAX_QUOTE: usize = 240;
 
 /// Text without control, bidirectional and other invisible characters, cut to a length.
 pub fn clean(text: &str, limit: usize) -> String {
@@ -36,14 +36,6 @@ pub fn clean(text: &str, limit: usize) -> String {
         cleaned.push('…');
     }
     cleaned
-}
-
-/// Text of several lines, each cleaned.
-pub fn clean_lines(text: &str) -> String {
-    text.lines()
-        .map(|line| clean(line, 400))
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 /// `Deployment shop/checkout`.
@@ -136,28 +128,8 @@ pub fn line(step: &Step) -> String {
         Body::Redacted(redacted) => (DIM, redacted_line(redacted)),
         Body::Diagnosed(diagnosed) => (YELLOW, diagnosed_line(diagnosed)),
         Body::Acted(acted) => acted_line(acted),
-        Body::Notified(notified) => {
-            let told: Vec<String> = notified
-                .deliveries
-                .iter()
-                .map(|delivery| {
-                    let mark = if delivery.delivered { "✓" } else { "✗" };
-                    format!("{mark} {}", clean(&delivery.channel, 40))
-                })
-                .collect();
-            (
-                DIM,
-                format!("{}: {}", notice(notified.kind()), told.join(", ")),
-            )
-        }
-        Body::Archived(archived) => (
-            DIM,
-            format!(
-                "{} audit events in {}",
-                archived.events,
-                clean(&archived.key, 120)
-            ),
-        ),
+        Body::Notified(notified) => (DIM, notified_line(notified)),
+        Body::Archived(archived) => (DIM, archived_line(archived)),
         Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
     };
     stage_line(step.at, &step.subject, stage, style, &text)
@@ -183,12 +155,6 @@ fn stage_line(at: SystemTime, subject: &Subject, stage: &str, style: Style, text
 ",
         time_of_day(at)
     )
-}
-
-/// How wide tables are: as the terminal, or what fits most of them.
-pub fn width() -> u16 {
-    const FALLBACK: u16 = 160;
-    comfy_table::Table::new().width().unwrap_or(FALLBACK)
 }
 
 fn detected_line(detected: &Detected) -> (Style, String) {
@@ -221,6 +187,32 @@ pub const fn resolved(reason: ResolvedReason) -> &'static str {
     }
 }
 
+fn notified_line(notified: &Notified) -> String {
+    let told: Vec<String> = notified
+        .deliveries
+        .iter()
+        .map(|delivery| {
+            let mark = if delivery.delivered { "✓" } else { "✗" };
+            format!("{mark} {}", clean(&delivery.channel, 40))
+        })
+        .collect();
+    format!(
+        "{}: {} ({})",
+        workload(notified.incident.as_ref()),
+        notice(notified.kind()),
+        told.join(", ")
+    )
+}
+
+fn archived_line(archived: &Archived) -> String {
+    let events = if archived.events == 1 {
+        "event"
+    } else {
+        "events"
+    };
+    format!("{} audit {events} under lock", archived.events)
+}
+
 fn redacted_line(redacted: &Redacted) -> String {
     let removed: u32 = redacted.removals.iter().map(|removal| removal.count).sum();
     format!(
@@ -236,9 +228,26 @@ fn diagnosed_line(diagnosed: &Diagnosed) -> String {
     format!(
         "{}: {} ({:.0} %)",
         workload(diagnosed.incident.as_ref()),
-        clean(&diagnosis.summary, 200),
+        summary(diagnosed),
         diagnosis.confidence * 100.0
     )
+}
+
+/// What a diagnosis says in one sentence, without the workload, which rules put first.
+pub fn summary(diagnosed: &Diagnosed) -> String {
+    let whole = diagnosed
+        .diagnosis
+        .as_ref()
+        .map_or("", |diagnosis| &diagnosis.summary);
+    let owner = diagnosed
+        .incident
+        .as_ref()
+        .and_then(|incident| incident.root_owner.as_ref());
+    let rest = owner.and_then(|owner| {
+        let subject = format!("{} {}: ", owner.kind, owner.name);
+        whole.strip_prefix(&subject)
+    });
+    clean(rest.unwrap_or(whole), 240)
 }
 
 fn acted_line(acted: &Acted) -> (Style, String) {
@@ -306,42 +315,45 @@ pub const fn notice(kind: NoticeKind) -> &'static str {
     }
 }
 
-/// A diagnosis as a paragraph with its evidence.
-pub fn diagnosis(diagnosis: &Diagnosis) -> String {
-    let mut text = String::new();
-    let mut field = |name: &str, value: &str| {
-        if !value.is_empty() {
-            let _ = writeln!(text, "  {BOLD}{name:<15}{BOLD:#} {}", clean(value, 600));
-        }
+/// A diagnosis as a paragraph with the evidence that it rests on.
+pub fn diagnosis(diagnosed: &Diagnosed) -> String {
+    let Some(diagnosis) = &diagnosed.diagnosis else {
+        return String::new();
     };
-    field("Root cause", &diagnosis.root_cause);
-    field("Recommendation", &diagnosis.recommendation);
+    let mut text = String::new();
+    field(&mut text, "Root cause", &diagnosis.root_cause);
+    field(&mut text, "Recommendation", &diagnosis.recommendation);
     let by = if diagnosis.model.is_empty() || diagnosis.model == diagnosis.diagnoser {
         diagnosis.diagnoser.clone()
     } else {
         format!("{} ({})", diagnosis.diagnoser, diagnosis.model)
     };
-    field(
-        "Diagnosed by",
-        &format!("{by}, confidence {:.0} %", diagnosis.confidence * 100.0),
-    );
-    field("Degraded", &diagnosis.degraded_reason);
+    let by = format!("{by}, confidence {:.0} %", diagnosis.confidence * 100.0);
+    field(&mut text, "Diagnosed by", &by);
+    field(&mut text, "Degraded", &diagnosis.degraded_reason);
     if let Some(fix) = &diagnosis.remedy {
-        field("Remedy", &format!("{}: {}", remedy(fix), fix.rationale));
+        let remedy = format!("{}: {}", remedy(fix), fix.rationale);
+        field(&mut text, "Remedy", &remedy);
     }
-    for (index, citation) in diagnosis.citations.iter().enumerate() {
+    for (index, line) in svc_notifier::cited_lines(diagnosed).iter().enumerate() {
         let name = if index == 0 { "Evidence" } else { "" };
-        let _ = writeln!(text, "  {BOLD}{name:<15}{BOLD:#} {}", cited(citation));
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "  {BOLD}{name:<15}{BOLD:#} {DIM}{}{DIM:#} {}",
+            clean(&line.evidence_id, 120),
+            clean(&line.text, MAX_QUOTE)
+        );
     }
     text
 }
 
-fn cited(citation: &Citation) -> String {
-    format!(
-        "{DIM}{}{DIM:#} {}",
-        clean(&citation.evidence_id, 120),
-        clean(&citation.quote, MAX_QUOTE)
-    )
+/// A named value, indented, if there is one.
+pub fn field(text: &mut String, name: &str, value: &str) {
+    if !value.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {BOLD}{name:<15}{BOLD:#} {}", clean(value, 600));
+    }
 }
 
 #[cfg(test)]

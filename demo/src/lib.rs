@@ -4,6 +4,7 @@
 pub mod cluster;
 pub mod environment;
 pub mod judge;
+pub mod notices;
 pub mod receiver;
 pub mod run;
 pub mod scenario;

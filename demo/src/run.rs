@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bonesetter::layout::fit;
 use bonesetter::timeline::Follower;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_testbed::progress::{Progress, Standing};
@@ -14,9 +15,10 @@ use bonesetter_testbed::{State, paths};
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
+use crate::notices;
 use crate::print;
 use crate::receiver::Receiver;
-use crate::scenario::{Canaries, Ending, SCENARIOS, Variables};
+use crate::scenario::{Canaries, Ending, SCENARIOS, SUGGEST_NAMESPACE, Variables};
 use crate::services::Services;
 use crate::story::Story;
 
@@ -77,13 +79,13 @@ async fn demo(options: &Options) -> anyhow::Result<bool> {
     let services = start(&environment, &receiver, None).await?;
     print("breaking eight workloads\n\n");
     let story = tell(&environment, &variables).await?;
-    show_messages(&receiver);
+    show_messages(&receiver, &environment.dir)?;
     let (summary, good) = story.summary();
     print(&summary);
     for problem in services.stop().await {
         print(&format!("{problem}\n"));
     }
-    look_around(&environment);
+    look_around(&environment)?;
     Ok(good)
 }
 
@@ -189,34 +191,43 @@ async fn break_workloads(environment: &Environment, variables: &Variables) -> an
     Ok(())
 }
 
-fn show_messages(receiver: &Receiver) {
+fn show_messages(receiver: &Receiver, dir: &Path) -> anyhow::Result<()> {
     let slack = receiver.received("/slack");
     let webhook = receiver.received("/webhook");
-    print(&format!(
-        "\n{} messages reached Slack and {} the webhook; the first of each, as received:\n",
+    if let Some(message) = notices::slack(&slack) {
+        print("\nA message to Slack, as people see it:\n");
+        print(&fit(&message, notices::INDENT));
+    }
+    if let Some(request) = notices::webhook(&webhook) {
+        print("\nA request to the webhook, without the diagnosis:\n");
+        print(&fit(&request, notices::INDENT));
+    }
+    let count = format!(
+        "{} messages to Slack, {} to the webhook",
         slack.len(),
         webhook.len()
-    ));
-    for first in [slack.first(), webhook.first()].into_iter().flatten() {
-        let body: serde_json::Value = serde_json::from_slice(&first.body).unwrap_or_default();
-        let text = serde_json::to_string_pretty(&body).unwrap_or_default();
-        for (name, value) in first
-            .headers
-            .iter()
-            .filter(|(name, _)| name.starts_with("bonesetter-") || *name == "idempotency-key")
-        {
-            print(&format!("{name}: {value}\n"));
-        }
-        print(&format!("{}\n\n", bonesetter::render::clean_lines(&text)));
-    }
+    );
+    let path = notices::keep(&[slack, webhook].concat(), dir)?;
+    print(&format!("\n{count}, all as received: {}\n", path.display()));
+    Ok(())
 }
 
-fn look_around(environment: &Environment) {
+fn look_around(environment: &Environment) -> anyhow::Result<()> {
     let url = environment.state.nats.as_ref().map_or("", |nats| &nats.url);
     print(&format!(
-        "\nThe servers still run; look around with\n  export BONESETTER_NATS_URL={url}\n  export BONESETTER_NKEY_FILE={}\n  bonesetter incidents\n`make demo-down` stops everything.\n",
-        environment.keys.nkey_seed("operator").display()
+        "\nThe servers still run, and what was not mended is still broken. To look around:\n\
+         \x20 export BONESETTER_NATS_URL={url}\n\
+         \x20 export BONESETTER_NKEY_FILE={}\n\
+         \x20 export KUBECONFIG={}\n\
+         \x20 PATH={}:$PATH\n\
+         \x20 bonesetter incidents            # then: bonesetter show ID\n\
+         \x20 bonesetter scan -n {SUGGEST_NAMESPACE}\n\
+         `make demo-down` stops everything.\n",
+        environment.keys.nkey_seed("operator").display(),
+        environment.state.kubeconfig()?.display(),
+        programs()?.display(),
     ));
+    Ok(())
 }
 
 /// Shows the progress of the servers: one line that is written over on a terminal, else a line per task.

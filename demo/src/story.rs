@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
+use bonesetter::layout::{self, FIELD_INDENT, LINE_INDENT, fit};
 use bonesetter::render;
 use bonesetter::timeline::{Body, Follower, Step};
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 use tokio::time::Instant;
 
 use crate::judge::{Record, judge, opened_at};
@@ -15,6 +16,9 @@ use crate::print;
 use crate::scenario::{Ending, SCENARIOS, Scenario};
 
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Columns of the summary.
+const WORKLOAD: usize = 1;
+const DETECTED_AS: usize = 3;
 const BOLD: Style = Style::new().bold();
 const GREEN: Style = AnsiColor::Green.on_default();
 const RED: Style = AnsiColor::Red.on_default();
@@ -68,14 +72,13 @@ impl Story {
             .find(|(scenario, record)| record.concerns(scenario, &step));
         let Some((_, record)) = found else { return };
         if let Body::Redacted(redacted) = &step.body {
-            print(&render::enriched_line(&step, redacted));
+            print(&fit(&render::enriched_line(&step, redacted), LINE_INDENT));
         }
-        print(&render::line(&step));
+        print(&fit(&render::line(&step), LINE_INDENT));
         if let Body::Diagnosed(diagnosed) = &step.body
-            && let Some(diagnosis) = &diagnosed.diagnosis
             && told.insert(step.subject.incident.to_string())
         {
-            print(&render::diagnosis(diagnosis));
+            print(&fit(&render::diagnosis(diagnosed), FIELD_INDENT));
         }
         record.steps.push(step);
     }
@@ -108,7 +111,7 @@ impl Story {
         table
             .load_preset(UTF8_HORIZONTAL_ONLY)
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(render::width())
+            .set_width(layout::width())
             .set_header([
                 "",
                 "WORKLOAD",
@@ -116,6 +119,12 @@ impl Story {
                 "DETECTED AS",
                 "OUTCOME",
             ]);
+        // Names are for copying: they are never broken.
+        for whole in [WORKLOAD, DETECTED_AS] {
+            if let Some(column) = table.column_mut(whole) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         for (scenario, record) in &self.records {
             let problems = judge(scenario, record);
             let mark = if problems.is_empty() { "✓" } else { "✗" };
@@ -169,7 +178,7 @@ fn outcome(scenario: &Scenario, record: &Record) -> String {
             .and_then(|diagnosed| diagnosed.diagnosis.as_ref())
             .map(|diagnosis| match &diagnosis.remedy {
                 Some(remedy) => format!("suggested: {}", render::remedy(remedy)),
-                None => render::clean(&diagnosis.recommendation, 160),
+                None => advice(&diagnosis.recommendation),
             })
             .unwrap_or_default()
     };
@@ -179,4 +188,10 @@ fn outcome(scenario: &Scenario, record: &Record) -> String {
         Ending::MendedBySetMemory => "memory limit raised, verified, resolved".to_owned(),
         Ending::SuggestsRollBack | Ending::Explains => suggestion(),
     }
+}
+
+/// What to do, without the reasons that follow it.
+fn advice(recommendation: &str) -> String {
+    let first = recommendation.split([';', ':']).next().unwrap_or_default();
+    format!("to do: {}", render::clean(first.trim_end_matches('.'), 120))
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::Format;
 use crate::bus::Connection;
+use crate::layout;
 use crate::pipe;
 use crate::render;
 use crate::timeline::{self, Overview};
@@ -50,8 +51,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let list: Vec<Value> = overviews.iter().map(as_json).collect();
             pipe::print(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
         }
-        Format::Table if overviews.is_empty() => pipe::print("no incidents\n")?,
-        Format::Table => pipe::print(&format!("{}\n", table(&overviews, Clock::system().now())))?,
+        Format::Table if overviews.is_empty() => {
+            pipe::print("no incidents\n")?;
+        }
+        Format::Table => {
+            pipe::print(&format!("{}\n", table(&overviews, Clock::system().now())))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -62,6 +67,9 @@ fn table(overviews: &[Overview], now: SystemTime) -> Table {
         .load_preset(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["ID", "WORKLOAD", "CLASS", "STATE", "AGE", "DIAGNOSIS"]);
+    if let Some(columns) = layout::terminal() {
+        table.set_width(columns);
+    }
     for overview in overviews {
         let age = now.duration_since(overview.opened_at).unwrap_or_default();
         table.add_row([
@@ -80,11 +88,7 @@ fn summary(overview: &Overview) -> String {
     overview
         .diagnosed
         .as_ref()
-        .and_then(|diagnosed| diagnosed.diagnosis.as_ref())
-        .map_or_else(
-            || "not diagnosed yet".to_owned(),
-            |diagnosis| render::clean(&diagnosis.summary, 200),
-        )
+        .map_or_else(|| "not diagnosed yet".to_owned(), render::summary)
 }
 
 /// Where the incident stands, in a word.

@@ -3,10 +3,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anstyle::Style;
 use anyhow::Context as _;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_keys::DigestKey;
-use bonesetter_proto::v1::{Detected, Diagnosis, Evidence};
+use bonesetter_proto::v1::{Detected, Diagnosed, Evidence, Remedy};
 use bonesetter_redact::{Redacted, Redactor, Rules};
 use clap::Args;
 use comfy_table::presets::NOTHING;
@@ -22,10 +23,11 @@ use svc_enricher::config::EvidenceSettings;
 use svc_watcher::{Config as WatcherConfig, Namespaces, scan};
 
 use super::Format;
-use crate::{pipe, render};
+use crate::{layout, pipe, render};
 
 /// Failures that are looked into at the same time.
 const CONCURRENCY: usize = 8;
+const BOLD: Style = Style::new().bold();
 /// Some were found; told apart from an error.
 const EXIT_FOUND: u8 = 2;
 
@@ -50,8 +52,14 @@ pub(crate) struct Arguments {
 
 struct Found {
     detected: Detected,
-    diagnosis: Diagnosis,
+    diagnosed: Diagnosed,
     evidence: Value,
+}
+
+impl Found {
+    fn remedy(&self) -> Option<&Remedy> {
+        self.diagnosed.diagnosis.as_ref()?.remedy.as_ref()
+    }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
@@ -98,7 +106,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Format::Table if explained.is_empty() => {
             pipe::print(&format!("{} objects, no failures\n", found.objects))?;
         }
-        Format::Table => pipe::print(&text(&explained))?,
+        Format::Table => {
+            pipe::print(&text(&explained))?;
+        }
     }
     Ok(if explained.is_empty() {
         ExitCode::SUCCESS
@@ -165,11 +175,14 @@ impl Explainer {
         let evidence = svc_redactor::redact_evidence(evidence, &mut session)
             .with_context(|| format!("cannot redact the evidence of {name}"))?;
         let class = detected.failure_class();
-        let diagnosis = svc_llm::diagnose_offline(&evidence, class);
+        let diagnosed = Diagnosed {
+            incident: detected.incident.clone(),
+            ..svc_llm::explain_offline(&evidence, class)
+        };
         let evidence = evidence_as_json(&evidence, &detected);
         Ok(Found {
             detected,
-            diagnosis,
+            diagnosed,
             evidence,
         })
     }
@@ -192,15 +205,16 @@ fn text(explained: &[Found]) -> String {
         .load_preset(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(["WORKLOAD", "CLASS", "CAUSE", "REMEDY"]);
+    if let Some(columns) = layout::terminal() {
+        table.set_width(columns);
+    }
     for found in explained {
         table.add_row([
             render::workload(found.detected.incident.as_ref()),
             render::class(found.detected.failure_class()).to_owned(),
-            render::clean(&found.diagnosis.summary, 240),
+            render::summary(&found.diagnosed),
             found
-                .diagnosis
-                .remedy
-                .as_ref()
+                .remedy()
                 .map_or_else(|| "-".to_owned(), render::remedy),
         ]);
     }
@@ -209,10 +223,10 @@ fn text(explained: &[Found]) -> String {
         // Writing to a string cannot fail.
         let _ = write!(
             text,
-            "\n{} ({})\n{}",
+            "\n{BOLD}{}{BOLD:#} {}\n{}",
             render::workload(found.detected.incident.as_ref()),
             render::class(found.detected.failure_class()),
-            render::diagnosis(&found.diagnosis)
+            layout::fit(&render::diagnosis(&found.diagnosed), layout::FIELD_INDENT)
         );
     }
     text
@@ -230,7 +244,7 @@ fn as_json(found: &Found) -> Value {
         "name": owner.map(|owner| &owner.name),
         "class": render::class(found.detected.failure_class()),
         "failing_objects": found.detected.failing_objects,
-        "diagnosis": crate::json::diagnosis(&found.diagnosis),
+        "diagnosis": found.diagnosed.diagnosis.as_ref().map(crate::json::diagnosis),
         "evidence": found.evidence,
     })
 }

@@ -1,13 +1,17 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use bonesetter_chassis::clock::rfc3339;
-use bonesetter_proto::v1::{Evidence, EvidenceItem, Redacted, evidence_item::Content};
+use bonesetter_proto::v1::{
+    Acted, Archived, Evidence, EvidenceItem, Redacted, Step as ActedStep, evidence_item::Content,
+};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::Format;
 use crate::bus::Connection;
+use crate::layout::{FIELD_INDENT, LINE_INDENT, fit};
 use crate::pipe;
 use crate::render;
 use crate::timeline::{self, Body, Step};
@@ -18,7 +22,7 @@ pub(crate) struct Arguments {
     connection: Connection,
     /// The incident's id, or its beginning.
     id: String,
-    /// Print all evidence, not only what the diagnosis cites.
+    /// Print all evidence, and where what was removed had been, not only what the diagnosis cites.
     #[arg(long)]
     evidence: bool,
     /// How to print.
@@ -36,7 +40,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let list: Vec<Value> = steps.iter().map(as_json).collect();
             pipe::print(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
         }
-        Format::Table => pipe::print(&text(id.as_str(), &steps, arguments.evidence))?,
+        Format::Table => {
+            pipe::print(&text(id.as_str(), &steps, arguments.evidence))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -44,47 +50,64 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 fn text(id: &str, steps: &[Step], all_evidence: bool) -> String {
     let mut text = format!("Incident {id}\n\n");
     for step in steps {
-        text.push_str(&render::line(step));
-        match &step.body {
-            Body::Diagnosed(diagnosed) => {
-                if let Some(diagnosis) = &diagnosed.diagnosis {
-                    text.push_str(&render::diagnosis(diagnosis));
-                }
-            }
-            Body::Redacted(redacted) => {
-                text.push_str(&removals(redacted));
-                if all_evidence && let Some(evidence) = &redacted.evidence {
-                    text.push_str(&evidence_text(evidence));
-                }
-            }
-            Body::Acted(acted) => {
-                let command = acted
-                    .change
-                    .as_ref()
-                    .map_or("", |change| &change.suggested_command);
-                if !command.is_empty() {
-                    // Writing to a string cannot fail.
-                    let _ = writeln!(text, "  Command         {}", render::clean(command, 400));
-                }
-            }
-            _ => {}
+        text.push_str(&fit(&render::line(step), LINE_INDENT));
+        let details = match &step.body {
+            Body::Diagnosed(diagnosed) => render::diagnosis(diagnosed),
+            Body::Redacted(redacted) => removals(redacted, all_evidence),
+            Body::Acted(acted) => command(acted),
+            Body::Archived(archived) => object(archived),
+            _ => String::new(),
+        };
+        text.push_str(&fit(&details, FIELD_INDENT));
+        if let (true, Body::Redacted(redacted)) = (all_evidence, &step.body)
+            && let Some(evidence) = &redacted.evidence
+        {
+            text.push_str(&evidence_text(evidence));
         }
     }
     text
 }
 
-fn removals(redacted: &Redacted) -> String {
+/// What a person can do instead; later steps are about the same.
+fn command(acted: &Acted) -> String {
     let mut text = String::new();
-    for removal in &redacted.removals {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "  removed         {} × {} by {} in {}",
-            removal.count,
-            render::clean(&removal.kind, 40),
-            render::clean(&removal.rule, 60),
-            render::clean(&removal.place, 160)
-        );
+    let change = acted.change.as_ref();
+    if let (Some(change), ActedStep::Proposed | ActedStep::Intended | ActedStep::Refused) =
+        (change, acted.step())
+    {
+        render::field(&mut text, "Command", &change.suggested_command);
+    }
+    text
+}
+
+fn object(archived: &Archived) -> String {
+    let mut text = String::new();
+    let place = format!("{}/{}", archived.bucket, archived.key);
+    render::field(&mut text, "Object", &place);
+    text
+}
+
+/// What was taken out: how many of each kind, or in which places.
+fn removals(redacted: &Redacted, places: bool) -> String {
+    let mut text = String::new();
+    if places {
+        for removal in &redacted.removals {
+            let what = format!(
+                "{} × {} by {} in {}",
+                removal.count, removal.kind, removal.rule, removal.place
+            );
+            render::field(&mut text, "Removed", &what);
+        }
+    } else {
+        let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
+        for removal in &redacted.removals {
+            *kinds.entry(&removal.kind).or_default() += removal.count;
+        }
+        let kinds: Vec<String> = kinds
+            .iter()
+            .map(|(kind, count)| format!("{count} × {kind}"))
+            .collect();
+        render::field(&mut text, "Removed", &kinds.join(", "));
     }
     text
 }

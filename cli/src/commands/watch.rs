@@ -4,6 +4,7 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::bus::Connection;
+use crate::layout::{LINE_INDENT, fit};
 use crate::pipe;
 use crate::render;
 use crate::timeline::Follower;
@@ -36,7 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         match follower.poll().await {
             Ok(steps) => {
                 for step in steps {
-                    pipe::print(&render::line(&step))?;
+                    pipe::print(&fit(&render::line(&step), LINE_INDENT))?;
                 }
             }
             Err(error) => pipe::say_error(&format!("bonesetter: {error}; trying again")),
