@@ -255,9 +255,17 @@ fn is_fatal(text: &str) -> bool {
 pub(crate) fn post_start_hook(case: &Case<'_>, container: &Container<'_>) -> Option<Finding> {
     const HOOK: &str = "/lifecycle/postStart";
     container.get(HOOK)?;
-    let (_, message) = container
+    let waits = container
         .waiting()
-        .filter(|(reason, _)| *reason == "PostStartHookError")?;
+        .filter(|(reason, _)| *reason == "PostStartHookError");
+    let (citation, message) = if let Some((_, message)) = waits {
+        (container.cite_status("/state/waiting/message"), message)
+    } else {
+        // Between two tries only the event tells.
+        let event = case.event(&["FailedPostStartHook"], |_| true)?;
+        let message = event.item.message.as_str();
+        (Some(cite_text(event.id, message)), message)
+    };
     let name = container.name;
     let finding = Finding::new(
         "post-start-hook-failed",
@@ -273,7 +281,7 @@ pub(crate) fn post_start_hook(case: &Case<'_>, container: &Container<'_>) -> Opt
     ))
     .advise("Run the command of the hook by hand in the container, or correct it.")
     .fits(0.9)
-    .cite(container.cite_status("/state/waiting/message"))
+    .cite(citation)
     .cite(container.cite(HOOK));
     Some(finding.blaming(case, container, &["/lifecycle", "/image"]))
 }

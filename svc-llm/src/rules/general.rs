@@ -574,6 +574,12 @@ fn a_failing_start_hook_is_not_the_command() {
         let diagnosis = check(&evidence, FailureClass::CreateContainerError);
         assert_eq!(diagnosis.cause, cause);
     }
+    let between = Fixture::deployment("web", &container)
+        .pod(&crash_loop("Error", 143))
+        .event("FailedPostStartHook", "PostStartHook failed")
+        .build();
+    let diagnosis = check(&between, FailureClass::CrashLoopBackOff);
+    assert_eq!(diagnosis.cause, "post-start-hook-failed");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(crate) struct Reading<'a> {
     pub(crate) lines_after: usize,
 }
 
-impl<'a> Reading<'a> {
+impl Reading<'_> {
     /// The line as it stands in a sentence.
     pub(crate) fn quote(&self) -> String {
         quote(self.line.text)

@@ -11,6 +11,10 @@ const LOOP_LIMIT: SignedDuration = SignedDuration::from_mins(10);
 const EVICTION_NEWS: SignedDuration = SignedDuration::from_secs(60);
 /// The kubelet's second start of a container is immediate; from the third on it backs off.
 const LOOP_RESTARTS: u32 = 2;
+/// How long the API server keeps Events by default.
+const EVENTS_KEPT: SignedDuration = SignedDuration::from_hours(1);
+/// 128 and SIGKILL or SIGTERM.
+const ENDED_BY_KUBELET: [i32; 2] = [137, 143];
 /// A container that has been started twice and is down again therefore is in back-off. The kubelet
 /// says so only with its next look at the pod, often a minute later.
 const DOWN_RESTARTS: u32 = 1;
@@ -116,10 +120,16 @@ fn life(ended: &Ended) -> SignedDuration {
 }
 
 /// Several terminations may share one Event, because the kubelet drops Events of a busy pod; hence a
-/// kill explains what ended within a while after it.
+/// kill explains what ended within a while after it, and what was ended by the kubelet's signals for as
+/// long as Events are kept.
 fn is_probe_kill(pod: &Pod, container: &Container, ended: &Ended, kills: &[&ProbeKill]) -> bool {
     kills.iter().any(|kill| {
-        let explains = |finished: Timestamp| finished.duration_since(kill.at) < LOOP_LIMIT;
+        let reach = if ENDED_BY_KUBELET.contains(&ended.exit_code) {
+            EVENTS_KEPT
+        } else {
+            LOOP_LIMIT
+        };
+        let explains = |finished: Timestamp| finished.duration_since(kill.at) < reach;
         kill.pod_uid == pod.head.object.uid
             && kill.container == container.name
             && ended.finished.is_some_and(explains)

@@ -478,10 +478,21 @@ fn kills_by_probes() {
             vec![],
         ),
         (
-            "long before a crash",
+            "long ago, and ended by a signal since",
             of(
                 &back_off,
                 &killed,
+                9,
+                false,
+                killing("liveness", "09:40:00"),
+            ),
+            vec![("web", Class::ProbeKill)],
+        ),
+        (
+            "long before a crash",
+            of(
+                &back_off,
+                &ended("Error", 1, "09:59:00", "09:59:31"),
                 3,
                 false,
                 killing("liveness", "09:40:00"),
