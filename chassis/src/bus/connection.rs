@@ -71,7 +71,7 @@ impl Bus {
                 path: path.to_owned(),
             });
         }
-        let (sender, connects) = watch::channel(0);
+        let (sender, mut connects) = watch::channel(0);
         let violations = Violations::default();
         let seen = violations.clone();
         let options = ConnectOptions::with_nkey(seed.expose_secret().to_owned())
@@ -90,6 +90,12 @@ impl Bus {
                 url: url.to_owned(),
                 source,
             })?;
+        // The event of this first connect comes later than the connection. If it came after the first
+        // pull, that would be dropped with what it was sent, which comes again only after the ack wait.
+        let first = connects.wait_for(|count| *count > 0);
+        if tokio::time::timeout(REQUEST_TIMEOUT, first).await.is_err() {
+            tracing::debug!("connected, and no event says so");
+        }
         let js = ContextBuilder::new()
             .timeout(REQUEST_TIMEOUT)
             .ack_timeout(REQUEST_TIMEOUT)

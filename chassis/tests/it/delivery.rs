@@ -100,21 +100,22 @@ fn run_gated(service: &Service, spec: ConsumerSpec, is_open: bool, work: Duratio
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_outlasts_the_ack_wait_is_done_once_and_holds_nothing_back() {
     let bed = Bed::start().await;
-    publish(&bed, 0..3).await;
+    publish(&bed, 0..6).await;
     let spec = ConsumerSpec {
-        concurrency: 1,
+        concurrency: 2,
         ..with_ack_wait(&bed, Duration::from_secs(1)).await
     };
     let enricher = bed.service("svc-enricher").await;
     // The handler is slow; that is what is tested.
     let mut running = run_gated(&enricher, spec, true, Duration::from_millis(2500));
     let mut begun = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..6 {
         begun.push(running.begun.recv().await.unwrap());
     }
     enricher.shutdown.cancel();
     running.task.await.unwrap().unwrap();
-    assert_eq!(begun, [(1, 1), (2, 1), (3, 1)]);
+    begun.sort_unstable();
+    assert_eq!(begun, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]);
     assert_eq!(running.begun.recv().await, None);
 }
 
