@@ -11,4 +11,5 @@ mod keys;
 mod manifests;
 mod nats;
 mod settings;
+mod sources;
 mod workloads;
