@@ -5,6 +5,7 @@
 
 use std::process::ExitCode;
 
+use bonesetter_chassis::errors::chain;
 use clap::{Parser, Subcommand};
 
 mod bus;
@@ -16,6 +17,9 @@ pub mod render;
 pub mod timeline;
 
 use commands::{deploy, diagnose, incidents, keys, provision, redact, scan, show, watch};
+
+/// How much of an error is shown.
+const MAX_ERROR: usize = 4000;
 
 /// Explains failing workloads on Kubernetes.
 #[derive(Debug, Parser)]
@@ -65,7 +69,9 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Deploy(command) => deploy::run(&command),
     };
     result.unwrap_or_else(|error| {
-        pipe::say_error(&format!("bonesetter: {error:#}"));
+        // A server's text is in it, and must not be able to move the cursor.
+        let text = render::clean(&chain(&error), MAX_ERROR);
+        pipe::say_error(&format!("bonesetter: {text}"));
         ExitCode::FAILURE
     })
 }

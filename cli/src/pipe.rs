@@ -1,13 +1,19 @@
-//! Standard output and standard error. A reader that goes away (`| head`) ends the command quietly.
+//! Standard output and standard error.
 
 use std::io::{self, Write as _};
 
-/// Writes text as it is.
+/// Writes text as it is. A reader who has gone away (`| head`) is no error, and does not change what
+/// the exit code says.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    is_printed(text).map(|_| ())
+}
+
+/// Writes text as it is, and says whether anybody still reads.
+pub(crate) fn is_printed(text: &str) -> io::Result<bool> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true),
     }
 }
 

@@ -100,6 +100,8 @@ pub async fn incident(bus: &Bus, id: &IncidentId) -> Result<Vec<Step>, ReadError
 #[derive(Debug)]
 pub struct Follower {
     streams: Vec<(&'static StreamSpec, StreamReader, u64)>,
+    /// Read before a stream could not be; told by the next call that can read all.
+    found: Vec<Step>,
 }
 
 impl Follower {
@@ -108,7 +110,10 @@ impl Follower {
         let streams = readable_streams()
             .map(|stream| (stream, StreamReader::new(bus.clone(), stream.name), 1))
             .collect();
-        Self { streams }
+        Self {
+            streams,
+            found: Vec::new(),
+        }
     }
 
     /// Follows from now on.
@@ -123,13 +128,13 @@ impl Follower {
 
     /// What was stored since the last call, oldest first.
     pub async fn poll(&mut self) -> Result<Vec<Step>, ReadError> {
-        let mut steps = Vec::new();
         for (stream, reader, next) in &mut self.streams {
             while let Some(stored) = reader.next(&stream.stage.filter(), *next).await? {
                 *next = stored.sequence + 1;
-                steps.extend(Step::read(stream.name, &stored));
+                self.found.extend(Step::read(stream.name, &stored));
             }
         }
+        let mut steps = std::mem::take(&mut self.found);
         steps.sort_by_key(|step| (step.at, step.subject.stage));
         Ok(steps)
     }

@@ -76,17 +76,26 @@ fn text(redactor: &Redactor) -> anyhow::Result<()> {
 /// same value has the same placeholder throughout.
 fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
     let key: [u8; 32] = rand::random();
-    for (index, line) in io::stdin().lock().lines().enumerate() {
-        let line = line.context("cannot read standard input")?;
-        if line.trim().is_empty() {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    for number in 1.. {
+        line.clear();
+        let mut limited = (&mut input).take(MAX_BYTES + 1);
+        let read = limited
+            .read_until(b'\n', &mut line)
+            .context("cannot read standard input")?;
+        if read == 0 {
+            break;
+        }
+        anyhow::ensure!(
+            read as u64 <= MAX_BYTES,
+            "line {number} is larger than {MAX_BYTES} bytes"
+        );
+        if line.trim_ascii().is_empty() {
             continue;
         }
-        let line: Line = serde_json::from_str(&line).with_context(|| {
-            format!(
-                "line {} is not {{\"id\": ..., \"text\": \"...\"}}",
-                index + 1
-            )
-        })?;
+        let line: Line = serde_json::from_slice(&line)
+            .with_context(|| format!("line {number} is not {{\"id\": ..., \"text\": \"...\"}}"))?;
         let redacted = redactor.session(&key).redact_text(&line.text);
         let findings = redacted.findings.into_iter().map(|finding| Found {
             rule: finding.rule,
@@ -99,7 +108,9 @@ fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
             output: redacted.text,
             findings: findings.collect(),
         };
-        pipe::print(&format!("{}\n", serde_json::to_string(&answer)?))?;
+        if !pipe::is_printed(&format!("{}\n", serde_json::to_string(&answer)?))? {
+            break;
+        }
     }
     Ok(())
 }

@@ -37,7 +37,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         match follower.poll().await {
             Ok(steps) => {
                 for step in steps {
-                    pipe::print(&fit(&render::line(&step), LINE_INDENT))?;
+                    if !pipe::is_printed(&fit(&render::line(&step), LINE_INDENT))? {
+                        return Ok(ExitCode::SUCCESS);
+                    }
                 }
             }
             Err(error) => pipe::say_error(&format!("bonesetter: {error}; trying again")),

@@ -1,6 +1,8 @@
+use std::io::Write as _;
+
 use serde_json::Value;
 
-use crate::{bonesetter, stderr, stdout};
+use crate::{bonesetter, command, stderr, stdout};
 
 #[test]
 fn keys_are_made_once_and_never_overwritten() {
@@ -115,4 +117,56 @@ fn a_bus_that_cannot_be_reached_says_what_to_check() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn wrong_usage_is_an_error_and_not_a_finding() {
+    for arguments in [&["scan", "--bogus"][..], &["incidents"], &[]] {
+        let output = bonesetter(arguments, "");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+    let help = bonesetter(&["scan", "--help"], "");
+    assert_eq!(help.status.code(), Some(0));
+    assert!(stdout(&help).contains("Exits 2"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = command(&["deploy", "nats"]).spawn().expect("starts");
+    drop(child.stdout.take());
+    assert!(child.wait().expect("ends").success());
+}
+
+#[test]
+fn what_is_far_too_large_is_refused_and_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("evidence.json");
+    let file = std::fs::File::create(&path).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let output = bonesetter(&["diagnose", "--file", path.to_str().unwrap()], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("larger than"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn a_line_that_is_not_text_is_named_and_no_cause_is_told_twice() {
+    let mut child = command(&["redact", "--format", "jsonl"])
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin
+        .write_all(b"{\"id\":1,\"text\":\"a\"}\n\xff\n")
+        .expect("written");
+    drop(stdin);
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("line 2"), "{}", stderr(&output));
+    let output = bonesetter(&["incidents", "--nkey-file", "/nonexistent"], "");
+    let text = stderr(&output);
+    assert_eq!(text.matches("No such file").count(), 1, "{text}");
 }

@@ -8,15 +8,20 @@ mod scan;
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
-fn bonesetter(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_bonesetter"))
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bonesetter"));
+    command
         .args(arguments)
         .env_remove("KUBECONFIG")
+        .env_remove("BONESETTER_NKEY_FILE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
+        .stderr(Stdio::piped());
+    command
+}
+
+fn bonesetter(arguments: &[&str], input: &str) -> Output {
+    let mut child = command(arguments).spawn().expect("the command starts");
     let mut stdin = child.stdin.take().expect("standard input is a pipe");
     // A command that ends early does not read; its exit code and message are what is tested.
     let _ = stdin.write_all(input.as_bytes());
