@@ -7,7 +7,7 @@ use anstyle::Style;
 use anyhow::Context as _;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_keys::DigestKey;
-use bonesetter_proto::v1::{Detected, Diagnosed, Evidence, Remedy};
+use bonesetter_proto::v1::{Detected, Diagnosed, Diagnosis, Evidence, Remedy};
 use bonesetter_redact::{Redacted, Redactor, Rules};
 use clap::Args;
 use comfy_table::presets::NOTHING;
@@ -83,21 +83,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ));
     }
     let explainer = Explainer::new(client)?;
-    let mut explained: Vec<(usize, Found)> =
-        futures::stream::iter(found.findings.into_iter().enumerate())
-            .map(async |(index, detected)| {
-                explainer
-                    .explain(detected)
-                    .await
-                    .map(|found| (index, found))
-            })
-            .buffer_unordered(CONCURRENCY)
-            .collect::<Vec<anyhow::Result<_>>>()
-            .await
-            .into_iter()
-            .collect::<anyhow::Result<_>>()?;
-    explained.sort_by_key(|(index, _)| *index);
-    let explained: Vec<Found> = explained.into_iter().map(|(_, found)| found).collect();
+    let explained: Vec<Found> = futures::stream::iter(found.findings)
+        .map(|detected| explainer.explain(detected))
+        .buffered(CONCURRENCY)
+        .collect()
+        .await;
     match arguments.output {
         Format::Json => {
             let list: Vec<Value> = explained.iter().map(as_json).collect();
@@ -164,27 +154,43 @@ impl Explainer {
         })
     }
 
-    async fn explain(&self, detected: Detected) -> anyhow::Result<Found> {
-        let name = render::workload(detected.incident.as_ref());
-        let evidence = self
-            .collector
-            .collect(&detected, Clock::system().now())
-            .await
-            .with_context(|| format!("cannot collect evidence of {name}"))?;
-        let mut session = self.redactor.session(&self.key);
-        let evidence = svc_redactor::redact_evidence(evidence, &mut session)
-            .with_context(|| format!("cannot redact the evidence of {name}"))?;
-        let class = detected.failure_class();
+    /// One that cannot be explained is listed with the reason, and the others are not held up.
+    async fn explain(&self, detected: Detected) -> Found {
+        let (diagnosed, evidence) = self.try_explain(&detected).await.unwrap_or_else(|error| {
+            let diagnosis = Diagnosis {
+                summary: format!("cannot be explained: {error:#}"),
+                ..Diagnosis::default()
+            };
+            (
+                Diagnosed {
+                    diagnosis: Some(diagnosis),
+                    ..Diagnosed::default()
+                },
+                Value::Null,
+            )
+        });
         let diagnosed = Diagnosed {
             incident: detected.incident.clone(),
-            ..svc_llm::explain_offline(&evidence, class)
+            ..diagnosed
         };
-        let evidence = evidence_as_json(&evidence, &detected);
-        Ok(Found {
+        Found {
             detected,
             diagnosed,
             evidence,
-        })
+        }
+    }
+
+    async fn try_explain(&self, detected: &Detected) -> anyhow::Result<(Diagnosed, Value)> {
+        let evidence = self
+            .collector
+            .collect(detected, Clock::system().now())
+            .await
+            .context("cannot collect its evidence")?;
+        let mut session = self.redactor.session(&self.key);
+        let evidence = svc_redactor::redact_evidence(evidence, &mut session)
+            .context("cannot redact its evidence")?;
+        let diagnosed = svc_llm::explain_offline(&evidence, detected.failure_class());
+        Ok((diagnosed, evidence_as_json(&evidence, detected)))
     }
 }
 
