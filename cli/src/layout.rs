@@ -30,7 +30,7 @@ pub fn fit(text: &str, indent: usize) -> String {
 }
 
 /// As [`fit`], for so many columns. Escape sequences take no room.
-fn fold(text: &str, indent: usize, columns: usize) -> String {
+pub fn fold(text: &str, indent: usize, columns: usize) -> String {
     let mut folded = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let mut used = 0;

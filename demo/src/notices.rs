@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use anyhow::Context as _;
-use bonesetter::render;
+use bonesetter::{layout, render};
 use serde_json::{Value, json};
 
 use crate::receiver::Received;
@@ -16,8 +16,8 @@ const DIM: Style = Style::new().dimmed();
 const HEADERS: [&str; 2] = ["bonesetter-signature", "idempotency-key"];
 /// Before every line of a message.
 const MARGIN: &str = "  │ ";
-/// Where what follows a break begins.
-pub const INDENT: usize = 6;
+/// How far what follows a break is indented.
+const CONTINUED: usize = 2;
 /// How much of one text is shown.
 const MAX_TEXT: usize = 400;
 
@@ -55,7 +55,7 @@ fn slack_text(body: &Value) -> String {
                 &line
             };
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{MARGIN}{style}{line}{style:#}");
+            let _ = writeln!(text, "{style}{line}{style:#}");
         }
     }
     text
@@ -85,7 +85,7 @@ pub fn webhook(received: &[Received]) -> Option<String> {
         if HEADERS.contains(&name.as_str()) {
             let value = render::clean(value, MAX_TEXT);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "{MARGIN}{BOLD}{name}{BOLD:#}: {value}");
+            let _ = writeln!(text, "{BOLD}{name}{BOLD:#}: {value}");
         }
     }
     if !body["diagnosis"].is_null() {
@@ -95,10 +95,38 @@ pub fn webhook(received: &[Received]) -> Option<String> {
     for (index, (name, value)) in fields.iter().enumerate() {
         let start = if index == 0 { '{' } else { ' ' };
         let end = if index + 1 == fields.len() { "}" } else { "," };
-        let value = render::clean(&value.to_string(), MAX_TEXT);
-        let _ = writeln!(text, "{MARGIN}{start}\"{name}\": {value}{end}");
+        let value = render::clean(&spaced(value), MAX_TEXT);
+        let _ = writeln!(text, "{start}\"{name}\": {value}{end}");
     }
     Some(text)
+}
+
+/// JSON in one line that can be broken.
+fn spaced(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields = fields
+                .iter()
+                .map(|(name, value)| format!("\"{name}\": {}", spaced(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            let items = items.iter().map(spaced);
+            format!("[{}]", items.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// A message as it is shown in the terminal, with a line at its left.
+pub fn framed(message: &str) -> String {
+    let room = layout::terminal().map(|columns| usize::from(columns).saturating_sub(MARGIN.len()));
+    let folded = room.map_or_else(
+        || message.to_owned(),
+        |columns| layout::fold(message, CONTINUED, columns),
+    );
+    let lines = folded.lines().map(|line| format!("{MARGIN}{line}\n"));
+    lines.collect()
 }
 
 /// Writes every request as it was received, one a line.
@@ -149,7 +177,7 @@ mod tests {
         let text = slack(&[request("/slack", &first), request("/slack", &second)]).unwrap();
         assert_eq!(
             anstream::adapter::strip_str(&text).to_string(),
-            "  │ Mended: Deployment a/b\n  │ Evidence\n  │ log/p\n  │ a <secret:x> line\n  │ cluster c\n"
+            "Mended: Deployment a/b\nEvidence\nlog/p\na <secret:x> line\ncluster c\n"
         );
     }
 

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bonesetter::layout::fit;
 use bonesetter::timeline::Follower;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_testbed::progress::{Progress, Standing};
@@ -196,11 +195,11 @@ fn show_messages(receiver: &Receiver, dir: &Path) -> anyhow::Result<()> {
     let webhook = receiver.received("/webhook");
     if let Some(message) = notices::slack(&slack) {
         print("\nA message to Slack, as people see it:\n");
-        print(&fit(&message, notices::INDENT));
+        print(&notices::framed(&message));
     }
     if let Some(request) = notices::webhook(&webhook) {
         print("\nA request to the webhook, without the diagnosis:\n");
-        print(&fit(&request, notices::INDENT));
+        print(&notices::framed(&request));
     }
     let count = format!(
         "{} messages to Slack, {} to the webhook",

@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 use bonesetter::layout::{self, FIELD_INDENT, LINE_INDENT, fit};
 use bonesetter::render;
 use bonesetter::timeline::{Body, Follower, Step};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table};
+use comfy_table::presets::NOTHING;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableComponent};
 use tokio::time::Instant;
 
 use crate::judge::{Record, judge, opened_at};
@@ -109,7 +109,8 @@ impl Story {
     pub fn summary(&self) -> (String, bool) {
         let mut table = Table::new();
         table
-            .load_preset(UTF8_HORIZONTAL_ONLY)
+            .load_preset(NOTHING)
+            .set_style(TableComponent::HeaderLines, '─')
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(layout::width())
             .set_header([
@@ -150,11 +151,19 @@ impl Story {
                 "not everything happened as it should; see the rows marked ✗",
             )
         };
+        let table = coloured(&table.to_string());
         (
             format!("\n{table}\n\n{BOLD}{style}{verdict}{style:#}{BOLD:#}\n"),
             good,
         )
     }
+}
+
+/// The marks of a finished table in their colours, of which its layout must not know.
+fn coloured(table: &str) -> String {
+    table
+        .replace('✓', &format!("{GREEN}✓{GREEN:#}"))
+        .replace('✗', &format!("{RED}✗{RED:#}"))
 }
 
 fn detected_as(record: &Record) -> String {
