@@ -15,19 +15,22 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down test check fmt lint deny generate build
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build
 
 help: ## Show this help.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Break ten workloads on a real node and show what Bonesetter makes of them (1 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
 	@testbed/preflight.sh $(DEMO_CLUSTER)
 	@cargo build --locked --workspace --bins
 	@$(BIN)/demo
 
-demo-down: ## Stop every server that a demo left running (10 s).
+demo-down: ## Stop every server that a demo left running, and remove the demo from an existing cluster (10 s).
 	@test -x $(BIN)/demo || cargo build --locked --workspace --bins
 	@$(BIN)/demo down
+
+faultbox-image: ## Build the image for a demo on an existing cluster, with buildah (1 min). DEMO_IMAGE=... names it.
+	@testbed/faultbox/image.sh $(or $(DEMO_IMAGE),localhost/faultbox:1)
 
 test: ## Run every test against real servers (10 min; the first time 40 min, to build the servers).
 	@testbed/preflight.sh node

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use k8s_openapi::ClusterResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::discovery::pinned_kind;
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 const POLL: Duration = Duration::from_millis(250);
@@ -54,7 +57,8 @@ impl Cluster {
         Ok(())
     }
 
-    async fn apply_object(&self, object: Value, namespace: Option<&str>) -> anyhow::Result<()> {
+    /// Applies one object.
+    pub async fn apply_object(&self, object: Value, namespace: Option<&str>) -> anyhow::Result<()> {
         let object: DynamicObject = serde_json::from_value(object)?;
         let types = object
             .types
@@ -110,6 +114,31 @@ impl Cluster {
             async || Ok(namespaces.get_opt(name).await?.is_none()),
         )
         .await
+    }
+
+    /// Deletes all cluster roles of Bonesetter whose names begin with `prefix`, and their bindings.
+    pub async fn delete_cluster_roles(&self, prefix: &str) -> anyhow::Result<()> {
+        self.delete_prefixed::<ClusterRoleBinding>(prefix).await?;
+        self.delete_prefixed::<ClusterRole>(prefix).await
+    }
+
+    async fn delete_prefixed<K>(&self, prefix: &str) -> anyhow::Result<()>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + fmt::Debug
+            + DeserializeOwned,
+    {
+        let everywhere: Api<K> = Api::all(self.client.clone());
+        let ours = ListParams::default().labels("app.kubernetes.io/part-of=bonesetter");
+        for object in everywhere.list(&ours).await? {
+            if let Some(name) = &object.meta().name
+                && name.starts_with(prefix)
+            {
+                everywhere.delete(name, &DeleteParams::default()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Waits until a Deployment has rolled out.

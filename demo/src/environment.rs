@@ -13,24 +13,14 @@ use bonesetter_testbed::State;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
+use crate::identities;
 use crate::receiver::Receiver;
 use crate::scenario::{AUTO_NAMESPACE, SUGGEST_NAMESPACE};
 use crate::services::Spec;
 
 /// The cluster's name in every subject.
 pub const CLUSTER: &str = "demo";
-/// Where the ServiceAccounts are.
-const SYSTEM_NAMESPACE: &str = "bonesetter-system";
 const DATABASE: &str = "bonesetter_demo";
-/// Objects of the manifests that the services need when they run as plain processes.
-const IDENTITY_KINDS: [&str; 6] = [
-    "Namespace",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "ClusterRole",
-    "ClusterRoleBinding",
-];
 
 /// A prepared environment.
 #[derive(Debug)]
@@ -51,21 +41,18 @@ pub struct Environment {
 impl Environment {
     /// Prepares bus, database, namespaces and identities on servers that run already.
     pub async fn prepare(state: State, keys: KeyDirectory, sources: &Path) -> anyhow::Result<Self> {
-        let dir = state.dir.join("demo");
+        let dir = dir_in(&state.dir);
         fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         let cluster = Cluster::connect(state.kubeconfig()?).await?;
         let bus = connect(&state, &keys, "provisioner").await?;
         provision(&bus).await?;
         bus.close().await;
         let database_url = prepare_database(&state, sources, &dir).await?;
-        apply_identities(&cluster, &sources.join("deploy/kubernetes")).await?;
         for namespace in [SUGGEST_NAMESPACE, AUTO_NAMESPACE] {
             cluster.fresh_namespace(namespace).await?;
         }
-        let template =
-            fs::read_to_string(sources.join("deploy/kubernetes/actuator-namespace.yaml"))?;
-        cluster.apply(&template, Some(AUTO_NAMESPACE)).await?;
-        let kubeconfigs = identities(&state, &dir).await?;
+        let manifests = sources.join("deploy/kubernetes");
+        let kubeconfigs = identities::make(&cluster, state.kubeconfig()?, &manifests, &dir).await?;
         Ok(Self {
             state,
             cluster,
@@ -207,6 +194,11 @@ impl Environment {
     }
 }
 
+/// Where a demo's files are in a state directory; there as long as something of it may be in the cluster.
+pub fn dir_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("demo")
+}
+
 async fn connect(state: &State, keys: &KeyDirectory, user: &str) -> anyhow::Result<Bus> {
     let seed = SecretFile::new(keys.nkey_seed(user));
     let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;
@@ -230,50 +222,6 @@ async fn prepare_database(state: &State, sources: &Path, dir: &Path) -> anyhow::
         write_private(&dir.join(file), &postgres.url_as(role, &password, DATABASE))?;
     }
     Ok(postgres.url(DATABASE))
-}
-
-/// Applies namespace, ServiceAccounts and RBAC out of the manifests that users install.
-async fn apply_identities(cluster: &Cluster, manifests: &Path) -> anyhow::Result<()> {
-    let mut files: Vec<PathBuf> = fs::read_dir(manifests)
-        .with_context(|| format!("cannot read {}", manifests.display()))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .filter(|path| {
-            !path.ends_with("actuator-namespace.yaml") && !path.ends_with("kustomization.yaml")
-        })
-        .collect();
-    files.sort();
-    for kind_order in IDENTITY_KINDS {
-        for file in &files {
-            let objects: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(file)?)
-                .with_context(|| format!("{} is not YAML", file.display()))?;
-            for object in objects
-                .into_iter()
-                .filter(|object| object["kind"] == kind_order)
-            {
-                cluster
-                    .apply(&serde_saphyr::to_string(&object)?, None)
-                    .await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A kubeconfig for every service that talks to the cluster.
-async fn identities(state: &State, dir: &Path) -> anyhow::Result<Map<String, Value>> {
-    let cluster = bonesetter_testbed::cluster::Cluster::connect(state.kubeconfig()?).await?;
-    let mut kubeconfigs = Map::new();
-    for service in ["svc-watcher", "svc-enricher", "svc-actuator"] {
-        let path = cluster
-            .service_account_kubeconfig(SYSTEM_NAMESPACE, service, dir)
-            .await?;
-        kubeconfigs.insert(service.to_owned(), json!(path));
-    }
-    Ok(kubeconfigs)
 }
 
 fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 
 pub mod cluster;
 pub mod environment;
+pub mod identities;
 pub mod judge;
 pub mod notices;
 pub mod receiver;

@@ -16,7 +16,7 @@ struct Arguments {
     #[arg(long, default_value = ".", global = true)]
     sources: PathBuf,
     /// Use this cluster instead of starting a node.
-    #[arg(long, env = "DEMO_KUBECONFIG")]
+    #[arg(long, env = "DEMO_KUBECONFIG", global = true)]
     kubeconfig: Option<PathBuf>,
     /// The test image, as the cluster can pull it; needed with --kubeconfig.
     #[arg(long, env = "DEMO_IMAGE")]
@@ -25,21 +25,22 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Stop everything that a demo started.
+    /// Stop everything that a demo started, and remove what it made in an existing cluster.
     Down,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let kubeconfig = arguments
+        .kubeconfig
+        .filter(|path| !path.as_os_str().is_empty());
     match arguments.command {
-        Some(Command::Down) => down().await,
+        Some(Command::Down) => down(kubeconfig.as_deref()).await,
         None => {
             let options = Options {
                 sources: arguments.sources,
-                kubeconfig: arguments
-                    .kubeconfig
-                    .filter(|path| !path.as_os_str().is_empty()),
+                kubeconfig,
                 image: arguments.image.filter(|image| !image.is_empty()),
             };
             run(&options).await

@@ -4,16 +4,22 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use bonesetter::timeline::Follower;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_testbed::progress::{Progress, Standing};
-use bonesetter_testbed::run::{ClusterKind, Plan};
-use bonesetter_testbed::{State, paths};
+use bonesetter_testbed::run::{ClusterKind, Part, Plan};
+use bonesetter_testbed::{
+    State,
+    paths::{self, Layout},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::environment::Environment;
+use crate::cluster::Cluster;
+use crate::environment::{self, Environment};
+use crate::identities;
 use crate::notices;
 use crate::print;
 use crate::receiver::Receiver;
@@ -53,14 +59,52 @@ pub async fn run(options: &Options) -> ExitCode {
     }
 }
 
-/// Stops every server that the demo left running for looking around.
-pub async fn down() -> ExitCode {
-    match bonesetter_testbed::run::down(&paths::default_state_dir(), &show).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            print(&format!("demo: {error}\n"));
-            ExitCode::FAILURE
+/// Stops every server that a demo left running for looking around, and removes what it made in an
+/// existing cluster. With a kubeconfig: of the demo on that cluster only.
+pub async fn down(kubeconfig: Option<&Path>) -> ExitCode {
+    let mut results = vec![clean_cluster(kubeconfig).await];
+    if existing_state_dir().exists() {
+        results.push(stop_servers(&existing_state_dir()).await);
+    }
+    if kubeconfig.is_none() {
+        results.push(stop_servers(&paths::default_state_dir()).await);
+    }
+    let mut code = ExitCode::SUCCESS;
+    for error in results.into_iter().filter_map(Result::err) {
+        print(&format!("demo: {error:#}\n"));
+        code = ExitCode::FAILURE;
+    }
+    code
+}
+
+async fn stop_servers(dir: &Path) -> anyhow::Result<()> {
+    Ok(bonesetter_testbed::run::down(dir, &show).await?)
+}
+
+async fn clean_cluster(kubeconfig: Option<&Path>) -> anyhow::Result<()> {
+    let dir = existing_state_dir();
+    let files = environment::dir_in(&dir);
+    let kubeconfig = match kubeconfig {
+        Some(kubeconfig) => kubeconfig.to_owned(),
+        None if !files.exists() => return Ok(()),
+        None => State::read(&Layout::new(dir).state())?
+            .kubeconfig()?
+            .to_owned(),
+    };
+    print("removing the demo's namespaces, accounts and roles from the cluster\n");
+    let removed = async { identities::remove(&Cluster::connect(&kubeconfig).await?).await };
+    removed.await.with_context(|| {
+        format!(
+            "the cluster of {} may still hold some of the demo; try again, or remove the folder {}",
+            kubeconfig.display(),
+            files.display()
+        )
+    })?;
+    match fs::remove_dir_all(&files) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", files.display()))
         }
+        _ => Ok(()),
     }
 }
 
@@ -94,7 +138,7 @@ fn variables(options: &Options) -> anyhow::Result<Variables> {
         (Some(_), Some(image)) => (image.clone(), "IfNotPresent"),
         (Some(_), None) => anyhow::bail!(
             "DEMO_IMAGE is not set; an existing cluster needs an image of faultbox that it can pull \
-             (testbed/faultbox/Containerfile builds it)"
+             (`make faultbox-image` builds it)"
         ),
     };
     Ok(Variables {
@@ -104,20 +148,29 @@ fn variables(options: &Options) -> anyhow::Result<Variables> {
     })
 }
 
+/// Servers of a demo on an existing cluster: not those of the node, which tests use too.
+fn existing_state_dir() -> PathBuf {
+    paths::cache_dir().join("testbed").join("existing")
+}
+
+/// Which servers are needed, and where their state directory is.
+fn plan(kubeconfig: Option<&Path>) -> io::Result<(PathBuf, Plan)> {
+    let mut plan = Plan::default();
+    let Some(kubeconfig) = kubeconfig else {
+        return Ok((paths::default_state_dir(), plan));
+    };
+    plan.cluster = ClusterKind::Existing {
+        kubeconfig: std::path::absolute(kubeconfig)?,
+    };
+    // Nobody would ship the logs of that cluster's nodes to it.
+    plan.parts.remove(&Part::Loki);
+    Ok((existing_state_dir(), plan))
+}
+
 /// Starts the servers, or uses those that run.
 async fn servers(options: &Options) -> anyhow::Result<State> {
-    let dir = paths::default_state_dir();
-    let cluster = match &options.kubeconfig {
-        None => ClusterKind::Node,
-        Some(kubeconfig) => ClusterKind::Existing {
-            kubeconfig: kubeconfig.clone(),
-        },
-    };
-    let plan = Plan {
-        cluster,
-        nats_authorization: Some(bonesetter_testbed::identity::authorization(&dir)?),
-        ..Plan::default()
-    };
+    let (dir, mut plan) = plan(options.kubeconfig.as_deref())?;
+    plan.nats_authorization = Some(bonesetter_testbed::identity::authorization(&dir)?);
     let supervisor = programs()?.join("testbed");
     Ok(bonesetter_testbed::run::up(&dir, &plan, &supervisor, &show).await?)
 }
@@ -221,10 +274,14 @@ fn look_around(environment: &Environment) -> anyhow::Result<()> {
          \x20 PATH={}:$PATH\n\
          \x20 bonesetter incidents            # then: bonesetter show ID\n\
          \x20 bonesetter scan -n {SUGGEST_NAMESPACE}\n\
-         `make demo-down` stops everything.\n",
+         {}\n",
         environment.keys.nkey_seed("operator").display(),
         environment.state.kubeconfig()?.display(),
         programs()?.display(),
+        match environment.state.node {
+            Some(_) => "`make demo-down` stops everything.",
+            None => "`make demo-down` stops everything, and removes the demo from the cluster.",
+        }
     ));
     Ok(())
 }
@@ -261,4 +318,24 @@ fn check_sources(sources: &Path) -> anyhow::Result<()> {
         sources.display()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_on_an_existing_cluster_has_servers_of_its_own() {
+        let (node_dir, node) = plan(None).unwrap();
+        let (dir, existing) = plan(Some(Path::new("some/kubeconfig"))).unwrap();
+        assert_eq!(node.cluster, ClusterKind::Node);
+        assert!(node.parts.contains(&Part::Loki));
+        assert_ne!(dir, node_dir);
+        assert!(!existing.parts.contains(&Part::Loki));
+        let ClusterKind::Existing { kubeconfig } = existing.cluster else {
+            panic!("{existing:?}");
+        };
+        // It is used again by `demo down`, from wherever that is called.
+        assert!(kubeconfig.is_absolute());
+    }
 }

@@ -204,19 +204,24 @@ pub struct Variables {
 impl Variables {
     /// The revisions of a scenario, in order, as YAML.
     pub fn revisions(&self, scenario: &Scenario) -> Vec<String> {
-        let repository = self
-            .image
-            .rsplit_once(':')
-            .map_or(self.image.as_str(), |(name, _)| name);
         let mut text = scenario
             .manifest
             .replace("${IMAGE}", &self.image)
-            .replace("${REPOSITORY}", repository)
+            .replace("${REPOSITORY}", repository(&self.image))
             .replace("${PULL_POLICY}", self.pull_policy);
         for (name, value) in &self.canaries.values {
             text = text.replace(&format!("${{{name}}}"), value);
         }
         text.split("\n---\n").map(str::to_owned).collect()
+    }
+}
+
+/// An image's name without tag and digest; a registry may have a port.
+fn repository(image: &str) -> &str {
+    let name = image.split_once('@').map_or(image, |(name, _)| name);
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository,
+        _ => name,
     }
 }
 
@@ -242,6 +247,20 @@ mod tests {
                 assert_eq!(object["kind"], scenario.kind);
                 assert_eq!(object["metadata"]["name"], scenario.workload);
             }
+        }
+    }
+
+    #[test]
+    fn tags_and_digests_are_no_part_of_a_repository() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for (image, expected) in [
+            ("localhost/faultbox:1", "localhost/faultbox"),
+            ("registry:5000/faultbox", "registry:5000/faultbox"),
+            ("registry:5000/faultbox:1", "registry:5000/faultbox"),
+            (&*format!("r.io/faultbox@{digest}"), "r.io/faultbox"),
+            (&*format!("r.io/faultbox:1@{digest}"), "r.io/faultbox"),
+        ] {
+            assert_eq!(repository(image), expected, "{image}");
         }
     }
 

@@ -50,7 +50,10 @@ pub enum Error {
         source: io::Error,
     },
     /// A testbed with other servers runs in the state directory.
-    #[error("a testbed runs in {} already, {what}; stop it with `testbed down` first", dir.display())]
+    #[error(
+        "a testbed runs in {} already, {what}; stop it first, with `make demo-down` or `testbed down`",
+        dir.display()
+    )]
     Running {
         /// The state directory.
         dir: PathBuf,
