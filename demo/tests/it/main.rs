@@ -7,6 +7,7 @@ mod canaries;
 mod ledger;
 mod notices;
 mod taken_back;
+mod traces;
 
 use std::path::Path;
 
@@ -84,6 +85,7 @@ async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets
     ledger::every_step_has_a_row(&outcome).await;
     ledger::rows_are_archived_under_lock(&outcome).await;
     canaries::no_canary_got_out(&outcome).await;
+    traces::every_incident_is_one_trace(&outcome).await;
     services_ended_well(&outcome);
 }
 
