@@ -1,6 +1,8 @@
 //! How text fits into a terminal.
 
 use anstream::adapter::strip_str;
+use comfy_table::presets::NOTHING;
+use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 
 /// Where the text of a line begins, see [`crate::render::line`].
 pub const LINE_INDENT: usize = 28;
@@ -19,6 +21,25 @@ pub fn terminal() -> Option<u16> {
 /// How wide tables are.
 pub fn width() -> u16 {
     terminal().unwrap_or(FALLBACK)
+}
+
+/// A table as wide as the terminal at most. The columns `whole` hold names, which are for copying
+/// and are never broken.
+pub fn table<const N: usize>(header: [&str; N], whole: &[usize]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header(header);
+    if let Some(columns) = terminal() {
+        table.set_width(columns);
+    }
+    for index in whole {
+        if let Some(column) = table.column_mut(*index) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    table
 }
 
 /// Breaks lines that are too long for the terminal between words; what follows a break is indented.

@@ -7,8 +7,7 @@ use anstyle::{AnsiColor, Style};
 use bonesetter::layout::{self, FIELD_INDENT, LINE_INDENT, fit};
 use bonesetter::render;
 use bonesetter::timeline::{Body, Follower, Step};
-use comfy_table::presets::NOTHING;
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, TableComponent};
+use comfy_table::TableComponent;
 use tokio::time::Instant;
 
 use crate::judge::{Record, judge, opened_at};
@@ -107,25 +106,17 @@ impl Story {
 
     /// The summary, and whether all is well.
     pub fn summary(&self) -> (String, bool) {
-        let mut table = Table::new();
+        let header = [
+            "",
+            "WORKLOAD",
+            "WHAT WAS DONE TO IT",
+            "DETECTED AS",
+            "OUTCOME",
+        ];
+        let mut table = layout::table(header, &[WORKLOAD, DETECTED_AS]);
         table
-            .load_preset(NOTHING)
-            .set_style(TableComponent::HeaderLines, '─')
-            .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(layout::width())
-            .set_header([
-                "",
-                "WORKLOAD",
-                "WHAT WAS DONE TO IT",
-                "DETECTED AS",
-                "OUTCOME",
-            ]);
-        // Names are for copying: they are never broken.
-        for whole in [WORKLOAD, DETECTED_AS] {
-            if let Some(column) = table.column_mut(whole) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
+            .set_style(TableComponent::HeaderLines, '─');
         for (scenario, record) in &self.records {
             let problems = judge(scenario, record);
             let mark = if problems.is_empty() { "✓" } else { "✗" };

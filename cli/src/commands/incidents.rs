@@ -5,8 +5,7 @@ use bonesetter_chassis::clock::{Clock, rfc3339};
 use bonesetter_proto::Namespace;
 use bonesetter_proto::v1::Step as ActedStep;
 use clap::Args;
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::Table;
 use serde_json::{Value, json};
 
 use super::Format;
@@ -62,14 +61,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn table(overviews: &[Overview], now: SystemTime) -> Table {
-    let mut table = Table::new();
-    table
-        .load_preset(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(["ID", "WORKLOAD", "CLASS", "STATE", "AGE", "DIAGNOSIS"]);
-    if let Some(columns) = layout::terminal() {
-        table.set_width(columns);
-    }
+    let mut table = layout::table(
+        ["ID", "WORKLOAD", "CLASS", "STATE", "AGE", "DIAGNOSIS"],
+        &[0, 1, 2, 3],
+    );
     for overview in overviews {
         let age = now.duration_since(overview.opened_at).unwrap_or_default();
         table.add_row([

@@ -10,8 +10,6 @@ use bonesetter_keys::DigestKey;
 use bonesetter_proto::v1::{Detected, Diagnosed, Diagnosis, Evidence, Remedy};
 use bonesetter_redact::{Redacted, Redactor, Rules};
 use clap::Args;
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
 use futures::StreamExt as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -81,6 +79,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         pipe::say_error(&format!(
             "bonesetter: not allowed to list {kind}; the rest was looked at"
         ));
+    }
+    if found.objects == 0 {
+        pipe::say_error("bonesetter: found nothing to look at; check namespaces and rights");
     }
     let explainer = Explainer::new(client)?;
     let explained: Vec<Found> = futures::stream::iter(found.findings)
@@ -206,14 +207,7 @@ fn evidence_as_json<T: Borrow<Evidence>>(evidence: &Redacted<T>, detected: &Dete
 }
 
 fn text(explained: &[Found]) -> String {
-    let mut table = Table::new();
-    table
-        .load_preset(NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(["WORKLOAD", "CLASS", "CAUSE", "REMEDY"]);
-    if let Some(columns) = layout::terminal() {
-        table.set_width(columns);
-    }
+    let mut table = layout::table(["WORKLOAD", "CLASS", "CAUSE", "REMEDY"], &[0, 1]);
     for found in explained {
         table.add_row([
             render::workload(found.detected.incident.as_ref()),
