@@ -8,6 +8,8 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table};
 pub const LINE_INDENT: usize = 28;
 /// Where the text of a field begins, see [`crate::render::diagnosis`].
 pub const FIELD_INDENT: usize = 18;
+/// From so many columns on, names in tables are not broken.
+const ROOMY: u16 = 110;
 /// What tables of a fixed width get where there is no terminal.
 const FALLBACK: u16 = 120;
 
@@ -24,19 +26,22 @@ pub fn width() -> u16 {
 }
 
 /// A table as wide as the terminal at most. The columns `whole` hold names, which are for copying
-/// and are never broken.
+/// and are not broken where there is room for the others.
 pub fn table<const N: usize>(header: [&str; N], whole: &[usize]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(header);
-    if let Some(columns) = terminal() {
+    let columns = terminal();
+    if let Some(columns) = columns {
         table.set_width(columns);
     }
-    for index in whole {
-        if let Some(column) = table.column_mut(*index) {
-            column.set_constraint(ColumnConstraint::ContentWidth);
+    if columns.is_none_or(|columns| columns >= ROOMY) {
+        for index in whole {
+            if let Some(column) = table.column_mut(*index) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
     }
     table

@@ -79,6 +79,7 @@ fn a_file_that_is_not_evidence_is_refused() {
     for (content, expected) in [
         ("", "is not evidence"),
         ("{\"version\": 99}", "is not evidence"),
+        ("[]", "no entry of the list holds evidence"),
     ] {
         std::fs::write(&path, content).unwrap();
         let output = bonesetter(&["diagnose", "--file", path.to_str().unwrap()], "");
@@ -95,6 +96,36 @@ fn a_file_that_is_not_evidence_is_refused() {
         "{}",
         stderr(&output)
     );
+}
+
+#[test]
+fn what_scan_and_show_print_can_be_diagnosed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("evidence.json");
+    let path = path.to_str().unwrap();
+    let document =
+        r#"{"version": 1, "failure_class": "oom-killed", "evidence": {"items": []}}"#.to_owned();
+    for (content, expected) in [
+        (document.clone(), 1),
+        (
+            format!("[{{\"class\": \"OOMKilled\", \"evidence\": {document}}}]"),
+            1,
+        ),
+        (
+            format!("[{{\"details\": {document}}}, {{\"details\": {{\"cause\": \"x\"}}}}, {{}}]"),
+            1,
+        ),
+        (
+            format!("[{{\"evidence\": {document}}}, {{\"evidence\": {document}}}]"),
+            2,
+        ),
+    ] {
+        std::fs::write(path, &content).unwrap();
+        let output = bonesetter(&["diagnose", "--file", path, "-o", "json"], "");
+        assert!(output.status.success(), "{content}: {}", stderr(&output));
+        let diagnoses: Vec<Value> = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(diagnoses.len(), expected, "{content}");
+    }
 }
 
 #[test]
