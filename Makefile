@@ -20,7 +20,7 @@ endif
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Break ten workloads on a real node and show what Bonesetter makes of them (1 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
+demo: ## Break eight workloads on a real node and show what Bonesetter makes of them (1 min; the first time 30 min, to build the servers). KUBECONFIG=... DEMO_IMAGE=... uses an existing cluster.
 	@testbed/preflight.sh $(DEMO_CLUSTER)
 	@cargo build --locked --workspace --bins
 	@$(BIN)/demo
