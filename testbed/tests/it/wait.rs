@@ -9,13 +9,14 @@ pub(crate) async fn until<T>(
     mut ask: impl AsyncFnMut() -> Result<Option<T>>,
 ) -> Result<T> {
     let deadline = Instant::now() + Duration::from_mins(3);
+    let mut looks = tokio::time::interval(Duration::from_millis(200));
     loop {
+        looks.tick().await;
         if let Some(answer) = ask().await? {
             return Ok(answer);
         }
         if Instant::now() >= deadline {
             bail!("{what}: still not so");
         }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
