@@ -74,7 +74,8 @@ pub fn incident_id(cluster: &str, root_owner_uid: &str, episode: u32) -> String 
     base32(context.finish().as_ref(), 26)
 }
 
-fn base32(bytes: &[u8], characters: usize) -> String {
+/// The first characters of RFC 4648 base32 in lower case, without padding.
+pub fn base32(bytes: &[u8], characters: usize) -> String {
     let bit = |index: usize| {
         bytes
             .get(index / 8)

@@ -12,7 +12,7 @@ mod seal;
 mod sign;
 mod webhook;
 
-pub use digest::{DigestKey, content_hash, incident_id};
+pub use digest::{DigestKey, base32, content_hash, incident_id};
 pub use file::KeyError;
 pub use init::{KeyDirectory, complete, init};
 pub use seal::{OpenError, SealingKeys};

@@ -35,7 +35,6 @@
 //! Everything fails closed: what is too deep, too large or cannot be handled is withheld as
 //! `<withheld:reason>`.
 
-mod base32;
 mod carrier;
 mod carrier_words;
 mod csv;
