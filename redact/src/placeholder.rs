@@ -1,8 +1,8 @@
-use bonesetter_keys::base32;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use aws_lc_rs::hmac;
+use bonesetter_keys::base32;
 
 const ID_CHARACTERS: usize = 6;
 const LONGEST: usize = 96;
