@@ -60,7 +60,7 @@ pub fn configuration(port: u16, monitor: u16, store: &Path, authorization: Optio
         "server_name: bonesetter-testbed\n\
          listen: \"127.0.0.1:{port}\"\n\
          http: \"127.0.0.1:{monitor}\"\n\
-         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n}}\n\
+         jetstream {{\n  store_dir: {store}\n  sync_interval: always\n  max_file_store: 64GB\n}}\n\
          {authorization}\n"
     )
 }
