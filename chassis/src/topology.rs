@@ -24,13 +24,15 @@ const MIB: i64 = 1024 * 1024;
 pub const MAX_MESSAGE_BYTES: i32 = 512 * 1024;
 
 /// One stream; what is not said here is the same for all of them: limits retention, file storage,
-/// discard new, one replica, no rollup, no message TTL, no schedules, no direct get.
+/// one replica, no rollup, no message TTL, no schedules, no direct get. A full stream refuses new
+/// messages, so that the publisher feels it; that of the advisories, whose publisher feels nothing,
+/// forgets the oldest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSpec {
     /// Its name.
     pub name: &'static str,
-    /// The stage whose messages it holds.
-    pub stage: Stage,
+    /// The stage whose messages it holds; `None` for the advisories of the server.
+    pub stage: Option<Stage>,
     /// How long a message is kept.
     pub max_age: Duration,
     /// Bytes at which it refuses new messages.
@@ -39,13 +41,47 @@ pub struct StreamSpec {
     pub deny_delete: bool,
 }
 
+/// The advisories that are kept: those that say that a message will not be delivered again.
+const ADVISORIES: &str = "$JS.EVENT.ADVISORY.CONSUMER";
+/// A message was delivered as often as its consumer allows, and never answered.
+const MAX_DELIVERIES: &str = "MAX_DELIVERIES";
+/// A message was ended by whoever handled it.
+const MSG_TERMINATED: &str = "MSG_TERMINATED";
+
+impl StreamSpec {
+    /// One pattern that everything in the stream fits.
+    pub fn filter(&self) -> String {
+        self.stage
+            .map_or_else(|| format!("{ADVISORIES}.>"), Stage::filter)
+    }
+
+    /// The subjects that it stores. Of the advisories, those about the streams of this table that are
+    /// consumed; they end in stream and consumer, and wildcards match whole tokens only.
+    pub fn subjects(&self) -> Vec<String> {
+        if self.stage.is_some() {
+            return vec![self.filter()];
+        }
+        let is_consumed = |stream: &&StreamSpec| {
+            *stream != self && consumers().any(|consumer| consumer.stream == **stream)
+        };
+        STREAMS
+            .iter()
+            .filter(is_consumed)
+            .flat_map(|stream| {
+                [MAX_DELIVERIES, MSG_TERMINATED]
+                    .map(|kind| format!("{ADVISORIES}.{kind}.{}.*", stream.name))
+            })
+            .collect()
+    }
+}
+
 macro_rules! streams {
-    ($($constant:ident = $name:literal, $stage:ident, $days:literal days, $mib:literal MiB, deny_delete: $deny:literal;)*) => {
+    ($($constant:ident = $name:literal, $stage:expr, $days:literal days, $mib:literal MiB, deny_delete: $deny:literal;)*) => {
         $(
             #[doc = concat!("Stream `", $name, "`.")]
             pub const $constant: StreamSpec = StreamSpec {
                 name: $name,
-                stage: Stage::$stage,
+                stage: $stage,
                 max_age: Duration::from_secs($days * DAY.as_secs()),
                 max_bytes: $mib * MIB,
                 deny_delete: $deny,
@@ -57,14 +93,16 @@ macro_rules! streams {
 }
 
 streams! {
-    DETECTED = "BONESETTER_DETECTED", Detected, 30 days, 256 MiB, deny_delete: false;
-    ENRICHED = "BONESETTER_ENRICHED", Enriched, 2 days, 1024 MiB, deny_delete: false;
-    REDACTED = "BONESETTER_REDACTED", Redacted, 30 days, 2048 MiB, deny_delete: false;
-    DIAGNOSED = "BONESETTER_DIAGNOSED", Diagnosed, 90 days, 512 MiB, deny_delete: false;
-    ACTED = "BONESETTER_ACTED", Acted, 90 days, 512 MiB, deny_delete: true;
-    NOTIFIED = "BONESETTER_NOTIFIED", Notified, 90 days, 256 MiB, deny_delete: false;
-    AUDIT = "BONESETTER_AUDIT", Audit, 90 days, 256 MiB, deny_delete: true;
-    DLQ = "BONESETTER_DLQ", Dlq, 90 days, 64 MiB, deny_delete: false;
+    DETECTED = "BONESETTER_DETECTED", Some(Stage::Detected), 30 days, 256 MiB, deny_delete: false;
+    ENRICHED = "BONESETTER_ENRICHED", Some(Stage::Enriched), 2 days, 1024 MiB, deny_delete: false;
+    REDACTED = "BONESETTER_REDACTED", Some(Stage::Redacted), 30 days, 2048 MiB, deny_delete: false;
+    DIAGNOSED = "BONESETTER_DIAGNOSED", Some(Stage::Diagnosed), 90 days, 512 MiB, deny_delete: false;
+    ACTED = "BONESETTER_ACTED", Some(Stage::Acted), 90 days, 512 MiB, deny_delete: true;
+    NOTIFIED = "BONESETTER_NOTIFIED", Some(Stage::Notified), 90 days, 256 MiB, deny_delete: false;
+    AUDIT = "BONESETTER_AUDIT", Some(Stage::Audit), 90 days, 256 MiB, deny_delete: true;
+    DLQ = "BONESETTER_DLQ", Some(Stage::Dlq), 90 days, 64 MiB, deny_delete: true;
+    REDRIVE = "BONESETTER_REDRIVE", Some(Stage::Redrive), 90 days, 32 MiB, deny_delete: true;
+    ADVISORY = "BONESETTER_ADVISORY", None, 90 days, 64 MiB, deny_delete: true;
 }
 
 /// A durable pull consumer with explicit acks.
@@ -91,9 +129,10 @@ pub struct ConsumerSpec {
 impl ConsumerSpec {
     /// The subject that the consumer is filtered by.
     pub fn filter(&self) -> String {
-        let stage = self.stream.stage;
-        self.step
-            .map_or_else(|| stage.filter(), |step| stage.step_filter(step))
+        match (self.stream.stage, self.step) {
+            (Some(stage), Some(step)) => stage.step_filter(step),
+            _ => self.stream.filter(),
+        }
     }
 }
 
@@ -112,8 +151,19 @@ macro_rules! consumers {
                 max_ack_pending: $pending,
             };
         )*
-        /// Every durable consumer.
+        /// What every stage and sink handles.
         pub const CONSUMERS: &[ConsumerSpec] = &[$($constant),*];
+        /// What each of [`CONSUMERS`] is asked to handle again, in the same order.
+        pub const REDRIVES: &[ConsumerSpec] = &[$(
+            ConsumerSpec {
+                name: concat!($name, "-redrive"),
+                stream: REDRIVE,
+                step: Some($name),
+                concurrency: 1,
+                max_ack_pending: 8,
+                ..$constant
+            }
+        ),*];
     };
     (@step $step:literal) => { Some($step) };
     (@step) => { None };
@@ -137,7 +187,24 @@ consumers! {
     AUDIT_DIAGNOSED = "audit-diagnosed" on DIAGNOSED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    // Second layer of the dead letters; does without the database.
+    AUDIT_ADVISORIES = "audit-advisories" on ADVISORY, "svc-audit", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 256;
 }
+
+/// Every durable consumer.
+pub fn consumers() -> impl Iterator<Item = &'static ConsumerSpec> {
+    CONSUMERS.iter().chain(REDRIVES)
+}
+
+/// What a consumer is asked to handle again.
+pub fn redrive_of(consumer: &ConsumerSpec) -> Option<&'static ConsumerSpec> {
+    REDRIVES
+        .iter()
+        .find(|redrive| redrive.step == Some(consumer.name))
+}
+
+/// The last token of the subject under which it stands that a dead letter needs nothing more.
+pub const DROPPED: &str = "dropped";
 
 /// A KV bucket, used by one service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +240,7 @@ pub const BUCKETS: &[BucketSpec] = &[EPISODES, CHANGES, NOTICES];
 
 /// The stream that holds the messages of a stage.
 pub fn stream_of(stage: Stage) -> Option<&'static StreamSpec> {
-    STREAMS.iter().find(|stream| stream.stage == stage)
+    STREAMS.iter().find(|stream| stream.stage == Some(stage))
 }
 
 #[cfg(test)]
@@ -189,7 +256,7 @@ mod tests {
             assert_eq!(unique.len(), names.len(), "{names:?}");
         };
         names(STREAMS.iter().map(|stream| stream.name).collect());
-        names(CONSUMERS.iter().map(|consumer| consumer.name).collect());
+        names(consumers().map(|consumer| consumer.name).collect());
         names(BUCKETS.iter().map(|bucket| bucket.name).collect());
     }
 
@@ -205,6 +272,37 @@ mod tests {
             STREAMS
                 .iter()
                 .all(|stream| stream.max_age >= ENRICHED.max_age)
+        );
+    }
+
+    #[test]
+    fn every_consumer_can_be_asked_to_handle_a_message_again_and_nobody_else_is() {
+        for consumer in CONSUMERS {
+            let redrive = redrive_of(consumer).unwrap();
+            assert_eq!(redrive.user, consumer.user);
+            assert_eq!(redrive.stream, REDRIVE);
+            assert_eq!(redrive.max_deliver, consumer.max_deliver);
+            assert!(redrive.filter().ends_with(&format!(".{}", consumer.name)));
+            assert_ne!(consumer.name, DROPPED);
+        }
+        assert_eq!(REDRIVES.len(), CONSUMERS.len());
+    }
+
+    #[test]
+    fn advisories_about_every_consumer_are_kept() {
+        let subjects = ADVISORY.subjects();
+        for consumer in consumers().filter(|consumer| consumer.stream != ADVISORY) {
+            for kind in ["MAX_DELIVERIES", "MSG_TERMINATED"] {
+                let stream = consumer.stream.name;
+                let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.{kind}.{stream}.*");
+                assert!(subjects.contains(&subject), "{subject}");
+            }
+        }
+        let unique: BTreeSet<_> = subjects.iter().collect();
+        assert_eq!(unique.len(), subjects.len());
+        assert!(
+            !subjects.iter().any(|it| it.contains("ADVISORY.*")),
+            "they are about others only"
         );
     }
 }

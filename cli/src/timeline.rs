@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
-use bonesetter_chassis::topology::{ENRICHED, STREAMS, StreamSpec};
+use bonesetter_chassis::topology::{ADVISORY, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec};
 use bonesetter_proto::v1::{Acted, Archived, Detected, Diagnosed, Notified, Phase, Redacted};
 use bonesetter_proto::{IncidentId, Stage, Subject};
 
@@ -70,7 +70,7 @@ impl Body {
             Stage::Acted => boxed(payload, Self::Acted),
             Stage::Notified => boxed(payload, Self::Notified),
             Stage::Audit => boxed(payload, Self::Archived),
-            Stage::Enriched | Stage::Approval | Stage::Dlq => return None,
+            Stage::Enriched | Stage::Approval | Stage::Dlq | Stage::Redrive => return None,
         })
     }
 }
@@ -79,15 +79,16 @@ impl Body {
 pub fn readable_streams() -> impl Iterator<Item = &'static StreamSpec> {
     STREAMS
         .iter()
-        .filter(|stream| **stream != ENRICHED && stream.stage != Stage::Dlq)
+        .filter(|stream| ![ENRICHED, DLQ, REDRIVE, ADVISORY].contains(stream))
 }
 
 /// Everything that is stored about one incident, oldest first.
 pub async fn incident(bus: &Bus, id: &IncidentId) -> Result<Vec<Step>, ReadError> {
     let mut steps = Vec::new();
     for stream in readable_streams() {
+        let Some(stage) = stream.stage else { continue };
         let reader = StreamReader::new(bus.clone(), stream.name);
-        for stored in reader.all(&stream.stage.incident_filter(id)).await? {
+        for stored in reader.all(&stage.incident_filter(id)).await? {
             steps.extend(Step::read(stream.name, &stored));
         }
     }
@@ -120,7 +121,7 @@ impl Follower {
     pub async fn from_now(bus: &Bus) -> Result<Self, ReadError> {
         let mut follower = Self::from_start(bus);
         for (stream, reader, next) in &mut follower.streams {
-            let last = reader.last(&stream.stage.filter()).await?;
+            let last = reader.last(&stream.filter()).await?;
             *next = last.map_or(1, |last| last.sequence + 1);
         }
         Ok(follower)
@@ -129,7 +130,7 @@ impl Follower {
     /// What was stored since the last call, oldest first.
     pub async fn poll(&mut self) -> Result<Vec<Step>, ReadError> {
         for (stream, reader, next) in &mut self.streams {
-            while let Some(stored) = reader.next(&stream.stage.filter(), *next).await? {
+            while let Some(stored) = reader.next(&stream.filter(), *next).await? {
                 *next = stored.sequence + 1;
                 self.found.extend(Step::read(stream.name, &stored));
             }
@@ -168,7 +169,7 @@ impl Overview {
 pub async fn overviews(bus: &Bus) -> Result<Vec<Overview>, ReadError> {
     let mut incidents: BTreeMap<IncidentId, Overview> = BTreeMap::new();
     for stage in [Stage::Detected, Stage::Diagnosed, Stage::Acted] {
-        let Some(stream) = readable_streams().find(|stream| stream.stage == stage) else {
+        let Some(stream) = readable_streams().find(|stream| stream.stage == Some(stage)) else {
             continue;
         };
         for stored in StreamReader::new(bus.clone(), stream.name)

@@ -4,8 +4,8 @@
 #   bonesetter keys init KEYS
 #   deploy/kubernetes/secrets.sh KEYS | kubectl apply --server-side --filename -
 #
-# Keys stay in KEYS, which belongs into a vault and not into the cluster; the provisioner's and the
-# operator's nkeys are not printed.
+# Keys stay in KEYS, which belongs into a vault and not into the cluster; the nkeys of the
+# provisioner, the operator and the redriver are not printed.
 set -euo pipefail
 
 if [[ $# != 1 || ! -d $1 ]]; then

@@ -120,3 +120,6 @@ message!(
     None,
     |_| None
 );
+message!(Redrive, Redrive, "dev.bonesetter.redrive.v1", None, |_| {
+    None
+});

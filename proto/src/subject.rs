@@ -62,11 +62,13 @@ pub enum Stage {
     Approval,
     /// Dead letters, written by every stage runner.
     Dlq,
+    /// What people decided about dead letters.
+    Redrive,
 }
 
 impl Stage {
     /// Every stage, in pipeline order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Detected,
         Self::Enriched,
         Self::Redacted,
@@ -76,6 +78,7 @@ impl Stage {
         Self::Audit,
         Self::Approval,
         Self::Dlq,
+        Self::Redrive,
     ];
 
     /// The token that stands for the stage in a subject.
@@ -90,6 +93,7 @@ impl Stage {
             Self::Audit => "audit",
             Self::Approval => "approval",
             Self::Dlq => "dlq",
+            Self::Redrive => "redrive",
         }
     }
 

@@ -58,4 +58,5 @@ fn what_0_1_wrote_means_what_it_meant() {
     check(version, &messages::notified());
     check(version, &messages::archived());
     check(version, &messages::dead_letter());
+    check(version, &messages::redrive());
 }

@@ -116,7 +116,7 @@ impl AuditEvent {
             Stage::Diagnosed => signed(delivery, trusted).map(|message| split(&message, diagnosed)),
             Stage::Acted => signed(delivery, trusted).map(|message| split(&message, acted)),
             Stage::Notified => plain(delivery).map(|message| split(&message, notified)),
-            Stage::Enriched | Stage::Audit | Stage::Approval | Stage::Dlq => {
+            Stage::Enriched | Stage::Audit | Stage::Approval | Stage::Dlq | Stage::Redrive => {
                 Err(Doubt::Undecodable)
             }
         };
@@ -323,7 +323,7 @@ const fn writer(stage: Stage) -> &'static str {
         Stage::Acted => "svc-actuator",
         Stage::Notified => "svc-notifier",
         Stage::Audit => "svc-audit",
-        Stage::Approval | Stage::Dlq => UNVERIFIED,
+        Stage::Approval | Stage::Dlq | Stage::Redrive => UNVERIFIED,
     }
 }
 

@@ -58,7 +58,7 @@ impl DeadLetters {
             sequence: pulled.sequence,
             dead_subject: pulled.subject.clone(),
             consumer: consumer.name.to_owned(),
-            stage: consumer.stream.stage.as_str().to_owned(),
+            stage: consumer.stream.stage.map_or("", Stage::as_str).to_owned(),
             reason: reason.to_owned(),
             cause: cause.chars().take(500).collect(),
             deliveries: u32::try_from(pulled.deliveries).unwrap_or(u32::MAX),

@@ -6,7 +6,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use super::Bus;
 use crate::topology::{
-    BUCKETS, BucketSpec, CONSUMERS, ConsumerSpec, MAX_MESSAGE_BYTES, STREAMS, StreamSpec,
+    BUCKETS, BucketSpec, ConsumerSpec, MAX_MESSAGE_BYTES, STREAMS, StreamSpec, consumers,
 };
 
 /// JetStream's own window for message ids; the unique subject protects beyond it.
@@ -54,7 +54,7 @@ pub async fn provision(bus: &Bus) -> Result<Provisioned, ProvisionError> {
                 ProvisionError::new(bus, format!("stream {}", stream.name), &error.into())
             })?;
     }
-    for consumer in CONSUMERS {
+    for consumer in consumers() {
         bus.js
             .create_consumer_on_stream(consumer_config(consumer), consumer.stream.name)
             .await
@@ -68,7 +68,7 @@ pub async fn provision(bus: &Bus) -> Result<Provisioned, ProvisionError> {
     }
     Ok(Provisioned {
         streams: STREAMS.len(),
-        consumers: CONSUMERS.len(),
+        consumers: consumers().count(),
         buckets: BUCKETS.len(),
     })
 }
@@ -91,9 +91,12 @@ async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionEr
 fn stream_config(stream: &StreamSpec) -> Config {
     Config {
         name: stream.name.to_owned(),
-        subjects: vec![stream.stage.filter()],
+        subjects: stream.subjects(),
         retention: RetentionPolicy::Limits,
-        discard: DiscardPolicy::New,
+        discard: match stream.stage {
+            Some(_) => DiscardPolicy::New,
+            None => DiscardPolicy::Old,
+        },
         storage: StorageType::File,
         max_age: stream.max_age,
         max_bytes: stream.max_bytes,

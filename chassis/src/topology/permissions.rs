@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::{fs, io};
@@ -6,7 +6,10 @@ use std::{fs, io};
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Stage;
 
-use super::{BUCKETS, CONSUMERS, ConsumerSpec, ENRICHED, Role, STREAMS, USERS, User, stream_of};
+use super::{
+    ADVISORY, BUCKETS, CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, Role, STREAMS, USERS, User,
+    consumers, stream_of,
+};
 
 /// What one user may publish and subscribe to; everything else is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub fn permissions(user: &User) -> Permissions {
         Role::Service { writes } => service(user, writes, &mut permissions),
         Role::Provisioner => provisioner(&mut permissions),
         Role::Operator => operator(&mut permissions),
+        Role::Redriver => {
+            operator(&mut permissions);
+            permissions.publish.push(Stage::Redrive.filter());
+        }
     }
     permissions
 }
@@ -37,14 +44,26 @@ fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
         publish.push(stage.filter());
         if let Some(stream) = stream_of(stage) {
             // "Is the stored message mine", after a publish whose ack was lost.
-            publish.push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+            publish.push(get(stream.name));
         }
     }
     let is_own = |consumer: &&ConsumerSpec| consumer.user == user.name;
-    if CONSUMERS.iter().any(|consumer| is_own(&consumer)) {
+    if consumers().any(|consumer| is_own(&consumer)) {
         publish.push(Stage::Dlq.step_filter(user.name));
     }
-    for consumer in CONSUMERS.iter().filter(is_own) {
+    // A message that is to be handled again is fetched from where it is. Who buries what others
+    // could not looks whether somebody has.
+    let inputs = CONSUMERS.iter().filter(is_own);
+    let mut read: BTreeSet<_> = inputs.map(|consumer| consumer.stream.name).collect();
+    if read.contains(ADVISORY.name) {
+        read.extend([DLQ.name, REDRIVE.name]);
+    }
+    for stream in read {
+        if !publish.contains(&get(stream)) {
+            publish.push(get(stream));
+        }
+    }
+    for consumer in consumers().filter(is_own) {
         let path = format!("{}.{}", consumer.stream.name, consumer.name);
         publish.push(format!("$JS.API.CONSUMER.INFO.{path}"));
         publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{path}"));
@@ -56,9 +75,14 @@ fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
         let name = bucket.name;
         publish.push(format!("$JS.API.STREAM.INFO.KV_{name}"));
         publish.push(format!("$JS.API.DIRECT.GET.KV_{name}.$KV.{name}.>"));
-        publish.push(format!("$JS.API.STREAM.MSG.GET.KV_{name}"));
+        publish.push(get(&format!("KV_{name}")));
         publish.push(format!("$KV.{name}.>"));
     }
+}
+
+/// Getting stored messages of a stream, one at a time.
+fn get(stream: &str) -> String {
+    format!("$JS.API.STREAM.MSG.GET.{stream}")
 }
 
 fn provisioner(permissions: &mut Permissions) {
@@ -82,13 +106,13 @@ fn provisioner(permissions: &mut Permissions) {
 
 fn operator(permissions: &mut Permissions) {
     for stream in STREAMS.iter().filter(|stream| **stream != ENRICHED) {
-        permissions
-            .publish
-            .push(format!("$JS.API.STREAM.MSG.GET.{}", stream.name));
+        permissions.publish.push(get(stream.name));
         permissions
             .publish
             .push(format!("$JS.API.STREAM.INFO.{}", stream.name));
-        permissions.subscribe.push(stream.stage.filter());
+        if let Some(stage) = stream.stage {
+            permissions.subscribe.push(stage.filter());
+        }
     }
 }
 
@@ -153,7 +177,7 @@ pub fn authorization_of(keys: &KeyDirectory) -> Result<String, MissingPublicKey>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::user;
+    use crate::topology::{StreamSpec, user};
 
     fn of(name: &str) -> Permissions {
         permissions(user(name).unwrap())
@@ -168,10 +192,14 @@ mod tests {
             "svc-audit",
             "svc-audit-export",
             "operator",
+            "redriver",
         ] {
             let permissions = of(name);
             for subject in permissions.publish.iter().chain(&permissions.subscribe) {
-                assert!(!subject.contains("ENRICHED"), "{name}: {subject}");
+                assert!(
+                    !subject.contains("BONESETTER_ENRICHED"),
+                    "{name}: {subject}"
+                );
                 assert!(!subject.contains("v1.enriched"), "{name}: {subject}");
                 assert!(!subject.starts_with('>') && !subject.starts_with("bonesetter.v1.>"));
             }
@@ -222,11 +250,22 @@ mod tests {
     }
 
     #[test]
+    fn the_redriver_writes_decisions_about_dead_letters_and_nothing_else() {
+        let more: Vec<_> = of("redriver")
+            .publish
+            .into_iter()
+            .filter(|subject| !of("operator").publish.contains(subject))
+            .collect();
+        assert_eq!(more, ["bonesetter.v1.redrive.>"]);
+    }
+
+    #[test]
     fn one_writer_per_stream() {
-        for stream in STREAMS.iter().filter(|stream| stream.stage != Stage::Dlq) {
+        let has_one = |stream: &&StreamSpec| ![DLQ, ADVISORY].contains(stream);
+        for stream in STREAMS.iter().filter(has_one) {
             let writers: Vec<_> = USERS
                 .iter()
-                .filter(|user| permissions(user).publish.contains(&stream.stage.filter()))
+                .filter(|user| permissions(user).publish.contains(&stream.filter()))
                 .collect();
             assert_eq!(writers.len(), 1, "{}: {writers:?}", stream.name);
         }

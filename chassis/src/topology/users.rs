@@ -13,6 +13,8 @@ pub enum Role {
     Provisioner,
     /// Reads every stream but the raw one; writes nothing.
     Operator,
+    /// Reads what the operator reads and decides about dead letters; writes nothing else.
+    Redriver,
 }
 
 /// One identity on the bus.
@@ -55,6 +57,10 @@ pub const USERS: &[User] = &[
     User {
         name: "operator",
         role: Role::Operator,
+    },
+    User {
+        name: "redriver",
+        role: Role::Redriver,
     },
 ];
 

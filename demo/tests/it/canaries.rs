@@ -19,7 +19,7 @@ pub(crate) async fn no_canary_got_out(outcome: &Outcome) {
         .expect("connected");
     for stream in readable_streams() {
         let reader = StreamReader::new(bus.clone(), stream.name);
-        for message in reader.all(&stream.stage.filter()).await.expect("readable") {
+        for message in reader.all(&stream.filter()).await.expect("readable") {
             search(&message.subject, &message.payload);
             for (name, value) in &message.headers {
                 search(name, value.as_bytes());

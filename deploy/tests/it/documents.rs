@@ -162,7 +162,7 @@ fn streams_consumers_and_buckets_are_in_the_document_as_they_are() {
     let streams: Vec<Vec<String>> = STREAMS
         .iter()
         .map(|stream| {
-            let filter = stream.stage.filter();
+            let filter = stream.filter();
             let writers: Vec<_> = USERS
                 .iter()
                 .filter(|user| permissions(user).publish.contains(&filter))
@@ -172,6 +172,7 @@ fn streams_consumers_and_buckets_are_in_the_document_as_they_are() {
                 stream.name.to_owned(),
                 filter,
                 match writers[..] {
+                    [] if stream.stage.is_none() => "nats-server".to_owned(),
                     [] => "every runner".to_owned(),
                     _ => writers.join(", "),
                 },

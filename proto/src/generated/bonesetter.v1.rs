@@ -189,6 +189,39 @@ impl ::prost::Name for DeadLetter {
         "/bonesetter.v1.DeadLetter".into()
     }
 }
+/// Redrive is what a person decided about dead letters: to have the consumer handle the message
+/// again, or to leave it. The last token of its subject is the consumer's name, or "dropped".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Redrive {
+    #[prost(message, optional, tag = "1")]
+    pub envelope: ::core::option::Option<Envelope>,
+    /// The message: its stream and its place there. It is fetched from there, never published again.
+    #[prost(string, tag = "2")]
+    pub stream: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub sequence: u64,
+    /// Who could not handle it and, unless it is dropped, is to handle it again.
+    #[prost(string, tag = "4")]
+    pub consumer: ::prost::alloc::string::String,
+    /// Place in BONESETTER_DLQ of the newest dead letter that this answers.
+    #[prost(uint64, tag = "5")]
+    pub letter: u64,
+    #[prost(enumeration = "RedriveAction", tag = "6")]
+    pub action: i32,
+    /// Why, in the words of the person who decided.
+    #[prost(string, tag = "7")]
+    pub note: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Redrive {
+    const NAME: &'static str = "Redrive";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.Redrive".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.Redrive".into()
+    }
+}
 /// FailureClass is what was detected, not why it happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -258,6 +291,38 @@ impl FailureClass {
                 Some(Self::ProgressDeadlineExceeded)
             }
             "FAILURE_CLASS_REPLICA_FAILURE" => Some(Self::ReplicaFailure),
+            _ => None,
+        }
+    }
+}
+/// RedriveAction is what is to become of a message that a stage could not handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RedriveAction {
+    Unspecified = 0,
+    /// Handle it again.
+    Handle = 1,
+    /// Leave it; the dead letter needs nothing more.
+    Drop = 2,
+}
+impl RedriveAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REDRIVE_ACTION_UNSPECIFIED",
+            Self::Handle => "REDRIVE_ACTION_HANDLE",
+            Self::Drop => "REDRIVE_ACTION_DROP",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REDRIVE_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "REDRIVE_ACTION_HANDLE" => Some(Self::Handle),
+            "REDRIVE_ACTION_DROP" => Some(Self::Drop),
             _ => None,
         }
     }

@@ -11,9 +11,10 @@ use bonesetter_proto::v1::{
     Acted, Archived, Change, Citation, DeadLetter, Decision, Delivery, Detected, Diagnosed,
     Diagnosis, Enriched, Envelope, Evidence, EvidenceItem, FailureClass, FieldChange, Incident,
     KubernetesEvent, KubernetesObject, LogChunk, LogLine, LogSource, Mode, NodeCondition,
-    NodeState, Note, NoticeKind, Notified, ObjectRef, Phase, QueryRecord, Redacted, Remedy,
-    Removal, ResolvedReason, RollBack, RolloutChange, Sealed, SetMemory, SignedMessage, Step,
-    Symptom, Target, Verification, Violation, evidence_item::Content, remedy::Fix,
+    NodeState, Note, NoticeKind, Notified, ObjectRef, Phase, QueryRecord, Redacted, Redrive,
+    RedriveAction, Remedy, Removal, ResolvedReason, RollBack, RolloutChange, Sealed, SetMemory,
+    SignedMessage, Step, Symptom, Target, Verification, Violation, evidence_item::Content,
+    remedy::Fix,
 };
 use prost_types::Timestamp;
 
@@ -364,5 +365,17 @@ pub(crate) fn dead_letter() -> DeadLetter {
         cause: text("the signature does not fit"),
         deliveries: 1,
         traceparent: text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+    }
+}
+
+pub(crate) fn redrive() -> Redrive {
+    Redrive {
+        envelope: envelope("redrive", "llm", &subject("dlq", "svc-llm")),
+        stream: text("BONESETTER_REDACTED"),
+        sequence: 42,
+        consumer: text("llm"),
+        letter: 7,
+        action: RedriveAction::Handle.into(),
+        note: text("the provider is back"),
     }
 }
