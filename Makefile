@@ -15,7 +15,7 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ lint: ## Run clippy with warnings as errors (2 min).
 deny: ## Check bans, licences and sources of dependencies (5 s; the first time 5 min, to build cargo-deny).
 	@testbed/tools.sh
 	$(CACHE)/tools/bin/cargo-deny --workspace check bans licenses sources
+
+bench-redact: ## Measure redaction on the labelled texts in DATA=... and on real logs, beside gitleaks, on one core (2 min; the first time 6 min, to build both).
+	@redact/bench/bench.sh
 
 generate: build ## Write the files that are generated from code (10 s).
 	BLESS=1 cargo test --quiet -p bonesetter-proto --test generated
