@@ -12,6 +12,7 @@
 //! | consumer `backoff` replaces the ack wait, a bare nak is immediate | no backoff, every nak has a delay |
 //! | `kv.update` and watches need wide permissions | [`kv`] uses compare-and-set and message get only |
 
+mod bulk;
 mod connection;
 mod consume;
 mod dead_letter;
@@ -20,6 +21,7 @@ mod provision;
 mod publish;
 mod read;
 
+pub use bulk::Extent;
 pub use connection::{Bus, ConnectError};
 pub(crate) use consume::{Pulled, Puller};
 pub use dead_letter::DeadLetters;

@@ -6,6 +6,7 @@ pub(crate) mod incidents;
 pub(crate) mod keys;
 pub(crate) mod provision;
 pub(crate) mod redact;
+pub(crate) mod replay;
 pub(crate) mod scan;
 pub(crate) mod show;
 pub(crate) mod watch;

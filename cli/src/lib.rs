@@ -1,6 +1,6 @@
 //! The `bonesetter` command: what people do with Bonesetter from a terminal.
 //!
-//! Reading commands (`incidents`, `show`, `watch`) use the operator's identity, which can read every
+//! Reading commands (`incidents`, `show`, `replay`, `watch`) use the operator's identity, which can read every
 //! stream but the raw one and write nothing. `scan`, `redact` and `diagnose` need no bus at all.
 
 use std::process::ExitCode;
@@ -14,9 +14,12 @@ mod json;
 pub mod layout;
 mod pipe;
 pub mod render;
+mod replay;
 pub mod timeline;
 
-use commands::{deploy, diagnose, incidents, keys, provision, redact, scan, show, watch};
+use commands::{
+    deploy, diagnose, incidents, keys, provision, redact, replay as replaying, scan, show, watch,
+};
 
 /// How much of an error is shown.
 const MAX_ERROR: usize = 4000;
@@ -39,6 +42,8 @@ enum Command {
     Incidents(incidents::Arguments),
     /// Show one incident: what was seen, concluded and done, with its evidence.
     Show(show::Arguments),
+    /// Rebuild an incident from the streams: what caused what, when, who decided and why.
+    Replay(replaying::Arguments),
     /// Follow incidents as they pass the stages.
     Watch(watch::Arguments),
     /// Redact standard input.
@@ -61,6 +66,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Scan(arguments) => scan::run(arguments).await,
         Command::Incidents(arguments) => incidents::run(arguments).await,
         Command::Show(arguments) => show::run(arguments).await,
+        Command::Replay(arguments) => replaying::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments).await,
         Command::Redact(arguments) => redact::run(&arguments),
         Command::Diagnose(arguments) => diagnose::run(&arguments),

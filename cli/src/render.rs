@@ -123,7 +123,13 @@ pub fn line(step: &Step) -> String {
         Stage::Audit => "archived",
         stage => stage.as_str(),
     };
-    let (style, text) = match &step.body {
+    let (style, text) = statement(&step.body);
+    stage_line(step.at, &step.subject, stage, style, &text)
+}
+
+/// What a message says in one sentence, and how that looks.
+pub(crate) fn statement(body: &Body) -> (Style, String) {
+    match body {
         Body::Detected(detected) => detected_line(detected),
         Body::Redacted(redacted) => (DIM, redacted_line(redacted)),
         Body::Diagnosed(diagnosed) => (YELLOW, diagnosed_line(diagnosed)),
@@ -131,8 +137,7 @@ pub fn line(step: &Step) -> String {
         Body::Notified(notified) => (DIM, notified_line(notified)),
         Body::Archived(archived) => (DIM, archived_line(archived)),
         Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
-    };
-    stage_line(step.at, &step.subject, stage, style, &text)
+    }
 }
 
 /// The stage before redaction, of which nobody sees more than that it happened: its output is raw,

@@ -4,10 +4,12 @@ use std::time::SystemTime;
 use async_nats::jetstream::ErrorCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bonesetter_keys::Signature;
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::Bus;
+use super::{Bus, header};
 
 /// Why a stored message could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -64,13 +66,21 @@ impl StoredMessage {
     pub fn header(&self, name: impl AsRef<str>) -> Option<&str> {
         self.headers.get(name.as_ref()).map(String::as_str)
     }
+
+    /// The signature that the headers carry, not verified.
+    pub fn signature(&self) -> Option<Signature> {
+        Some(Signature {
+            key_id: self.header(header::KEY_ID)?.to_owned(),
+            bytes: STANDARD.decode(self.header(header::SIGNATURE)?).ok()?,
+        })
+    }
 }
 
 /// Reads a stream message by message, with no permission but that to get messages: no consumer is made.
 #[derive(Debug, Clone)]
 pub struct StreamReader {
-    bus: Bus,
-    stream: String,
+    pub(super) bus: Bus,
+    pub(super) stream: String,
 }
 
 #[derive(Serialize)]
@@ -90,11 +100,11 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-struct ApiError {
+pub(super) struct ApiError {
     #[serde(default)]
-    err_code: u64,
+    pub(super) err_code: u64,
     #[serde(default)]
-    description: String,
+    pub(super) description: String,
 }
 
 #[derive(Deserialize)]
@@ -159,24 +169,7 @@ impl StreamReader {
     }
 
     async fn get(&self, query: &Query<'_>) -> Result<Option<StoredMessage>, ReadError> {
-        let subject = format!("STREAM.MSG.GET.{}", self.stream);
-        let answer: Answer =
-            self.bus
-                .js
-                .request(subject.clone(), query)
-                .await
-                .map_err(|source| {
-                    match self.bus.violations.take(&format!("$JS.API.{subject}")) {
-                        Some(reason) => ReadError::NotAllowed {
-                            stream: self.stream.clone(),
-                            reason,
-                        },
-                        None => ReadError::Request {
-                            stream: self.stream.clone(),
-                            source,
-                        },
-                    }
-                })?;
+        let answer: Answer = self.ask("STREAM.MSG.GET", query).await?;
         match (answer.message, answer.error) {
             (Some(message), _) => {
                 message
@@ -192,6 +185,30 @@ impl StreamReader {
                 reason: error.map_or_else(|| "empty answer".to_owned(), |error| error.description),
             }),
         }
+    }
+}
+
+impl StreamReader {
+    /// Asks the API one thing about the stream.
+    pub(super) async fn ask<Q: Serialize + ?Sized, A: DeserializeOwned>(
+        &self,
+        verb: &str,
+        query: &Q,
+    ) -> Result<A, ReadError> {
+        let subject = format!("{verb}.{}", self.stream);
+        let answered = self.bus.js.request(subject.clone(), query).await;
+        answered.map_err(
+            |source| match self.bus.violations.take(&format!("$JS.API.{subject}")) {
+                Some(reason) => ReadError::NotAllowed {
+                    stream: self.stream.clone(),
+                    reason,
+                },
+                None => ReadError::Request {
+                    stream: self.stream.clone(),
+                    source,
+                },
+            },
+        )
     }
 }
 

@@ -88,7 +88,7 @@ fn object(archived: &Archived) -> String {
 }
 
 /// What was taken out: how many of each kind, or in which places.
-fn removals(redacted: &Redacted, places: bool) -> String {
+pub(crate) fn removals(redacted: &Redacted, places: bool) -> String {
     let mut text = String::new();
     if places {
         for removal in &redacted.removals {

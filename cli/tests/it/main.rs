@@ -3,7 +3,9 @@
 
 mod files;
 mod generated;
+mod replay;
 mod scan;
+mod world;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};

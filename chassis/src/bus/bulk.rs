@@ -1,0 +1,133 @@
+//! Reading much of a stream at once, with the same two permissions as reading a little of it.
+//!
+//! Many requests are under way at a time; a message that is gone (aged out, purged) costs one request
+//! that finds nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+use std::time::SystemTime;
+
+use futures::{Stream, StreamExt as _};
+use serde::{Deserialize, Serialize};
+
+use super::read::{ApiError, ReadError, StoredMessage, StreamReader};
+
+/// So many requests are under way at a time. More of them gain nothing on one server, and each may
+/// bring half a megabyte.
+const AHEAD: usize = 32;
+/// The server answers with at most so many subjects a page; the loop follows whatever it answers.
+const MAX_PAGES: usize = 1_000;
+
+#[derive(Serialize)]
+struct InfoQuery<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subjects_filter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct InfoAnswer {
+    state: Option<State>,
+    error: Option<ApiError>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    #[serde(default)]
+    messages: u64,
+    #[serde(default)]
+    first_seq: u64,
+    #[serde(default)]
+    last_seq: u64,
+    #[serde(default)]
+    subjects: BTreeMap<String, u64>,
+}
+
+/// What a stream holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How many messages.
+    pub messages: u64,
+    /// The sequence of the oldest one; one more than `last` when there is none.
+    pub first: u64,
+    /// The last sequence that was given out; 0 when nothing was ever stored.
+    pub last: u64,
+}
+
+impl Extent {
+    /// The sequences that may hold messages.
+    pub const fn sequences(&self) -> RangeInclusive<u64> {
+        self.first..=self.last
+    }
+}
+
+impl StreamReader {
+    /// How much the stream holds.
+    pub async fn extent(&self) -> Result<Extent, ReadError> {
+        let state = self.state(None, None).await?;
+        Ok(Extent {
+            messages: state.messages,
+            first: state.first_seq.max(1),
+            last: state.last_seq,
+        })
+    }
+
+    /// The subjects that messages are stored under and that fit the filter.
+    pub async fn subjects(&self, filter: &str) -> Result<BTreeSet<String>, ReadError> {
+        let mut found = BTreeSet::new();
+        for _ in 0..MAX_PAGES {
+            let page = self.state(Some(filter), Some(found.len())).await?.subjects;
+            let before = found.len();
+            found.extend(page.into_keys());
+            if found.len() == before {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The first sequence whose message was stored at or after a time; one more than the last
+    /// when there is none. Sequences and times grow together in a stream.
+    pub async fn since(&self, filter: &str, at: SystemTime) -> Result<u64, ReadError> {
+        let extent = self.extent().await?;
+        let (mut low, mut high) = (extent.first, extent.last + 1);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.next(filter, middle).await? {
+                Some(found) if found.stored_at < at => low = found.sequence + 1,
+                _ => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The messages with these sequences, in order; what is not there any more is left out.
+    pub fn span(
+        &self,
+        sequences: RangeInclusive<u64>,
+    ) -> impl Stream<Item = Result<StoredMessage, ReadError>> + Send + use<> {
+        let reader = self.clone();
+        futures::stream::iter(sequences)
+            .map(move |sequence| {
+                let reader = reader.clone();
+                async move { reader.at(sequence).await.transpose() }
+            })
+            .buffered(AHEAD)
+            .filter_map(std::future::ready)
+    }
+
+    async fn state(&self, filter: Option<&str>, offset: Option<usize>) -> Result<State, ReadError> {
+        let query = InfoQuery {
+            subjects_filter: filter,
+            offset,
+        };
+        let answer: InfoAnswer = self.ask("STREAM.INFO", &query).await?;
+        answer.state.ok_or_else(|| ReadError::Refused {
+            stream: self.stream.clone(),
+            reason: answer
+                .error
+                .map_or_else(|| "empty answer".to_owned(), |error| error.description),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! What the streams hold of one incident, message by message.
+
+use std::time::SystemTime;
+
+use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
+use bonesetter_chassis::topology::{DLQ, StreamSpec};
+use bonesetter_keys::{VerifyError, VerifyingKeys};
+use bonesetter_proto::v1::{Acted, DeadLetter, Diagnosed, Envelope, Incident, Redacted};
+use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
+use prost::Message as _;
+
+use crate::timeline::{Body, Step, readable_streams};
+
+/// One stored message with everything that can be said of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) subject: Subject,
+    pub(crate) stored: StoredMessage,
+    pub(crate) stream: &'static StreamSpec,
+    pub(crate) content: Content,
+    pub(crate) signature: SignatureState,
+}
+
+/// What a message says.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    Step(Step),
+    Dead(Box<DeadLetter>),
+}
+
+/// What is known of a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SignatureState {
+    /// Messages of this stage trigger nothing and are not signed.
+    NotSigned,
+    /// There is one; the public keys to check it with were not given.
+    Unchecked { key_id: String },
+    /// The writer of the stage has signed exactly this under this subject.
+    Valid { key_id: String },
+    /// There should be one.
+    Missing,
+    /// There is one, and it proves nothing.
+    Invalid(VerifyError),
+}
+
+/// Everything that is stored of one incident, oldest first.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) id: IncidentId,
+    pub(crate) entries: Vec<Entry>,
+}
+
+impl Record {
+    /// Reads it. Without public keys, signatures are not checked.
+    pub(crate) async fn load(
+        bus: &Bus,
+        id: &IncidentId,
+        trusted: Option<&VerifyingKeys>,
+    ) -> Result<Self, ReadError> {
+        let mut entries = Vec::new();
+        for stream in readable_streams().chain([&DLQ]) {
+            let Some(stage) = stream.stage else { continue };
+            let reader = StreamReader::new(bus.clone(), stream.name);
+            for stored in reader.all(&stage.incident_filter(id)).await? {
+                entries.extend(Entry::read(stream, stored, trusted));
+            }
+        }
+        entries.sort_by_key(|entry| (entry.stored.stored_at, entry.subject.stage));
+        Ok(Self {
+            id: id.clone(),
+            entries,
+        })
+    }
+
+    /// The message that is stored under a subject.
+    pub(crate) fn find(&self, subject: &str) -> Option<&Entry> {
+        self.entries
+            .iter()
+            .find(|entry| entry.stored.subject == subject)
+    }
+
+    /// What the incident is about, from whatever message still says it.
+    pub(crate) fn incident(&self) -> Option<&Incident> {
+        self.entries.iter().find_map(Entry::incident)
+    }
+
+    /// The messages of a stage, oldest first.
+    pub(crate) fn of(&self, stage: Stage) -> impl Iterator<Item = &Entry> {
+        self.entries
+            .iter()
+            .filter(move |entry| entry.subject.stage == stage)
+    }
+}
+
+impl Entry {
+    /// `None` when the subject is not one of an incident.
+    pub(crate) fn read(
+        stream: &'static StreamSpec,
+        stored: StoredMessage,
+        trusted: Option<&VerifyingKeys>,
+    ) -> Option<Self> {
+        let subject: Subject = stored.subject.parse().ok()?;
+        let content = if subject.stage == Stage::Dlq {
+            Content::Dead(Box::new(DeadLetter::decode(stored.payload.clone()).ok()?))
+        } else {
+            Content::Step(Step::read(stream.name, &stored)?)
+        };
+        let signature = check(&content, &stored, trusted);
+        Some(Self {
+            subject,
+            stored,
+            stream,
+            content,
+            signature,
+        })
+    }
+
+    /// What a step says; `None` for a dead letter.
+    pub(crate) const fn body(&self) -> Option<&Body> {
+        match &self.content {
+            Content::Step(step) => Some(&step.body),
+            Content::Dead(_) => None,
+        }
+    }
+
+    /// The envelope; absent only in what this version cannot read.
+    pub(crate) fn envelope(&self) -> Option<&Envelope> {
+        let Content::Step(step) = &self.content else {
+            let Content::Dead(letter) = &self.content else {
+                return None;
+            };
+            return letter.envelope.as_ref();
+        };
+        match &step.body {
+            Body::Detected(message) => message.envelope(),
+            Body::Redacted(message) => message.envelope(),
+            Body::Diagnosed(message) => message.envelope(),
+            Body::Acted(message) => message.envelope(),
+            Body::Notified(message) => message.envelope(),
+            Body::Archived(message) => message.envelope(),
+            Body::Unreadable => None,
+        }
+    }
+
+    fn incident(&self) -> Option<&Incident> {
+        match self.body()? {
+            Body::Detected(message) => message.incident(),
+            Body::Redacted(message) => message.incident(),
+            Body::Diagnosed(message) => message.incident(),
+            Body::Acted(message) => message.incident(),
+            Body::Notified(message) => message.incident(),
+            Body::Archived(message) => message.incident(),
+            Body::Unreadable => None,
+        }
+    }
+
+    /// The subject of what caused it; empty at the source.
+    pub(crate) fn caused_by(&self) -> &str {
+        self.envelope()
+            .map_or("", |envelope| envelope.caused_by.as_str())
+    }
+
+    /// When its writer made it; when it was stored, where the writer did not say.
+    pub(crate) fn produced_at(&self) -> SystemTime {
+        self.envelope()
+            .and_then(|envelope| from_timestamp(envelope.produced_at.as_ref()?))
+            .unwrap_or(self.stored.stored_at)
+    }
+}
+
+fn check(
+    content: &Content,
+    stored: &StoredMessage,
+    trusted: Option<&VerifyingKeys>,
+) -> SignatureState {
+    fn of<M: bonesetter_proto::Message>(
+        stored: &StoredMessage,
+        trusted: Option<&VerifyingKeys>,
+    ) -> SignatureState {
+        let Some(signature) = stored.signature() else {
+            return SignatureState::Missing;
+        };
+        let Some(trusted) = trusted else {
+            return SignatureState::Unchecked {
+                key_id: signature.key_id,
+            };
+        };
+        match trusted.verify::<M>(&stored.subject, &stored.payload, &signature) {
+            Ok(_) => SignatureState::Valid {
+                key_id: signature.key_id,
+            },
+            Err(error) => SignatureState::Invalid(error),
+        }
+    }
+    let Content::Step(step) = content else {
+        return SignatureState::NotSigned;
+    };
+    match step.subject.stage {
+        Stage::Redacted => of::<Redacted>(stored, trusted),
+        Stage::Diagnosed => of::<Diagnosed>(stored, trusted),
+        Stage::Acted => of::<Acted>(stored, trusted),
+        _ => SignatureState::NotSigned,
+    }
+}

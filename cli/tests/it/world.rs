@@ -1,0 +1,405 @@
+//! A bus of the test's own, with the users, permissions and keys of production, and incidents on it that
+//! every service has signed and published as it would.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use bonesetter_chassis::bus::{Bus, provision};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
+use bonesetter_chassis::health::Readiness;
+use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::topology::{self, STREAMS};
+use bonesetter_keys::{KeyDirectory, SealingKeys, incident_id};
+use bonesetter_proto::v1::{
+    self, Acted, Change, Decision, Delivery, Detected, Diagnosed, Enriched, Evidence, FailureClass,
+    Incident, Mode, NoticeKind, Notified, ObjectRef, Phase, Redacted, ResolvedReason,
+    Step as ActedStep,
+};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer, to_timestamp};
+use bonesetter_redact::{Redactor, Rules};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
+use prost::Message as _;
+use svc_llm::evidence_json::Document;
+use tokio_util::sync::CancellationToken;
+
+/// A Deployment whose new revision has a bad value; the rules roll it back.
+pub(crate) const BAD_VALUE: &str = include_str!("../../../svc-llm/tests/it/bad-value.json");
+/// A Deployment that is killed at its memory limit of 64Mi; the rules double it.
+pub(crate) const OUT_OF_MEMORY: &str = include_str!("out-of-memory.json");
+
+pub(crate) struct World {
+    pub(crate) nats: NatsServer,
+    pub(crate) keys: KeyDirectory,
+    _dir: tempfile::TempDir,
+    services: Services,
+}
+
+struct Services {
+    watcher: Service,
+    enricher: Service,
+    redactor: Service,
+    llm: Service,
+    actuator: Service,
+    notifier: Service,
+}
+
+/// What the actuator made of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Mode suggest.
+    Proposed,
+    /// Mode auto, and it helped.
+    Mended,
+}
+
+/// One incident as its stages publish it.
+pub(crate) struct Case {
+    pub(crate) subject: Subject,
+    pub(crate) incident: Incident,
+    pub(crate) class: FailureClass,
+    pub(crate) raw: Evidence,
+    pub(crate) redacted: Redacted,
+    pub(crate) diagnosed: Diagnosed,
+    pub(crate) end: End,
+}
+
+impl Case {
+    /// Of a document about the workload `name`, as if it were about `<name>-<number>`.
+    pub(crate) fn new(document: &str, name: &str, number: usize, end: End) -> Self {
+        let document = document.replace(name, &format!("{name}-{number}"));
+        let message = Document::parse(document.as_bytes())
+            .and_then(Document::into_message)
+            .expect("a document");
+        let class = message.failure_class();
+        let raw = message.evidence.expect("evidence");
+        let owner: ObjectRef = raw
+            .target
+            .as_ref()
+            .and_then(|target| target.object.clone())
+            .expect("a target");
+        let id = incident_id("test", &owner.uid, 1);
+        let subject = Subject {
+            stage: Stage::Detected,
+            cluster: "test".to_owned(),
+            namespace: Namespace::new(owner.namespace.as_str()).ok(),
+            kind: owner.kind.clone(),
+            incident: IncidentId::new(id.as_str()).expect("an id"),
+            step: "open".to_owned(),
+        };
+        let incident = Incident {
+            id,
+            cluster: "test".to_owned(),
+            root_owner: Some(owner),
+            episode: 1,
+            opened_at: Some(to_timestamp(SystemTime::UNIX_EPOCH)),
+        };
+        let rules = Rules::builtin().expect("rules");
+        let redactor = Redactor::new(rules).expect("a redactor");
+        let evidence = svc_redactor::redact_evidence(raw.clone(), &mut redactor.session(&[7; 32]))
+            .expect("redacted");
+        let diagnosed = Diagnosed {
+            incident: Some(incident.clone()),
+            ..svc_llm::explain_offline(&evidence, class)
+        };
+        let dossier = evidence.into_inner();
+        let redacted = Redacted {
+            envelope: None,
+            incident: Some(incident.clone()),
+            failure_class: class.into(),
+            symptoms: Vec::new(),
+            evidence: Some(dossier.evidence),
+            removals: dossier.removals,
+        };
+        Self {
+            subject,
+            incident,
+            class,
+            raw,
+            redacted,
+            diagnosed,
+            end,
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.subject.incident.as_str()
+    }
+
+    pub(crate) fn at(&self, stage: Stage, step: &str) -> Subject {
+        self.subject.at(stage, step)
+    }
+
+    fn acted(&self, step: ActedStep) -> Acted {
+        let allowed = self.end == End::Mended;
+        let violations = if allowed {
+            Vec::new()
+        } else {
+            let violation = |name: &str, detail: &str| v1::Violation {
+                name: name.to_owned(),
+                detail: detail.to_owned(),
+            };
+            vec![
+                violation("mode-suggest", "changes are only suggested"),
+                violation(
+                    "namespace-not-allowed",
+                    "shop is not in auto_apply_namespaces",
+                ),
+            ]
+        };
+        let decision = Decision {
+            mode: if allowed { Mode::Auto } else { Mode::Suggest }.into(),
+            allowed,
+            violations,
+            reason: "as recorded".to_owned(),
+        };
+        let remedy = self
+            .diagnosed
+            .diagnosis
+            .as_ref()
+            .and_then(|diagnosis| diagnosis.remedy.clone());
+        let change = Change {
+            effect_key: "e".repeat(32),
+            target: self.diagnosed.target.clone(),
+            remedy,
+            fields: vec!["/spec/template".to_owned()],
+            suggested_command: "kubectl rollout undo".to_owned(),
+            ..Change::default()
+        };
+        Acted {
+            incident: Some(self.incident.clone()),
+            failure_class: self.class.into(),
+            step: step.into(),
+            decision: Some(decision),
+            change: Some(change),
+            ..Acted::default()
+        }
+    }
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let authorization = identity::authorization(dir.path()).expect("accounts");
+        let options = NatsOptions {
+            authorization: Some(authorization),
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.expect("nats-server");
+        let keys = identity::keys(dir.path()).expect("keys");
+        let seed = SecretFile::new(keys.nkey_seed("provisioner"));
+        let provisioner = topology::user("provisioner").expect("a user");
+        let bus = Bus::connect(&nats.url(), provisioner, &seed)
+            .await
+            .expect("connected");
+        provision(&bus).await.expect("provisioned");
+        let service = async |name| start(&nats, &keys, name).await;
+        let services = Services {
+            watcher: service("svc-watcher").await,
+            enricher: service("svc-enricher").await,
+            redactor: service("svc-redactor").await,
+            llm: service("svc-llm").await,
+            actuator: service("svc-actuator").await,
+            notifier: service("svc-notifier").await,
+        };
+        Self {
+            nats,
+            keys,
+            _dir: dir,
+            services,
+        }
+    }
+
+    /// The arguments by which the command reaches this bus, after the command's own.
+    pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
+        let mut arguments: Vec<String> = command.iter().map(|it| (*it).to_owned()).collect();
+        arguments.extend([
+            "--nats-url".to_owned(),
+            self.nats.url(),
+            "--nkey-file".to_owned(),
+            self.keys.nkey_seed("operator").display().to_string(),
+        ]);
+        arguments
+    }
+
+    /// As [`World::arguments`], with the public keys.
+    pub(crate) fn trusting(&self, command: &[&str]) -> Vec<String> {
+        let mut arguments = self.arguments(command);
+        arguments.extend([
+            "--trusted-dir".to_owned(),
+            self.keys.trusted().display().to_string(),
+        ]);
+        arguments
+    }
+
+    /// The last sequence of every stream, as the server has given it out.
+    pub(crate) async fn last_sequences(&self) -> Vec<(String, u64)> {
+        let monitor = format!("{}/jsz?accounts=true&streams=true", self.nats.monitor_url());
+        let text = reqwest::get(monitor)
+            .await
+            .expect("an answer")
+            .text()
+            .await
+            .expect("text");
+        let jsz: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let mut found = Vec::new();
+        for account in jsz["account_details"].as_array().expect("accounts") {
+            for stream in account["stream_detail"].as_array().into_iter().flatten() {
+                let name = stream["name"].as_str().unwrap_or_default().to_owned();
+                let last = stream["state"]["last_seq"].as_u64().unwrap_or(0);
+                found.push((name, last));
+            }
+        }
+        found.sort();
+        assert!(found.len() >= STREAMS.len(), "{found:?}");
+        found
+    }
+
+    async fn publish<M: Message>(service: &Service, subject: &Subject, message: M, cause: &str) {
+        service
+            .publisher::<M>()
+            .publish(subject, message, cause)
+            .await
+            .expect("published");
+    }
+
+    /// Publishes what every stage says of an incident, from its detection to its end.
+    pub(crate) async fn publish_case(&self, case: &Case) {
+        self.detect(case).await;
+        self.enrich(case).await;
+        self.redact(case).await;
+        self.diagnose(case).await;
+        let acted = self.act(case).await;
+        self.end(case, &acted).await;
+    }
+
+    pub(crate) async fn detect(&self, case: &Case) {
+        let message = Detected {
+            incident: Some(case.incident.clone()),
+            phase: Phase::Open.into(),
+            failure_class: case.class.into(),
+            failing_objects: 1,
+            ..Detected::default()
+        };
+        Self::publish(&self.services.watcher, &case.subject, message, "").await;
+    }
+
+    pub(crate) async fn enrich(&self, case: &Case) {
+        let subject = case.at(Stage::Enriched, "open");
+        let keys = SealingKeys::read(&self.keys.evidence()).expect("a key");
+        let sealed = keys
+            .seal(&subject.to_string(), &case.raw.encode_to_vec())
+            .expect("sealed");
+        let message = Enriched {
+            envelope: None,
+            incident: Some(case.incident.clone()),
+            failure_class: case.class.into(),
+            symptoms: Vec::new(),
+            evidence: Some(sealed),
+        };
+        let cause = case.subject.to_string();
+        Self::publish(&self.services.enricher, &subject, message, &cause).await;
+    }
+
+    pub(crate) async fn redact(&self, case: &Case) {
+        let subject = case.at(Stage::Redacted, "open");
+        let cause = case.at(Stage::Enriched, "open").to_string();
+        let message = case.redacted.clone();
+        Self::publish(&self.services.redactor, &subject, message, &cause).await;
+    }
+
+    pub(crate) async fn diagnose(&self, case: &Case) {
+        let subject = case.at(Stage::Diagnosed, "open");
+        let cause = case.at(Stage::Redacted, "open").to_string();
+        let message = case.diagnosed.clone();
+        Self::publish(&self.services.llm, &subject, message, &cause).await;
+    }
+
+    /// Publishes the steps of svc-actuator and returns the last.
+    pub(crate) async fn act(&self, case: &Case) -> Subject {
+        let steps: &[(&str, ActedStep)] = match case.end {
+            End::Proposed => &[("proposed", ActedStep::Proposed)],
+            End::Mended => &[
+                ("intended", ActedStep::Intended),
+                ("applied", ActedStep::Applied),
+                ("verified", ActedStep::Verified),
+            ],
+        };
+        let mut cause = case.at(Stage::Diagnosed, "open");
+        for (name, step) in steps {
+            let subject = case.at(Stage::Acted, name);
+            let message = case.acted(*step);
+            let by = cause.to_string();
+            Self::publish(&self.services.actuator, &subject, message, &by).await;
+            cause = subject;
+        }
+        cause
+    }
+
+    pub(crate) async fn end(&self, case: &Case, acted: &Subject) {
+        let delivery = Delivery {
+            channel: "platform".to_owned(),
+            channel_type: "slack".to_owned(),
+            delivered: true,
+            ..Delivery::default()
+        };
+        let message = Notified {
+            incident: Some(case.incident.clone()),
+            failure_class: case.class.into(),
+            kind: NoticeKind::Incident.into(),
+            deliveries: vec![delivery],
+            ..Notified::default()
+        };
+        let subject = case.at(Stage::Notified, "incident");
+        let cause = acted.to_string();
+        Self::publish(&self.services.notifier, &subject, message, &cause).await;
+        let message = Detected {
+            incident: Some(case.incident.clone()),
+            phase: Phase::Resolved.into(),
+            failure_class: case.class.into(),
+            resolved_reason: ResolvedReason::Recovered.into(),
+            ..Detected::default()
+        };
+        let subject = case.at(Stage::Detected, "resolved");
+        Self::publish(&self.services.watcher, &subject, message, "").await;
+    }
+}
+
+async fn start(nats: &NatsServer, keys: &KeyDirectory, name: &'static str) -> Service {
+    let signing_file: Option<PathBuf> = Writer::ALL
+        .into_iter()
+        .find(|writer| writer.service() == name)
+        .map(|writer| keys.signing(writer));
+    let common = Common {
+        cluster: "test".to_owned(),
+        nats: NatsSettings {
+            url: nats.url(),
+            nkey_file: keys.nkey_seed(name),
+        },
+        keys: KeySettings {
+            signing_file,
+            trusted_dir: Some(keys.trusted()),
+            ..KeySettings::default()
+        },
+        telemetry: TelemetrySettings::default(),
+        health: HealthSettings::default(),
+    };
+    let about = About {
+        name,
+        version: "0",
+        modes: &[],
+    };
+    Service::start(
+        about,
+        common,
+        "test",
+        CancellationToken::new(),
+        Readiness::default(),
+        Metrics::default(),
+    )
+    .await
+    .expect("started")
+}
