@@ -18,6 +18,7 @@ mod consume;
 mod dead_letter;
 mod kv;
 mod provision;
+mod provision_external;
 mod publish;
 mod read;
 
@@ -27,6 +28,7 @@ pub(crate) use consume::{Pulled, Puller};
 pub use dead_letter::DeadLetters;
 pub use kv::{Bucket, Entry, KvError};
 pub use provision::{ProvisionError, Provisioned, provision};
+pub use provision_external::provision_external;
 pub(crate) use publish::Producer;
 pub use publish::{PublishError, Publisher, Stored};
 pub use read::{ReadError, StoredMessage, StreamReader};

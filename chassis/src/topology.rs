@@ -9,12 +9,19 @@ use std::time::Duration;
 
 use bonesetter_proto::Stage;
 
+mod accounts;
+mod external;
 mod permissions;
 mod users;
 
-pub use permissions::{
-    MissingPublicKey, Permissions, authorization, authorization_of, permissions, variable,
+pub use accounts::{
+    MissingPublicKey, authorization, authorization_of, authorization_with, variable,
 };
+pub use external::{
+    COPIES, COPY_DELIVERY, CopySpec, EXTERNAL_ACCOUNT, ExternalError, ExternalUser, IMPORTED_API,
+    MAX_NAMESPACES, PIPELINE_ACCOUNT, external_permissions, external_user,
+};
+pub use permissions::{Permissions, permissions};
 pub use users::{Role, USERS, User, user};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -258,6 +265,7 @@ mod tests {
         names(STREAMS.iter().map(|stream| stream.name).collect());
         names(consumers().map(|consumer| consumer.name).collect());
         names(BUCKETS.iter().map(|bucket| bucket.name).collect());
+        names(COPIES.iter().map(|copy| copy.name).collect());
     }
 
     #[test]

@@ -22,6 +22,14 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The same server, with another seed.
+    pub(crate) fn with_nkey_file(&self, nkey_file: PathBuf) -> Self {
+        Self {
+            nats_url: self.nats_url.clone(),
+            nkey_file,
+        }
+    }
+
     /// Connects as the user of that name.
     pub(crate) async fn connect(&self, user: &str) -> anyhow::Result<Bus> {
         let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;

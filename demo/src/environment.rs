@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use bonesetter_chassis::bus::{Bus, provision};
+use bonesetter_chassis::bus::{Bus, provision, provision_external};
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
@@ -47,6 +47,9 @@ impl Environment {
         let bus = connect(&state, &keys, "provisioner").await?;
         provision(&bus).await?;
         bus.close().await;
+        let external = connect(&state, &keys, "provisioner-external").await?;
+        provision_external(&external).await?;
+        external.close().await;
         let database_url = prepare_database(&state, sources, &dir).await?;
         for namespace in [SUGGEST_NAMESPACE, AUTO_NAMESPACE] {
             cluster.fresh_namespace(namespace).await?;

@@ -107,6 +107,11 @@ impl Stage {
         format!("{ROOT}.{VERSION}.{}.*.*.*.*.{step}", self.as_str())
     }
 
+    /// The subject filter of everything that the stage publishes about one namespace, in any cluster.
+    pub fn namespace_filter(self, namespace: &Namespace) -> String {
+        format!("{ROOT}.{VERSION}.{}.*.{namespace}.>", self.as_str())
+    }
+
     /// The subject filter of everything that the stage publishes about one incident.
     pub fn incident_filter(self, incident: &IncidentId) -> String {
         format!("{ROOT}.{VERSION}.{}.*.*.*.{incident}.>", self.as_str())

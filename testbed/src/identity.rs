@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bonesetter_chassis::topology::{MissingPublicKey, USERS, authorization_of};
+use bonesetter_chassis::topology::{ExternalUser, MissingPublicKey, USERS, authorization_of};
 use bonesetter_keys::{KeyDirectory, KeyError};
 
 /// Keys could not be made or read.
@@ -31,7 +31,16 @@ pub fn keys(state_dir: &Path) -> Result<KeyDirectory, Error> {
 
 /// The accounts of the NATS server, with the public keys of the testbed's users.
 pub fn authorization(state_dir: &Path) -> Result<String, Error> {
-    Ok(authorization_of(&keys(state_dir)?)?)
+    authorization_with(state_dir, &[])
+}
+
+/// As [`authorization`], with external tools; makes nkeys for those that have none.
+pub fn authorization_with(state_dir: &Path, tools: &[ExternalUser]) -> Result<String, Error> {
+    let keys = keys(state_dir)?;
+    let users: Vec<String> = tools.iter().map(ExternalUser::user).collect();
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    bonesetter_keys::complete(&keys, &users)?;
+    Ok(authorization_of(&keys, tools)?)
 }
 
 #[cfg(test)]

@@ -23,12 +23,18 @@ pub struct ProvisionError {
 impl ProvisionError {
     /// A refusal comes as an event of its own, and as a timeout here.
     fn new(bus: &Bus, what: String, error: &async_nats::Error) -> Self {
+        Self::as_user(bus, what, error, "provisioner")
+    }
+
+    pub(super) fn as_user(bus: &Bus, what: String, error: &async_nats::Error, user: &str) -> Self {
         let reason = match bus.violations.take_of("$JS.API.") {
-            Some(refusal) => {
-                format!("{refusal}; this takes the nkey of the user \"provisioner\"")
-            }
+            Some(refusal) => format!("{refusal}; this takes the nkey of the user {user:?}"),
             None => error.to_string(),
         };
+        Self { what, reason }
+    }
+
+    pub(super) const fn saying(what: String, reason: String) -> Self {
         Self { what, reason }
     }
 }

@@ -1,14 +1,10 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::path::PathBuf;
-use std::{fs, io};
+use std::collections::BTreeSet;
 
-use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Stage;
 
 use super::{
-    ADVISORY, BUCKETS, CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, Role, STREAMS, USERS, User,
-    consumers, stream_of,
+    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DLQ, ENRICHED, REDRIVE, Role, STREAMS,
+    User, consumers, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
@@ -34,6 +30,7 @@ pub fn permissions(user: &User) -> Permissions {
             operator(&mut permissions);
             permissions.publish.push(Stage::Redrive.filter());
         }
+        Role::ExternalProvisioner => external_provisioner(&mut permissions),
     }
     permissions
 }
@@ -116,68 +113,20 @@ fn operator(permissions: &mut Permissions) {
     }
 }
 
-/// The variable that holds a user's public nkey in the generated configuration.
-pub fn variable(user: &str) -> String {
-    format!("BONESETTER_NKEY_{}", user.replace('-', "_").to_uppercase())
-}
-
-/// The `accounts` part of a nats-server configuration; `nkey` gives the public key of each user.
-pub fn authorization(nkey: impl Fn(&User) -> String) -> String {
-    let mut text =
-        String::from("accounts {\n  BONESETTER {\n    jetstream: enabled\n    users: [\n");
-    for user in USERS {
-        let permissions = permissions(user);
-        let _ = writeln!(
-            text,
-            "      {{\n        # {}\n        nkey: {}",
-            user.name,
-            nkey(user)
-        );
-        text.push_str("        permissions {\n");
-        for (verb, subjects) in [
-            ("publish", permissions.publish),
-            ("subscribe", permissions.subscribe),
-        ] {
-            let _ = writeln!(text, "          {verb} {{ allow: [");
-            for subject in subjects {
-                let _ = writeln!(text, "            \"{subject}\"");
-            }
-            text.push_str("          ] }\n");
+fn external_provisioner(permissions: &mut Permissions) {
+    for copy in COPIES {
+        for verb in ["CREATE", "UPDATE", "INFO"] {
+            permissions
+                .publish
+                .push(format!("$JS.API.STREAM.{verb}.{}", copy.name));
         }
-        text.push_str("        }\n      }\n");
     }
-    text.push_str("    ]\n  }\n  SYS {}\n}\nsystem_account: SYS\n");
-    text
-}
-
-/// A public key cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read the public key {path}: {source}; `bonesetter keys init` makes a complete set")]
-pub struct MissingPublicKey {
-    path: PathBuf,
-    source: io::Error,
-}
-
-/// As [`authorization`], with the public keys of a set.
-pub fn authorization_of(keys: &KeyDirectory) -> Result<String, MissingPublicKey> {
-    let mut public = BTreeMap::new();
-    for user in USERS {
-        let path = keys.nkey_public(user.name);
-        let key = fs::read_to_string(&path).map_err(|source| MissingPublicKey {
-            path: path.clone(),
-            source,
-        })?;
-        public.insert(user.name, key.trim().to_owned());
-    }
-    Ok(authorization(|user| {
-        public.get(user.name).cloned().unwrap_or_default()
-    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topology::{StreamSpec, user};
+    use crate::topology::{StreamSpec, USERS, user};
 
     fn of(name: &str) -> Permissions {
         permissions(user(name).unwrap())

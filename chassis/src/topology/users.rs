@@ -1,5 +1,7 @@
 use bonesetter_proto::Stage;
 
+use super::{EXTERNAL_ACCOUNT, PIPELINE_ACCOUNT};
+
 /// What a NATS user is for; its permissions follow from this and from the consumer and bucket tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -15,6 +17,8 @@ pub enum Role {
     Operator,
     /// Reads what the operator reads and decides about dead letters; writes nothing else.
     Redriver,
+    /// Creates the copies in the account of external tools; the one user of ours there.
+    ExternalProvisioner,
 }
 
 /// One identity on the bus.
@@ -27,6 +31,14 @@ pub struct User {
 }
 
 impl User {
+    /// The account that it is in.
+    pub fn account(&self) -> &'static str {
+        match self.role {
+            Role::ExternalProvisioner => EXTERNAL_ACCOUNT,
+            _ => PIPELINE_ACCOUNT,
+        }
+    }
+
     /// Replies come here and nobody else may listen.
     pub fn inbox_prefix(&self) -> String {
         format!("_INBOX_{}", self.name)
@@ -61,6 +73,10 @@ pub const USERS: &[User] = &[
     User {
         name: "redriver",
         role: Role::Redriver,
+    },
+    User {
+        name: "provisioner-external",
+        role: Role::ExternalProvisioner,
     },
 ];
 

@@ -9,7 +9,7 @@ use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology;
+use bonesetter_chassis::topology::{self, ExternalUser};
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::v1::{Detected, Incident};
 use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
@@ -32,8 +32,16 @@ impl Bed {
     }
 
     pub(crate) async fn start_bare() -> Self {
+        Self::start_with(&[], |accounts| accounts).await
+    }
+
+    /// With external tools, and with whatever else a test wants of the accounts.
+    pub(crate) async fn start_with(
+        tools: &[ExternalUser],
+        edit: impl FnOnce(String) -> String,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let authorization = identity::authorization(dir.path()).unwrap();
+        let authorization = edit(identity::authorization_with(dir.path(), tools).unwrap());
         let options = NatsOptions {
             authorization: Some(authorization),
             ..NatsOptions::default()

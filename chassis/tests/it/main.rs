@@ -4,6 +4,7 @@
 mod bed;
 mod bus;
 mod delivery;
+mod external;
 mod isolation;
 mod runner;
 mod startup;

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bonesetter_chassis::topology::{MissingPublicKey, authorization, authorization_of, variable};
+use bonesetter_chassis::topology::{ExternalUser, authorization_of, authorization_with, variable};
 use bonesetter_keys::KeyDirectory;
 use clap::Subcommand;
 
@@ -16,18 +16,23 @@ pub(crate) enum Command {
         /// Directory that `bonesetter keys init` filled; its public keys are written in.
         #[arg(long)]
         keys: Option<PathBuf>,
+        /// YAML file with the external tools, `external: [{name: ..., namespaces: [...]}]`; each sees
+        /// the diagnoses of its namespaces and nothing else.
+        #[arg(long, value_name = "FILE")]
+        external: Option<PathBuf>,
     },
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let Command::Nats { keys } = command;
-    pipe::print(&nats(keys.as_ref())?)?;
+    let Command::Nats { keys, external } = command;
+    let tools = match external {
+        Some(path) => ExternalUser::read(path)?,
+        None => Vec::new(),
+    };
+    let text = match keys {
+        Some(dir) => authorization_of(&KeyDirectory::new(dir), &tools)?,
+        None => authorization_with(&tools, |user| format!("${}", variable(user))),
+    };
+    pipe::print(&text)?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn nats(keys: Option<&PathBuf>) -> Result<String, MissingPublicKey> {
-    match keys {
-        Some(dir) => authorization_of(&KeyDirectory::new(dir)),
-        None => Ok(authorization(|user| format!("${}", variable(user.name)))),
-    }
 }
