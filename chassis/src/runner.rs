@@ -4,28 +4,32 @@
 //! until it is stored, then ack and wait until that is known. A crash at any point leads to
 //! redelivery; outputs are stored once because their subjects are unique.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_keys::{Signature, VerifyError, VerifyingKeys};
-use bonesetter_proto::v1::SignedMessage;
-use bonesetter_proto::{Message, Subject, SubjectError};
+use bonesetter_keys::VerifyingKeys;
+use bonesetter_proto::Message;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::bus::{Bus, DeadLetters, PublishError, Publisher, Pulled, Puller, header};
+use crate::bus::{Bus, Dead, DeadLetters, PublishError, Publisher, Pulled, Puller, header};
 use crate::errors::chain;
 use crate::health::Waiting;
 use crate::metrics::{ConsumerLabel, DeadLabel, RunnerMetrics};
-use crate::stage::{Delivery, Input, Outcome, Sink, Stage};
+use crate::stage::{Delivery, Outcome, Sink, Stage};
 use crate::telemetry::continue_trace;
 use crate::topology::ConsumerSpec;
+
+use advisory::{AdvisoryWork, epitaph};
+use input::{InputError, read_input};
+use redrive::Request;
+
+mod advisory;
+mod input;
+mod redrive;
 
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
@@ -39,6 +43,8 @@ pub(crate) struct Runner {
     pub(crate) letters: DeadLetters,
     pub(crate) metrics: RunnerMetrics,
     pub(crate) waiting: Waiting,
+    /// What the consumer is asked to handle again.
+    pub(crate) redrive: Option<(ConsumerSpec, Waiting)>,
     pub(crate) shutdown: CancellationToken,
 }
 
@@ -81,70 +87,89 @@ impl Runner {
         self.run(SinkWork { sink, stream }).await;
     }
 
-    async fn run<W: Work>(self, work: W) {
+    /// Buries what the server will not deliver again and no worker has buried. `user` is who runs.
+    pub(crate) async fn advisories(self, user: &'static str) {
+        let work = AdvisoryWork {
+            bus: self.bus.clone(),
+            letters: self.letters.clone(),
+            metrics: self.metrics.clone(),
+            user,
+        };
+        self.run(work).await;
+    }
+
+    async fn run<W: Work>(mut self, work: W) {
+        let redrive = self.redrive.take();
+        let direct = (self.spec, self.waiting.clone());
         let shared = Arc::new((self, work));
-        let (runner, _) = &*shared;
-        let permits = Arc::new(Semaphore::new(runner.spec.concurrency));
-        let tasks = TaskTracker::new();
-        let mut puller = Puller::new(runner.bus.clone(), runner.spec, runner.waiting.clone());
-        loop {
-            let permit = tokio::select! {
-                permit = permits.clone().acquire_owned() => permit,
-                () = runner.shutdown.cancelled() => break,
-            };
-            // The semaphore is never closed.
-            let Ok(permit) = permit else { break };
-            let free = 1 + permits.available_permits();
-            let Some(pulled) = puller.next(free, &runner.shutdown).await else {
-                break;
-            };
-            let shared = shared.clone();
-            tasks.spawn(async move {
-                let (runner, work) = &*shared;
-                runner.handle(work, pulled).await;
-                drop(permit);
-            });
-        }
-        puller.hand_back().await;
-        tasks.close();
-        tasks.wait().await;
-        tracing::info!(consumer = runner.spec.name, "drained");
+        let redriven = Box::pin(async {
+            if let Some((spec, waiting)) = redrive {
+                pull(&shared, spec, waiting, true).await;
+            }
+        });
+        let direct = Box::pin(pull(&shared, direct.0, direct.1, false));
+        tokio::join!(direct, redriven);
     }
 
     async fn handle(&self, work: &impl Work, pulled: Pulled) {
+        let label = self.received(&pulled);
+        let started = Instant::now();
+        let span = self.span(&pulled);
+        let dead = Dead::of(&self.spec, &pulled);
+        let end = self
+            .work_alive(work, &pulled)
+            .instrument(span.clone())
+            .await;
+        self.finish(&label, &pulled, &dead, end)
+            .instrument(span)
+            .await;
+        self.metrics.in_flight.get_or_create(&label).dec();
+        self.metrics
+            .seconds
+            .get_or_create(&label)
+            .observe(started.elapsed().as_secs_f64());
+    }
+
+    /// Handles what a request refers to, or tells why not.
+    async fn handle_again(&self, work: &impl Work, spec: &ConsumerSpec, request: Pulled) {
+        match self.resolve(spec, request).await {
+            Request::Handle(pulled) => self.handle(work, *pulled).await,
+            Request::End(request, dead, end) => {
+                let label = self.received(&request);
+                self.finish(&label, &request, &dead, end).await;
+                self.metrics.in_flight.get_or_create(&label).dec();
+            }
+        }
+    }
+
+    fn received(&self, pulled: &Pulled) -> ConsumerLabel {
         let label = ConsumerLabel {
-            consumer: self.spec.name,
+            consumer: pulled.consumer,
         };
         self.metrics.received.get_or_create(&label).inc();
         self.metrics.in_flight.get_or_create(&label).inc();
         let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
         self.metrics.pending.get_or_create(&label).set(pending);
-        let started = Instant::now();
+        label
+    }
+
+    fn span(&self, pulled: &Pulled) -> tracing::Span {
         let span = tracing::info_span!(
             "process",
             otel.name = format!("process {}", self.spec.name),
             otel.kind = "consumer",
             messaging.system = "nats",
             messaging.destination.name = self.spec.stream.name,
-            messaging.consumer.group.name = self.spec.name,
+            messaging.consumer.group.name = pulled.consumer,
             messaging.operation.type = "process",
-            consumer = self.spec.name,
+            consumer = pulled.consumer,
             subject = %pulled.subject,
             delivery = pulled.deliveries,
         );
         if let Some(traceparent) = pulled.headers.get(header::TRACEPARENT) {
             continue_trace(&span, traceparent);
         }
-        let end = self
-            .work_alive(work, &pulled)
-            .instrument(span.clone())
-            .await;
-        self.finish(&label, &pulled, end).instrument(span).await;
-        self.metrics.in_flight.get_or_create(&label).dec();
-        self.metrics
-            .seconds
-            .get_or_create(&label)
-            .observe(started.elapsed().as_secs_f64());
+        span
     }
 
     /// Runs the handler and keeps telling the server that it does.
@@ -161,7 +186,7 @@ impl Runner {
         }
     }
 
-    async fn finish(&self, label: &ConsumerLabel, pulled: &Pulled, end: End) {
+    async fn finish(&self, label: &ConsumerLabel, pulled: &Pulled, dead: &Dead, end: End) {
         match end {
             End::Done { published } => {
                 self.metrics
@@ -171,11 +196,11 @@ impl Runner {
                 pulled.acker.ack().await;
             }
             End::HandBack => pulled.acker.retry_after(SHORTEST_RETRY).await,
-            End::Dead { reason, cause } => self.bury(pulled, reason, &cause).await,
+            End::Dead { reason, cause } => self.bury(pulled, dead, reason, &cause).await,
             End::Retry { after, cause } => {
                 let limit = u64::from(self.spec.max_deliver);
                 if limit > 0 && pulled.deliveries >= limit {
-                    self.bury(pulled, "exhausted", &cause).await;
+                    self.bury(pulled, dead, "exhausted", &cause).await;
                     return;
                 }
                 let after = backoff(after, pulled.deliveries, limit == 0);
@@ -186,21 +211,70 @@ impl Runner {
         }
     }
 
-    async fn bury(&self, pulled: &Pulled, reason: &'static str, cause: &anyhow::Error) {
+    async fn bury(
+        &self,
+        pulled: &Pulled,
+        dead: &Dead,
+        reason: &'static str,
+        cause: &anyhow::Error,
+    ) {
         let text = chain(cause);
         tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
-        if let Err(error) = self.letters.bury(&self.spec, pulled, reason, &text).await {
-            tracing::error!(%error, "the dead letter was not stored, the message comes again");
-            pulled.acker.retry_after(Duration::from_secs(5)).await;
-            return;
-        }
+        let letter = match self.letters.bury(dead, reason, &text).await {
+            Ok(letter) => letter,
+            Err(error) => {
+                tracing::error!(%error, "the dead letter was not stored, the message comes again");
+                pulled.acker.retry_after(Duration::from_secs(5)).await;
+                return;
+            }
+        };
         let label = DeadLabel {
             consumer: self.spec.name,
             reason: reason.to_owned(),
         };
         self.metrics.dead.get_or_create(&label).inc();
-        pulled.acker.terminate(reason).await;
+        pulled.acker.terminate(&epitaph(letter, reason)).await;
     }
+}
+
+/// Takes what a durable delivers and has it handled, as many at a time as the durable allows, until
+/// shut down and drained.
+async fn pull<W: Work>(
+    shared: &Arc<(Runner, W)>,
+    spec: ConsumerSpec,
+    waiting: Waiting,
+    is_again: bool,
+) {
+    let (runner, _) = &**shared;
+    let permits = Arc::new(Semaphore::new(spec.concurrency));
+    let tasks = TaskTracker::new();
+    let mut puller = Puller::new(runner.bus.clone(), spec, waiting);
+    loop {
+        let permit = tokio::select! {
+            permit = permits.clone().acquire_owned() => permit,
+            () = runner.shutdown.cancelled() => break,
+        };
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { break };
+        let free = 1 + permits.available_permits();
+        let Some(pulled) = puller.next(free, &runner.shutdown).await else {
+            break;
+        };
+        let shared = shared.clone();
+        tasks.spawn(async move {
+            let (runner, work) = &*shared;
+            if is_again {
+                runner.handle_again(work, &spec, pulled).await;
+            } else {
+                runner.handle(work, pulled).await;
+            }
+            drop(permit);
+        });
+    }
+    puller.hand_back().await;
+    tasks.close();
+    tasks.wait().await;
+    tracing::info!(consumer = spec.name, "drained");
 }
 
 /// What the handler asked for; where deliveries are limited, doubled with every one of them.
@@ -313,81 +387,6 @@ impl<S: Sink> Work for SinkWork<S> {
 
 const fn no_outputs(outputs: &[crate::stage::Output<Infallible>]) -> usize {
     outputs.len()
-}
-
-/// Why a delivery is not an input.
-#[derive(Debug, thiserror::Error)]
-enum InputError {
-    #[error(transparent)]
-    Subject(SubjectError),
-    #[error("the payload is not a message of the expected type")]
-    Undecodable,
-    #[error("the message names another subject inside than the one it was published under")]
-    SubjectDiffers,
-    #[error("the message carries no signature")]
-    Unsigned,
-    #[error(transparent)]
-    Forged(VerifyError),
-}
-
-impl InputError {
-    const fn reason(&self) -> &'static str {
-        match self {
-            Self::Subject(_) => "bad-subject",
-            Self::Undecodable => "undecodable",
-            Self::SubjectDiffers => "subject-differs",
-            Self::Unsigned => "unsigned",
-            Self::Forged(_) => "forged",
-        }
-    }
-}
-
-fn read_input<M: Message>(
-    pulled: &Pulled,
-    stream: &'static str,
-    trusted: &VerifyingKeys,
-) -> Result<Input<M>, InputError> {
-    let subject: Subject = pulled.subject.parse().map_err(InputError::Subject)?;
-    let (message, verified, signed) = if M::SIGNED_BY.is_some() {
-        let signature = read_signature(&pulled.headers).ok_or(InputError::Unsigned)?;
-        let verified = trusted
-            .verify::<M>(&pulled.subject, &pulled.payload, &signature)
-            .map_err(InputError::Forged)?;
-        let signed = SignedMessage {
-            subject: pulled.subject.clone(),
-            payload: pulled.payload.to_vec(),
-            key_id: signature.key_id,
-            signature: signature.bytes,
-        };
-        (verified.get().clone(), Some(verified), Some(signed))
-    } else {
-        let message = M::decode(pulled.payload.clone()).map_err(|_| InputError::Undecodable)?;
-        (message, None, None)
-    };
-    if message
-        .envelope()
-        .is_none_or(|envelope| envelope.subject != pulled.subject)
-    {
-        return Err(InputError::SubjectDiffers);
-    }
-    Ok(Input {
-        message,
-        subject,
-        verified,
-        signed,
-        deliveries: pulled.deliveries,
-        sequence: pulled.sequence,
-        stream,
-        stored_at: pulled.stored_at,
-        traceparent: pulled.headers.get(header::TRACEPARENT).cloned(),
-    })
-}
-
-fn read_signature(headers: &BTreeMap<String, String>) -> Option<Signature> {
-    Some(Signature {
-        key_id: headers.get(header::KEY_ID)?.clone(),
-        bytes: STANDARD.decode(headers.get(header::SIGNATURE)?).ok()?,
-    })
 }
 
 #[cfg(test)]

@@ -172,6 +172,13 @@ impl Service {
         Ok(())
     }
 
+    /// Writes dead letters for what no worker buried, from the server's advisories, until shut down
+    /// and drained.
+    pub async fn run_advisories(&self, spec: &ConsumerSpec) -> anyhow::Result<()> {
+        self.runner(spec).advisories(self.about.name).await;
+        Ok(())
+    }
+
     fn producer(&self) -> Producer {
         Producer {
             name: self.about.name,
@@ -187,6 +194,12 @@ impl Service {
             letters: DeadLetters::new(self.bus.clone(), self.clock.clone(), self.producer()),
             metrics: self.runner_metrics.clone(),
             waiting: self.readiness.awaiting(format!("consumer {}", spec.name)),
+            redrive: topology::redrive_of(spec).map(|redrive| {
+                let waiting = self
+                    .readiness
+                    .awaiting(format!("consumer {}", redrive.name));
+                (*redrive, waiting)
+            }),
             shutdown: self.shutdown.clone(),
         }
     }

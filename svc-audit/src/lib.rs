@@ -2,11 +2,14 @@
 //!
 //! # Consumes
 //! `Detected`, `Redacted`, `Diagnosed`, `Acted` and `Notified`, each with a durable of its own
-//! (`audit-*`). Never the raw stage.
+//! (`audit-*`). Never the raw stage. The server's advisories about messages that it will not deliver
+//! again (`audit-advisories`).
 //!
 //! # Produces
 //! - A row of `audit.audit_events` in PostgreSQL for every message, also for one that cannot be read
 //!   or believed (event types `malformed` and `auth_failure`).
+//! - A dead letter, by reference, for a message that its worker neither handled nor buried: the second
+//!   layer of the dead letters. It needs no database.
 //! - `svc-audit export` (or `export-once`), another process with another user of the bus
 //!   (`svc-audit-export`), another database role and a credential that can only put: objects `events/<cluster>/<yyyy>/<mm>/<dd>/<from>-<to>-<digest>.jsonl`,
 //!   and per object and incident an `Archived` under the step `archived-<to>`.

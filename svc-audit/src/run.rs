@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Mode, Service};
 use bonesetter_chassis::topology::{
-    AUDIT_ACTED, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_REDACTED,
+    AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_REDACTED,
 };
 
 use crate::archive::{ArchiveError, Archiver};
@@ -55,7 +55,12 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
             .await
             .map(|objects| tracing::info!(objects, "nothing is left to export"))
             .context("cannot export"),
-        _ => Box::pin(ingest(&service, &database)).await,
+        _ => {
+            // Needs no database, and must not wait for it.
+            let letters = Box::pin(service.run_advisories(&AUDIT_ADVISORIES));
+            let ingested = Box::pin(ingest(&service, &database));
+            tokio::try_join!(letters, ingested).map(|_| ())
+        }
     };
     database.close().await;
     result

@@ -22,6 +22,8 @@ const ACK_ATTEMPTS: u32 = 3;
 /// One delivery.
 #[derive(Debug)]
 pub(crate) struct Pulled {
+    /// The durable that delivered it.
+    pub(crate) consumer: &'static str,
     pub(crate) subject: String,
     pub(crate) payload: Bytes,
     pub(crate) headers: BTreeMap<String, String>,
@@ -137,7 +139,7 @@ impl Puller {
                 }
                 next = batch.next() => match next {
                     Some(Ok(message)) => {
-                        if let Some(pulled) = pulled(&self.bus.client, &message) {
+                        if let Some(pulled) = pulled(&self.bus.client, self.spec.name, &message) {
                             return Some(pulled);
                         }
                     }
@@ -173,7 +175,8 @@ impl Puller {
             return;
         };
         while let Some(Some(Ok(message))) = batch.next().now_or_never() {
-            self.returned.extend(pulled(&self.bus.client, &message));
+            self.returned
+                .extend(pulled(&self.bus.client, self.spec.name, &message));
         }
     }
 
@@ -226,7 +229,11 @@ async fn pause(shutdown: &CancellationToken) -> Option<()> {
     }
 }
 
-fn pulled(client: &Client, message: &async_nats::jetstream::Message) -> Option<Pulled> {
+fn pulled(
+    client: &Client,
+    consumer: &'static str,
+    message: &async_nats::jetstream::Message,
+) -> Option<Pulled> {
     let (sequence, deliveries, stored_at, pending) = match message.info() {
         Ok(info) => (
             info.stream_sequence,
@@ -247,6 +254,7 @@ fn pulled(client: &Client, message: &async_nats::jetstream::Message) -> Option<P
         }
     }
     Some(Pulled {
+        consumer,
         subject: message.subject.to_string(),
         payload: message.payload.clone(),
         headers,

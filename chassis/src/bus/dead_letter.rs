@@ -1,21 +1,85 @@
 use async_nats::HeaderMap;
+use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
+use bonesetter_keys::{base32, content_hash};
 use bonesetter_proto::v1::{DeadLetter, Envelope};
-use bonesetter_proto::{Message as _, Stage, Subject, to_timestamp};
+use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, to_timestamp};
 use prost::Message as _;
 
 use super::publish::Producer;
-use super::{Bus, Pulled};
+use super::{Bus, Pulled, ReadError, StreamReader};
 use crate::clock::{Clock, rfc3339};
-use crate::topology::ConsumerSpec;
+use crate::topology::{ConsumerSpec, DLQ};
 
 /// Stands in the subject of a dead letter whose own subject cannot be read.
 const UNKNOWN_INCIDENT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
+const MAX_CAUSE: usize = 500;
+
+/// A message that a consumer could not handle, as far as its dead letter says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dead {
+    /// Where it is.
+    pub(crate) stream: String,
+    pub(crate) sequence: u64,
+    /// Who could not handle it.
+    pub(crate) consumer: String,
+    /// Of the message; empty for what is no stage's.
+    pub(crate) stage: &'static str,
+    /// Of the message; empty where that cannot be known.
+    pub(crate) subject: String,
+    /// The subject of what led to the letter: the message itself, or the request to handle it again.
+    pub(crate) caused_by: String,
+    pub(crate) deliveries: u64,
+    pub(crate) traceparent: String,
+}
+
+impl Dead {
+    /// What was delivered.
+    pub(crate) fn of(consumer: &ConsumerSpec, pulled: &Pulled) -> Self {
+        Self {
+            stream: consumer.stream.name.to_owned(),
+            sequence: pulled.sequence,
+            consumer: consumer.name.to_owned(),
+            stage: consumer.stream.stage.map_or("", Stage::as_str),
+            subject: pulled.subject.clone(),
+            caused_by: pulled.subject.clone(),
+            deliveries: pulled.deliveries,
+            traceparent: pulled
+                .headers
+                .get(super::header::TRACEPARENT)
+                .cloned()
+                .unwrap_or_default(),
+        }
+    }
+
+    fn id(&self) -> String {
+        format!("dlq/{}/{}/{}", self.stream, self.sequence, self.consumer)
+    }
+
+    /// Whether a letter is about the same message and consumer.
+    pub(crate) fn is_in(&self, letter: &DeadLetter) -> bool {
+        letter.stream == self.stream
+            && letter.sequence == self.sequence
+            && letter.consumer == self.consumer
+    }
+}
+
+/// Why a dead letter was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuryError {
+    #[error("the dead letter was not stored: {0}")]
+    Publish(#[from] async_nats::jetstream::context::PublishError),
+    #[error("the dead letters cannot be searched: {0}")]
+    Search(#[from] ReadError),
+    #[error("another dead letter was stored under the same subject at the same time")]
+    Overtaken,
+}
 
 /// Writes references to messages that a stage could not handle.
 ///
-/// A dead letter carries no message id and no expected sequence: its stream has many writers, and a
-/// reference that is stored twice after a lost ack says the same thing twice.
+/// A dead letter carries no message id: its stream has many writers, and who may write to it could
+/// suppress another's by its id. A worker's is written without looking, and a reference that is
+/// stored twice after a lost ack says the same thing twice.
 #[derive(Debug, Clone)]
 pub struct DeadLetters {
     bus: Bus,
@@ -32,79 +96,136 @@ impl DeadLetters {
         }
     }
 
-    /// Stores a reference and waits until it is stored.
+    /// Stores a reference and waits until it is stored; returns its place in the dead letters.
     pub(crate) async fn bury(
         &self,
-        consumer: &ConsumerSpec,
-        pulled: &Pulled,
+        dead: &Dead,
         reason: &str,
         cause: &str,
-    ) -> Result<(), async_nats::jetstream::context::PublishError> {
+    ) -> Result<u64, BuryError> {
+        self.store(dead, self.subject(dead), reason, cause, None)
+            .await
+    }
+
+    /// Stores a reference unless a letter after `after` refers to the same message and consumer,
+    /// whoever wrote it. Returns its place, or `None` when there was one. Takes the permission to read
+    /// the dead letters.
+    pub(crate) async fn bury_once(
+        &self,
+        dead: &Dead,
+        reason: &str,
+        cause: &str,
+        after: u64,
+    ) -> Result<Option<u64>, BuryError> {
+        let reader = StreamReader::new(self.bus.clone(), DLQ.name);
+        let subject = match dead.subject.parse::<Subject>() {
+            Ok(_) => self.subject(dead),
+            // Others that are as unknown must not stand under the same subject.
+            Err(_) => named_by(&dead.id()).at(Stage::Dlq, self.producer.name),
+        };
+        let last = reader.last(&subject.to_string()).await?;
+        let last = last.map_or(0, |letter| letter.sequence);
+        let mut from = after + 1;
+        // Its writer may have known the incident when we do not.
+        let filter = match dead.subject.parse::<Subject>() {
+            Ok(subject) => Stage::Dlq.incident_filter(&subject.incident),
+            Err(_) => Stage::Dlq.filter(),
+        };
+        while let Some(stored) = reader.next(&filter, from).await? {
+            from = stored.sequence + 1;
+            let letter = DeadLetter::decode(stored.payload);
+            if letter.is_ok_and(|letter| dead.is_in(&letter)) {
+                return Ok(None);
+            }
+        }
+        match self.store(dead, subject, reason, cause, Some(last)).await {
+            Ok(sequence) => Ok(Some(sequence)),
+            Err(BuryError::Publish(error))
+                if error.kind() == PublishErrorKind::WrongLastSequence =>
+            {
+                Err(BuryError::Overtaken)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn store(
+        &self,
+        dead: &Dead,
+        subject: Subject,
+        reason: &str,
+        cause: &str,
+        last: Option<u64>,
+    ) -> Result<u64, BuryError> {
         let now = self.clock.now();
-        let subject = self.subject(&pulled.subject).to_string();
+        let subject = subject.to_string();
         let letter = DeadLetter {
             envelope: Some(Envelope {
                 subject: subject.clone(),
-                message_id: format!(
-                    "dlq/{}/{}/{}",
-                    consumer.stream.name, pulled.sequence, consumer.name
-                ),
-                caused_by: pulled.subject.clone(),
+                message_id: dead.id(),
+                caused_by: dead.caused_by.clone(),
                 produced_at: Some(to_timestamp(now)),
                 producer: self.producer.name.to_owned(),
                 producer_version: self.producer.version.clone(),
             }),
-            stream: consumer.stream.name.to_owned(),
-            sequence: pulled.sequence,
-            dead_subject: pulled.subject.clone(),
-            consumer: consumer.name.to_owned(),
-            stage: consumer.stream.stage.map_or("", Stage::as_str).to_owned(),
+            stream: dead.stream.clone(),
+            sequence: dead.sequence,
+            dead_subject: dead.subject.clone(),
+            consumer: dead.consumer.clone(),
+            stage: dead.stage.to_owned(),
             reason: reason.to_owned(),
-            cause: cause.chars().take(500).collect(),
-            deliveries: u32::try_from(pulled.deliveries).unwrap_or(u32::MAX),
-            traceparent: pulled
-                .headers
-                .get(super::header::TRACEPARENT)
-                .cloned()
-                .unwrap_or_default(),
+            cause: cause.chars().take(MAX_CAUSE).collect(),
+            deliveries: u32::try_from(dead.deliveries).unwrap_or(u32::MAX),
+            traceparent: dead.traceparent.clone(),
         };
         let mut headers = HeaderMap::new();
         headers.insert(super::header::TRACEPARENT, letter.traceparent.as_str());
         headers.insert("ce-specversion", "1.0");
         headers.insert("ce-type", DeadLetter::EVENT_TYPE);
         headers.insert("ce-time", rfc3339(now));
-        let message = PublishMessage::build()
+        let mut message = PublishMessage::build()
             .headers(headers)
             .payload(letter.encode_to_vec().into());
-        self.bus
-            .js
-            .send_publish(subject, message)
-            .await?
-            .await
-            .map(|_| ())
+        if let Some(last) = last {
+            message = message.expected_last_subject_sequence(last);
+        }
+        let ack = self.bus.js.send_publish(subject, message).await?.await?;
+        Ok(ack.sequence)
     }
 
-    fn subject(&self, dead: &str) -> Subject {
-        match dead.parse::<Subject>() {
-            Ok(subject) => subject.at(Stage::Dlq, self.producer.name),
-            Err(_) => unknown_subject(self.producer.name),
-        }
+    fn subject(&self, dead: &Dead) -> Subject {
+        let known = [&dead.subject, &dead.caused_by];
+        let known = known.into_iter().find_map(|subject| subject.parse().ok());
+        known
+            .unwrap_or_else(unknown_subject)
+            .at(Stage::Dlq, self.producer.name)
     }
 }
 
-fn unknown_subject(writer: &str) -> Subject {
+/// A subject that stands for something whose own cannot be known.
+fn named_by(id: &str) -> Subject {
+    let hash = content_hash(id.as_bytes());
+    let id = base32(hash.as_bytes(), IncidentId::LENGTH);
+    IncidentId::new(id).map_or_else(|_| unknown_subject(), without_place)
+}
+
+fn unknown_subject() -> Subject {
     #[expect(
         clippy::expect_used,
         reason = "the constant has the form of an id; a test reads it"
     )]
-    let incident = bonesetter_proto::IncidentId::new(UNKNOWN_INCIDENT).expect("a valid id");
+    let incident = IncidentId::new(UNKNOWN_INCIDENT).expect("a valid id");
+    without_place(incident)
+}
+
+fn without_place(incident: IncidentId) -> Subject {
     Subject {
         stage: Stage::Dlq,
         cluster: String::new(),
         namespace: None,
         kind: String::new(),
         incident,
-        step: writer.to_owned(),
+        step: String::new(),
     }
 }
 
@@ -115,8 +236,16 @@ mod tests {
     #[test]
     fn even_what_has_no_subject_of_ours_gets_a_dead_letter() {
         assert_eq!(
-            unknown_subject("svc-llm").to_string(),
+            unknown_subject().at(Stage::Dlq, "svc-llm").to_string(),
             "bonesetter.v1.dlq._._._.aaaaaaaaaaaaaaaaaaaaaaaaaa.svc-llm"
         );
+    }
+
+    #[test]
+    fn what_is_named_by_its_place_alone_is_not_taken_for_another() {
+        let one = named_by("dlq/S/1/c").incident;
+        assert_ne!(one.as_str(), UNKNOWN_INCIDENT);
+        assert_eq!(one, named_by("dlq/S/1/c").incident);
+        assert_ne!(one, named_by("dlq/S/11/c").incident);
     }
 }

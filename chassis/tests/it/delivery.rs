@@ -154,7 +154,7 @@ async fn a_consumer_that_is_not_there_is_waited_for() {
     let bed = Bed::start_bare().await;
     let enricher = bed.service("svc-enricher").await;
     let mut running = run_gated(&enricher, ENRICHER, true, Duration::ZERO);
-    while enricher.readiness.missing() != ["consumer enricher"] {
+    while enricher.readiness.missing() != ["consumer enricher", "consumer enricher-redrive"] {
         tokio::task::yield_now().await;
     }
     provision(&bed.bus("provisioner").await).await.unwrap();

@@ -3,6 +3,7 @@
 
 mod bed;
 mod bus;
+mod dead_letters;
 mod delivery;
 mod external;
 mod isolation;

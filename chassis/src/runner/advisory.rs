@@ -1,0 +1,235 @@
+//! Second layer of the dead letters: what no worker has buried.
+//!
+//! A worker that dies or hangs over a message every time never says that it gives up; the server
+//! counts, stops delivering, and says so once, in an advisory. Where no dead letter is found for such
+//! a message, one is written, by reference: nothing of the message is needed. Advisories are sent at
+//! most once, so this layer is not complete either; an incident that does not get on is found by the
+//! third, which looks at incidents and not at messages.
+
+use std::time::Duration;
+
+use bonesetter_proto::Stage;
+use bonesetter_proto::v1::{DeadLetter, Redrive};
+use prost::Message as _;
+use serde::Deserialize;
+
+use super::{End, Work};
+use crate::bus::{BuryError, Bus, Dead, DeadLetters, Pulled, ReadError, StreamReader, header};
+use crate::metrics::{DeadLabel, RunnerMetrics};
+use crate::topology::{CONSUMERS, ConsumerSpec, DLQ, REDRIVE, consumers};
+
+const RETRY: Duration = Duration::from_secs(5);
+
+/// What the server says of a message that it will not deliver again.
+/// Source: nats-server, `JSConsumerDeliveryExceededAdvisory` and `JSConsumerDeliveryTerminatedAdvisory`.
+#[derive(Debug, Deserialize)]
+struct Advisory {
+    stream: String,
+    consumer: String,
+    stream_seq: u64,
+    #[serde(default)]
+    deliveries: u64,
+    /// Set when somebody ended the message, to what they said.
+    #[serde(default)]
+    reason: Option<String>,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+/// Says in the end of a message where its dead letter is.
+pub(super) fn epitaph(letter: u64, reason: &str) -> String {
+    format!("dead letter {letter}: {reason}")
+}
+
+/// What [`epitaph`] wrote.
+fn letter_in(reason: &str) -> Option<u64> {
+    let rest = reason.strip_prefix("dead letter ")?;
+    rest.split_once(':')?.0.parse().ok()
+}
+
+pub(super) struct AdvisoryWork {
+    pub(super) bus: Bus,
+    pub(super) letters: DeadLetters,
+    pub(super) metrics: RunnerMetrics,
+    /// Who works; decides which streams can be read.
+    pub(super) user: &'static str,
+}
+
+/// The message and the consumer that an advisory is about.
+struct About {
+    dead: Dead,
+    consumer: &'static str,
+    /// Dead letters up to here are about an earlier time.
+    after: u64,
+}
+
+impl Work for AdvisoryWork {
+    async fn work(&self, pulled: &Pulled) -> End {
+        let advisory: Advisory = match serde_json::from_slice(&pulled.payload) {
+            Ok(advisory) => advisory,
+            Err(error) => {
+                let cause =
+                    anyhow::Error::new(error).context("this is no advisory about a message");
+                return End::Dead {
+                    reason: "undecodable",
+                    cause,
+                };
+            }
+        };
+        match self.see_to(&advisory).await {
+            Ok(()) => End::Done { published: 0 },
+            Err(cause) => End::Retry {
+                after: RETRY,
+                cause: cause.into(),
+            },
+        }
+    }
+}
+
+impl AdvisoryWork {
+    async fn see_to(&self, advisory: &Advisory) -> Result<(), BuryError> {
+        let is_meant = |consumer: &&ConsumerSpec| {
+            consumer.name == advisory.consumer && consumer.stream.name == advisory.stream
+        };
+        let Some(spec) = consumers().find(is_meant) else {
+            tracing::debug!(
+                stream = advisory.stream,
+                consumer = advisory.consumer,
+                "an advisory about a consumer that is not ours"
+            );
+            return Ok(());
+        };
+        let about = self.about(spec, advisory).await?;
+        if self.is_buried(&about, advisory).await? {
+            return Ok(());
+        }
+        let (reason, cause) = if advisory.kind.ends_with(".terminated") {
+            ("ended", "it was ended without a dead letter".to_owned())
+        } else {
+            let cause = format!(
+                "it was delivered {} times and never answered: the process died or hung over it",
+                advisory.deliveries
+            );
+            ("unanswered", cause)
+        };
+        let About {
+            dead,
+            consumer,
+            after,
+        } = about;
+        if let Some(letter) = self.letters.bury_once(&dead, reason, &cause, after).await? {
+            tracing::error!(
+                reason,
+                consumer,
+                stream = dead.stream,
+                sequence = dead.sequence,
+                letter,
+                "wrote a dead letter for what no worker buried"
+            );
+            let reason = reason.to_owned();
+            let label = DeadLabel { consumer, reason };
+            self.metrics.dead.get_or_create(&label).inc();
+        }
+        Ok(())
+    }
+
+    /// A request to handle a message again stands for that message.
+    async fn about(
+        &self,
+        spec: &'static ConsumerSpec,
+        advisory: &Advisory,
+    ) -> Result<About, ReadError> {
+        let itself = self.reference(spec, advisory.stream_seq, advisory).await?;
+        if spec.stream != REDRIVE {
+            return Ok(About {
+                dead: itself,
+                consumer: spec.name,
+                after: 0,
+            });
+        }
+        let reader = StreamReader::new(self.bus.clone(), REDRIVE.name);
+        let request = reader.at(advisory.stream_seq).await?;
+        let request = request.and_then(|stored| Redrive::decode(stored.payload).ok());
+        let original = request.and_then(|request| {
+            let is_meant = |consumer: &&ConsumerSpec| {
+                Some(consumer.name) == spec.step
+                    && consumer.name == request.consumer
+                    && consumer.stream.name == request.stream
+            };
+            Some((CONSUMERS.iter().find(is_meant)?, request))
+        });
+        let Some((original, request)) = original else {
+            return Ok(About {
+                dead: itself,
+                consumer: spec.name,
+                after: 0,
+            });
+        };
+        let dead = self.reference(original, request.sequence, advisory).await?;
+        Ok(About {
+            dead: Dead {
+                caused_by: itself.subject,
+                ..dead
+            },
+            consumer: original.name,
+            after: request.letter,
+        })
+    }
+
+    /// The reference to a message, with what can be known of it: it is read where it may be read.
+    async fn reference(
+        &self,
+        spec: &ConsumerSpec,
+        sequence: u64,
+        advisory: &Advisory,
+    ) -> Result<Dead, ReadError> {
+        let stream = spec.stream;
+        let may_read = |consumer: &ConsumerSpec| {
+            consumer.user == self.user && (consumer.stream == stream || stream == REDRIVE)
+        };
+        let stored = if CONSUMERS.iter().any(may_read) {
+            let reader = StreamReader::new(self.bus.clone(), stream.name);
+            reader.at(sequence).await?
+        } else {
+            None
+        };
+        let (subject, traceparent) = stored.map_or_else(Default::default, |stored| {
+            let traceparent = stored.header(header::TRACEPARENT).unwrap_or_default();
+            (stored.subject.clone(), traceparent.to_owned())
+        });
+        Ok(Dead {
+            stream: stream.name.to_owned(),
+            sequence,
+            consumer: spec.name.to_owned(),
+            stage: stream.stage.map_or("", Stage::as_str),
+            caused_by: subject.clone(),
+            subject,
+            deliveries: advisory.deliveries,
+            traceparent,
+        })
+    }
+
+    /// Whether the worker that ended the message has named its dead letter. What it says is checked.
+    async fn is_buried(&self, about: &About, advisory: &Advisory) -> Result<bool, ReadError> {
+        let Some(letter) = advisory.reason.as_deref().and_then(letter_in) else {
+            return Ok(false);
+        };
+        let reader = StreamReader::new(self.bus.clone(), DLQ.name);
+        let stored = reader.at(letter).await?;
+        let letter = stored.and_then(|stored| DeadLetter::decode(stored.payload).ok());
+        Ok(letter.is_some_and(|letter| about.dead.is_in(&letter)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_names_its_dead_letter() {
+        assert_eq!(letter_in(&epitaph(17, "undecodable")), Some(17));
+        for other in ["", "dead letter", "dead letter x: y", "17: y"] {
+            assert_eq!(letter_in(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether a delivery is what it has to be.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_keys::{Signature, VerifyError, VerifyingKeys};
+use bonesetter_proto::v1::SignedMessage;
+use bonesetter_proto::{Message, Subject, SubjectError};
+
+use crate::bus::{Pulled, header};
+use crate::stage::Input;
+
+/// Why a delivery is not an input.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum InputError {
+    #[error(transparent)]
+    Subject(SubjectError),
+    #[error("the payload is not a message of the expected type")]
+    Undecodable,
+    #[error("the message names another subject inside than the one it was published under")]
+    SubjectDiffers,
+    #[error("the message carries no signature")]
+    Unsigned,
+    #[error(transparent)]
+    Forged(VerifyError),
+}
+
+impl InputError {
+    pub(super) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Subject(_) => "bad-subject",
+            Self::Undecodable => "undecodable",
+            Self::SubjectDiffers => "subject-differs",
+            Self::Unsigned => "unsigned",
+            Self::Forged(_) => "forged",
+        }
+    }
+}
+
+pub(super) fn read_input<M: Message>(
+    pulled: &Pulled,
+    stream: &'static str,
+    trusted: &VerifyingKeys,
+) -> Result<Input<M>, InputError> {
+    let subject: Subject = pulled.subject.parse().map_err(InputError::Subject)?;
+    let (message, verified, signed) = if M::SIGNED_BY.is_some() {
+        let signature = read_signature(&pulled.headers).ok_or(InputError::Unsigned)?;
+        let verified = trusted
+            .verify::<M>(&pulled.subject, &pulled.payload, &signature)
+            .map_err(InputError::Forged)?;
+        let signed = SignedMessage {
+            subject: pulled.subject.clone(),
+            payload: pulled.payload.to_vec(),
+            key_id: signature.key_id,
+            signature: signature.bytes,
+        };
+        (verified.get().clone(), Some(verified), Some(signed))
+    } else {
+        let message = M::decode(pulled.payload.clone()).map_err(|_| InputError::Undecodable)?;
+        (message, None, None)
+    };
+    if message
+        .envelope()
+        .is_none_or(|envelope| envelope.subject != pulled.subject)
+    {
+        return Err(InputError::SubjectDiffers);
+    }
+    Ok(Input {
+        message,
+        subject,
+        verified,
+        signed,
+        deliveries: pulled.deliveries,
+        sequence: pulled.sequence,
+        stream,
+        stored_at: pulled.stored_at,
+        traceparent: pulled.headers.get(header::TRACEPARENT).cloned(),
+    })
+}
+
+fn read_signature(headers: &BTreeMap<String, String>) -> Option<Signature> {
+    Some(Signature {
+        key_id: headers.get(header::KEY_ID)?.clone(),
+        bytes: STANDARD.decode(headers.get(header::SIGNATURE)?).ok()?,
+    })
+}
