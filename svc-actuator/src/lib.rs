@@ -56,6 +56,7 @@ pub mod policy;
 pub mod quantity;
 pub mod record;
 pub mod render;
+pub mod replay;
 pub mod stage;
 pub mod violation;
 

@@ -145,6 +145,15 @@ fn judge(owners: &Owners, manager: &str, field: &str) -> Option<Violation> {
     ))
 }
 
+/// Judges an owner that a violation names, as [`check_managed_fields`] and [`check_conflicts`] write it,
+/// once more: nothing when it may be overridden now. `None` when the text names no owner of a field.
+pub fn judge_again(owners: &Owners, detail: &str) -> Option<Vec<Violation>> {
+    let (manager, rest) = detail.strip_prefix('"')?.split_once("\" owns ")?;
+    let (field, _) = rest.rsplit_once(": ")?;
+    // A name that had to be escaped is nobody's that a policy could name.
+    (!manager.contains('\\')).then(|| judge(owners, manager, field).into_iter().collect())
+}
+
 fn overlap(one: &str, other: &str) -> bool {
     let is_above = |above: &str, below: &str| {
         below
@@ -360,5 +369,20 @@ mod tests {
         let found = check_conflicts(&owners(&["kubectl*"]), &[argo, kubectl, nameless]);
         let names: Vec<_> = found.iter().map(|it| it.name).collect();
         assert_eq!(names, [Name::GitopsManaged, Name::OwnedByOther]);
+    }
+
+    #[test]
+    fn an_owner_on_record_is_judged_by_another_policy() {
+        let strict = owners(&[]);
+        let written = judge(&strict, "helm", "/spec/template/spec/containers/0/image").unwrap();
+        let again = |names: &[&str]| judge_again(&owners(names), &written.detail);
+        assert_eq!(again(&["helm"]), Some(Vec::new()));
+        assert_eq!(again(&["kubectl*"]), Some(vec![written.clone()]));
+        let gitops = judge(&strict, "argocd-controller", "/spec").unwrap();
+        assert_eq!(
+            judge_again(&owners(&["argocd*"]), &gitops.detail),
+            Some(vec![gitops])
+        );
+        assert_eq!(judge_again(&strict, "nobody is named"), None);
     }
 }

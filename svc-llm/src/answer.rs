@@ -100,7 +100,7 @@ pub(crate) fn accept(
         return Err(DiagnoseError::Unverified("it is about another object"));
     }
     let mut confidence = answer.confidence.clamp(0.0, 0.97);
-    let is_known = rules::CAUSES.contains(&answer.cause.as_str());
+    let is_known = rules::CAUSES.contains(&answer.cause.as_str()) || answer.cause == offline.cause;
     let contradicts = answer.cause != offline.cause && offline.confidence >= RULES_ARE_SURE;
     let mut root_cause = answer.root_cause.clone();
     if contradicts {

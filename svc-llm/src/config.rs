@@ -14,6 +14,8 @@ pub struct Config {
     pub provider: Provider,
     /// The endpoint; used if `provider` is `openai`.
     pub openai: OpenAiSettings,
+    /// Folder with rules of this installation (`docs/rules.md`); read when the service starts.
+    pub rules_dir: Option<PathBuf>,
 }
 
 /// Who diagnoses.

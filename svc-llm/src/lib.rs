@@ -20,7 +20,7 @@
 //! A message without evidence is rejected (`no-evidence`). Everything else is answered, by the rules if need be.
 //!
 //! # Settings
-//! [`config::Config`]: `provider` (`rules` or `openai`) and `openai.*`. Credentials are files, read anew for
+//! [`config::Config`]: `provider` (`rules` or `openai`), `openai.*` and `rules_dir`. Credentials are files, read anew for
 //! every request.
 //!
 //! # Metrics
@@ -28,6 +28,7 @@
 
 pub mod config;
 pub mod evidence_json;
+pub mod local;
 pub mod stage;
 
 mod answer;
@@ -49,9 +50,9 @@ mod run;
 pub use case::Case;
 pub use diagnoser::{DiagnoseError, Diagnoser};
 pub use metrics::LlmMetrics;
-pub use offline::{diagnose_offline, explain_offline};
+pub use offline::{diagnose_message, diagnose_offline, explain_offline};
 pub use openai::{OPENAI, OpenAi};
 pub use prompt::PROMPT_VERSION;
-pub use provider::Diagnosers;
+pub use provider::{Diagnosers, DiagnosersError};
 pub use rules::{CAUSES, RULES, Rules};
 pub use run::run;

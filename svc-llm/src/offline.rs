@@ -1,12 +1,13 @@
-//! Diagnosis without a bus: what `bonesetter scan` and `bonesetter diagnose` use.
+//! Diagnosis without a bus: what `bonesetter scan`, `diagnose` and `replay` use.
 
 use std::borrow::Borrow;
 
-use bonesetter_proto::v1::{Diagnosed, Diagnosis, Evidence, FailureClass};
+use bonesetter_proto::v1::{self, Diagnosed, Diagnosis, Evidence, FailureClass};
 use bonesetter_redact::Redacted;
 
 use crate::case::Case;
 use crate::ground::{excerpts, ground};
+use crate::provider::Diagnosers;
 use crate::rules;
 
 /// The rules' diagnosis of redacted evidence.
@@ -25,6 +26,19 @@ pub fn explain_offline<T: Borrow<Evidence>>(
 ) -> Diagnosed {
     let case = Case::of_evidence(evidence, class);
     conclude(&case, rules::diagnose(&case))
+}
+
+/// What these diagnosers make of a message, as the service would publish it but for the envelope; `None`
+/// if it holds no evidence.
+pub async fn diagnose_message(
+    diagnosers: &Diagnosers,
+    message: &Redacted<v1::Redacted>,
+) -> Option<Diagnosed> {
+    let case = Case::of_message(message)?;
+    let diagnosis = diagnosers.diagnose(&case).await;
+    let mut diagnosed = conclude(&case, diagnosis);
+    diagnosed.incident.clone_from(&message.get().incident);
+    Some(diagnosed)
 }
 
 /// Checks a diagnosis against the evidence and adds the excerpts.

@@ -17,7 +17,7 @@ use crate::case::Case;
 use crate::config::OpenAiSettings;
 use crate::diagnoser::{DiagnoseError, Diagnoser};
 use crate::prompt::{self, Prompt};
-use crate::rules;
+use crate::rules::Rules;
 
 mod classify;
 mod completion;
@@ -44,11 +44,12 @@ pub struct OpenAi {
     api_key: Option<SecretFile>,
     auth_header: Option<SecretFile>,
     timeout: Duration,
+    rules: Rules,
 }
 
 impl OpenAi {
     /// Makes the client; nothing is sent before the first diagnosis.
-    pub fn new(settings: &OpenAiSettings) -> Result<Self, HttpError> {
+    pub fn new(settings: &OpenAiSettings, rules: Rules) -> Result<Self, HttpError> {
         let options = HttpOptions {
             timeout: settings.timeout,
             ca_file: settings.ca_file.clone(),
@@ -61,6 +62,7 @@ impl OpenAi {
             api_key: settings.api_key_file.clone().map(SecretFile::new),
             auth_header: settings.auth_header_file.clone().map(SecretFile::new),
             timeout: settings.timeout,
+            rules,
         })
     }
 
@@ -141,7 +143,7 @@ impl OpenAi {
 
 impl Diagnoser for OpenAi {
     async fn diagnose(&self, case: &Case<'_>) -> Result<Diagnosis, DiagnoseError> {
-        let offline = rules::diagnose(case);
+        let offline = self.rules.explain(case);
         let completion = tokio::time::timeout(self.timeout, self.ask(case, &offline))
             .await
             .map_err(|_| DiagnoseError::Timeout(self.timeout))??;

@@ -5,12 +5,15 @@
 //! when nothing fits the answer says so and names what would tell. Rules read state (specifications,
 //! statuses, rollout changes, node capacities) before texts, because texts change between versions of
 //! Kubernetes. Adding one: a function, its entry in one of the two tables below, and a row in its table
-//! of tests.
+//! of tests. An installation adds its own as data, see [`crate::local`].
+
+use std::sync::Arc;
 
 use bonesetter_proto::v1::Diagnosis;
 
 use crate::case::{Case, Container};
 use crate::diagnoser::{DiagnoseError, Diagnoser};
+use crate::local::LocalRules;
 
 mod causes;
 mod configuration;
@@ -26,6 +29,7 @@ mod general;
 mod image;
 mod job;
 mod listening;
+mod local;
 mod memory;
 mod node;
 mod patterns;
@@ -81,31 +85,53 @@ const CASE_RULES: [fn(&Case<'_>) -> Option<Finding>; 11] = [
 ];
 
 /// The offline diagnoser: always answers, asks nobody.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Rules;
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    local: Arc<LocalRules>,
+}
 
-impl Diagnoser for Rules {
-    async fn diagnose(&self, case: &Case<'_>) -> Result<Diagnosis, DiagnoseError> {
-        Ok(diagnose(case))
+impl Rules {
+    /// Our rules, and those of an installation.
+    pub fn with(local: LocalRules) -> Self {
+        Self {
+            local: Arc::new(local),
+        }
+    }
+
+    /// Diagnoses by rules alone. The same case has the same answer.
+    pub(crate) fn explain(&self, case: &Case<'_>) -> Diagnosis {
+        verdict::judge(case, findings(&self.local, case))
     }
 }
 
-/// Diagnoses by rules alone. The same case has the same answer.
-pub(crate) fn diagnose(case: &Case<'_>) -> Diagnosis {
-    verdict::judge(case, findings(case))
+impl Diagnoser for Rules {
+    async fn diagnose(&self, case: &Case<'_>) -> Result<Diagnosis, DiagnoseError> {
+        Ok(self.explain(case))
+    }
 }
 
-/// What every rule found, in the order of the tables, one finding a cause.
-fn findings(case: &Case<'_>) -> Vec<Finding> {
-    let mut found: Vec<Finding> = CASE_RULES.iter().filter_map(|rule| rule(case)).collect();
-    for container in case.failing().iter().take(MAX_CONTAINERS) {
-        for rule in CONTAINER_RULES {
-            let Some(finding) = rule(case, container) else {
-                continue;
-            };
-            if !found.iter().any(|known| known.cause == finding.cause) {
-                found.push(finding);
-            }
+/// Diagnoses by our rules alone.
+pub(crate) fn diagnose(case: &Case<'_>) -> Diagnosis {
+    Rules::default().explain(case)
+}
+
+/// What every rule found, one finding a cause: the rules of the installation first, which know better,
+/// then ours in the order of the tables.
+fn findings(local: &LocalRules, case: &Case<'_>) -> Vec<Finding> {
+    let mut failing = case.failing();
+    failing.truncate(MAX_CONTAINERS);
+    let mut found = local::findings(local, case, &failing);
+    let of_case = CASE_RULES.iter().filter_map(|rule| rule(case));
+    let of_containers = failing.iter().flat_map(|container| {
+        CONTAINER_RULES
+            .iter()
+            .filter_map(move |rule| rule(case, container))
+    });
+    for finding in of_case.chain(of_containers) {
+        if !found.iter().any(|known| known.cause == finding.cause)
+            && let Some(finding) = local::overridden(local, finding)
+        {
+            found.push(finding);
         }
     }
     found

@@ -1,6 +1,5 @@
 //! Wiring.
 
-use anyhow::Context as _;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
 
@@ -11,7 +10,7 @@ use crate::stage::Diagnose;
 
 /// Runs the service until it is shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
-    let diagnosers = Diagnosers::new(&config).context("openai")?;
+    let diagnosers = Diagnosers::new(&config)?;
     let metrics = LlmMetrics::new(&service.metrics);
     service
         .run_stage(&topology::LLM, Diagnose::new(diagnosers, metrics))

@@ -114,7 +114,7 @@ pub(crate) fn refused(case: &Case<'_>) -> Option<Finding> {
     })?;
     let (_, cause, says, advice) = REFUSALS.iter().find(|(known, ..)| text.contains(known))?;
     let finding = Finding::new(
-        cause,
+        *cause,
         Group::Platform,
         format!(
             "{}: its pods cannot be created because {says}.",

@@ -1,5 +1,7 @@
 //! What a rule answers, and how well it fits.
 
+use std::borrow::Cow;
+
 use bonesetter_proto::v1::{Citation, Remedy};
 
 use super::words::follow;
@@ -37,7 +39,7 @@ pub(crate) enum Group {
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     /// Stable name.
-    pub(crate) cause: &'static str,
+    pub(crate) cause: Cow<'static, str>,
     pub(crate) group: Group,
     /// One sentence.
     pub(crate) summary: String,
@@ -49,9 +51,9 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(cause: &'static str, group: Group, summary: String) -> Self {
+    pub(crate) fn new(cause: impl Into<Cow<'static, str>>, group: Group, summary: String) -> Self {
         Self {
-            cause,
+            cause: cause.into(),
             group,
             summary,
             root_cause: String::new(),
@@ -90,6 +92,15 @@ impl Finding {
     pub(crate) fn against_if(mut self, weight: f64, is_so: bool) -> Self {
         if is_so {
             self.fit.kept *= 1.0 - weight;
+        }
+        self
+    }
+
+    /// Never surer than this.
+    pub(crate) fn at_most(mut self, confidence: f64) -> Self {
+        let now = self.confidence();
+        if now > confidence {
+            self.fit.kept *= confidence / now;
         }
         self
     }

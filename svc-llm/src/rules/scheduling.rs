@@ -330,7 +330,7 @@ fn other(case: &Case<'_>, text: &str) -> Option<Finding> {
         (None, None) => String::new(),
     };
     let finding = Finding::new(
-        cause,
+        *cause,
         Group::Platform,
         format!(
             "{}: no node can take its pod: {says}{named}.",

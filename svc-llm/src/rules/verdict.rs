@@ -60,8 +60,8 @@ pub(crate) fn judge(case: &Case<'_>, mut findings: Vec<Finding>) -> Diagnosis {
         citations,
         remedy: best.remedy,
         diagnoser: RULES.to_owned(),
-        model: best.cause.to_owned(),
-        cause: best.cause.to_owned(),
+        model: best.cause.to_string(),
+        cause: best.cause.into_owned(),
         ..Diagnosis::default()
     }
 }

@@ -21,6 +21,7 @@ fn config(server: &MockServer) -> Config {
     Config {
         provider: Provider::OpenAi,
         openai,
+        ..Config::default()
     }
 }
 
