@@ -19,9 +19,11 @@ use serde_json::{Map, Value};
 use crate::telemetry;
 
 mod environment;
+mod own;
 mod values;
 
 use environment::Overrides;
+pub use own::load_own;
 pub use values::{comma_list, duration};
 
 /// A cluster's name has at most as many bytes as this when it stands, escaped, in a subject: beyond
@@ -211,22 +213,6 @@ pub fn load<S: Settings>(file: Option<&Path>) -> Result<(Common, S), ConfigError
     )]
     let variable = |name: &str| std::env::var(name).ok();
     load_from(file, variable, std::env::vars_os())
-}
-
-/// Reads the settings of one service from its file alone: no environment, and the sections that every
-/// service has may be there but are not looked at. For tools that ask what a configuration would do.
-pub fn load_own<S: Settings>(file: &Path) -> Result<S, ConfigError> {
-    let mut problems = Problems::default();
-    let mut own = read_yaml(file)?;
-    own.retain(|key, _| !COMMON.contains(&key.as_str()));
-    let own: Option<S> = read_section(own, &mut Overrides::default(), &mut problems);
-    if let Some(own) = &own {
-        own.validate(&mut problems);
-    }
-    match own {
-        Some(own) if problems.0.is_empty() => Ok(own),
-        _ => Err(ConfigError::Invalid(problems)),
-    }
 }
 
 fn load_from<S: Settings>(

@@ -30,7 +30,7 @@ pub(crate) fn diagnosis(diagnosis: &Diagnosis) -> Value {
     })
 }
 
-fn remedy(remedy: &Remedy) -> Value {
+pub(crate) fn remedy(remedy: &Remedy) -> Value {
     let mut value = match &remedy.fix {
         Some(Fix::RollBack(fix)) => json!({"fix": "roll_back", "to_revision": fix.to_revision}),
         Some(Fix::SetMemory(fix)) => json!({

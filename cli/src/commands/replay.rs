@@ -1,17 +1,28 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bonesetter_chassis::bus::{Bus, StreamReader};
+use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::config::duration;
 use bonesetter_keys::VerifyingKeys;
 use bonesetter_proto::{IncidentId, Subject};
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::Format;
 use crate::bus::Connection;
 use crate::pipe;
 use crate::replay::record::Record;
-use crate::replay::{json, text};
+use crate::replay::single::{self, Replayed};
+use crate::replay::summary::{self, Frame};
+use crate::replay::with::{Changes, With};
+use crate::replay::words::{BOLD, YELLOW};
+use crate::replay::{beside, history, text};
 use crate::timeline::readable_streams;
 
 #[derive(Debug, Args)]
@@ -19,8 +30,21 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
     /// The incident's id, or its beginning.
-    id: String,
-    /// Folder with the public keys of the signing services; without it signatures are not checked.
+    #[arg(required_unless_present = "since", conflicts_with = "since")]
+    id: Option<String>,
+    /// Every incident since so long ago, for example 30d; needs --with.
+    #[arg(long, value_parser = duration::parse, requires = "with")]
+    since: Option<Duration>,
+    /// Run stages again, and show what differs: rules=DIR (see docs/rules.md), provider=NAME of
+    /// --providers, policy=FILE (the settings of svc-actuator). May be repeated. Publishes nothing.
+    #[arg(long, value_name = "KEY=VALUE")]
+    with: Vec<With>,
+    /// YAML file with endpoints by name, `providers: {NAME: {base_url: ..., model: ...}}`; the keys of an
+    /// endpoint are those of `openai` in the settings of svc-llm.
+    #[arg(long, env = "BONESETTER_PROVIDERS")]
+    providers: Option<PathBuf>,
+    /// Folder with the public keys of the signing services. Without it signatures are not checked, and
+    /// nothing can be run again.
     #[arg(long, env = "BONESETTER_TRUSTED_DIR")]
     trusted_dir: Option<PathBuf>,
     /// How to print.
@@ -30,22 +54,131 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let trusted = match &arguments.trusted_dir {
-        Some(dir) => Some(
-            VerifyingKeys::read(dir)
-                .with_context(|| format!("cannot read the keys in {}", dir.display()))?,
-        ),
+        Some(dir) => {
+            Some(Arc::new(VerifyingKeys::read(dir).with_context(|| {
+                format!("cannot read the keys in {}", dir.display())
+            })?))
+        }
         None => None,
     };
+    let changes = Changes::read(&arguments.with, arguments.providers.as_deref())?;
+    ensure!(
+        changes.is_empty() || trusted.is_some(),
+        "--with needs --trusted-dir: only what is proven to be signed is run again"
+    );
     let bus = arguments.connection.connect("operator").await?;
-    let id = resolve(&bus, &arguments.id).await?;
-    let record = Record::load(&bus, &id, trusted.as_ref()).await?;
-    anyhow::ensure!(!record.entries.is_empty(), nothing(&arguments.id));
-    let text = match arguments.output {
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&json::whole(&record))?),
-        Format::Table => text::whole(&record),
+    let text = match (&arguments.id, arguments.since, trusted) {
+        (_, Some(since), Some(trusted)) => {
+            ensure!(
+                !changes.asks_a_model(),
+                "--since asks no model: history is thousands of prompts; name an incident, or use rules= and policy="
+            );
+            over_history(&bus, since, &trusted, changes, arguments.output).await?
+        }
+        (Some(typed), _, trusted) => {
+            let id = resolve(&bus, typed).await?;
+            let record = Record::load(&bus, &id, trusted.as_deref()).await?;
+            ensure!(!record.entries.is_empty(), nothing(typed));
+            match trusted.filter(|_| !changes.is_empty()) {
+                Some(trusted) => again(&record, &trusted, &changes, arguments.output).await?,
+                None => rebuilt(&record, arguments.output)?,
+            }
+        }
+        _ => anyhow::bail!("name an incident, or say since when"),
     };
     pipe::print(&text)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn rebuilt(record: &Record, output: Format) -> anyhow::Result<String> {
+    Ok(match output {
+        Format::Json => pretty(&crate::replay::json::whole(record))?,
+        Format::Table => text::whole(record),
+    })
+}
+
+/// One incident, its stages run again.
+async fn again(
+    record: &Record,
+    trusted: &VerifyingKeys,
+    changes: &Changes,
+    output: Format,
+) -> anyhow::Result<String> {
+    let replayed = single::replay(record, trusted, changes).await;
+    ensure!(
+        !replayed.steps.is_empty(),
+        "nothing can be run again: the inputs of the stages have aged out, or no trusted signature proves them ({} messages)",
+        replayed.unproven
+    );
+    match output {
+        Format::Json => pretty(&json!({
+            "id": record.id.as_str(),
+            "with": changes.labels,
+            "unproven": replayed.unproven,
+            "steps": replayed.steps.iter().map(beside::json).collect::<Vec<Value>>(),
+        })),
+        Format::Table => Ok(side_by_side(record, &replayed, changes)),
+    }
+}
+
+fn side_by_side(record: &Record, replayed: &Replayed, changes: &Changes) -> String {
+    let mut shown = format!("{BOLD}Incident {}{BOLD:#}", record.id);
+    for step in &replayed.steps {
+        let differs: Vec<&str> = step
+            .differences()
+            .into_iter()
+            .map(crate::replay::rerun::Difference::as_str)
+            .collect();
+        let differs = if differs.is_empty() {
+            "no difference".to_owned()
+        } else {
+            format!("differs in {}", differs.join(", "))
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            shown,
+            "\n\n{}, {}: {YELLOW}{differs}{YELLOW:#}",
+            step.workload, step.subject.step
+        );
+        shown.push_str(&beside::text(step, &changes.labels));
+    }
+    if replayed.unproven > 0 {
+        let _ = writeln!(
+            shown,
+            "\n{YELLOW}{} messages were left out: no trusted signature proves where they came from{YELLOW:#}",
+            replayed.unproven
+        );
+    }
+    shown
+}
+
+async fn over_history(
+    bus: &Bus,
+    since: Duration,
+    trusted: &Arc<VerifyingKeys>,
+    changes: Changes,
+    output: Format,
+) -> anyhow::Result<String> {
+    let started = Instant::now();
+    let since = Clock::system()
+        .now()
+        .checked_sub(since)
+        .context("--since reaches too far back")?;
+    let changes = Arc::new(changes);
+    let history = history::replay(bus, since, trusted, &changes).await?;
+    let frame = Frame {
+        since,
+        labels: &changes.labels,
+        took: started.elapsed(),
+    };
+    match output {
+        Format::Json => pretty(&summary::json(&history, &frame)),
+        Format::Table => Ok(summary::text(&history, &frame)),
+    }
+}
+
+fn pretty(value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
 /// The one incident whose id starts with what was typed. Every stream is asked, because the first
@@ -54,7 +187,7 @@ async fn resolve(bus: &Bus, typed: &str) -> anyhow::Result<IncidentId> {
     if let Ok(id) = IncidentId::new(typed) {
         return Ok(id);
     }
-    let mut found = std::collections::BTreeSet::new();
+    let mut found = BTreeSet::new();
     for stream in readable_streams() {
         let Some(stage) = stream.stage else { continue };
         let reader = StreamReader::new(bus.clone(), stream.name);

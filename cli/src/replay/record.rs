@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
 use bonesetter_chassis::topology::{DLQ, StreamSpec};
-use bonesetter_keys::{VerifyError, VerifyingKeys};
+use bonesetter_keys::{Verified, VerifyError, VerifyingKeys};
 use bonesetter_proto::v1::{Acted, DeadLetter, Diagnosed, Envelope, Incident, Redacted};
 use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
 use prost::Message as _;
@@ -166,6 +166,17 @@ impl Entry {
             .and_then(|envelope| from_timestamp(envelope.produced_at.as_ref()?))
             .unwrap_or(self.stored.stored_at)
     }
+}
+
+/// The message, if its signature holds.
+pub(crate) fn verified<M: bonesetter_proto::Message>(
+    stored: &StoredMessage,
+    trusted: &VerifyingKeys,
+) -> Option<Verified<M>> {
+    let signature = stored.signature()?;
+    trusted
+        .verify(&stored.subject, &stored.payload, &signature)
+        .ok()
 }
 
 fn check(

@@ -1,9 +1,10 @@
 //! The command as people use it.
-#![expect(clippy::expect_used, reason = "helpers of tests")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod files;
 mod generated;
 mod replay;
+mod replay_with;
 mod scan;
 mod world;
 

@@ -4,14 +4,14 @@ use crate::world::{BAD_VALUE, Case, End, OUT_OF_MEMORY, World};
 use crate::{bonesetter, stderr, stdout};
 
 /// Runs the command; it must succeed.
-fn run(arguments: &[String]) -> String {
+pub(crate) fn run(arguments: &[String]) -> String {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let output = bonesetter(&arguments, "");
     assert!(output.status.success(), "{}", stderr(&output));
     stdout(&output)
 }
 
-fn json(arguments: &[String]) -> Value {
+pub(crate) fn json(arguments: &[String]) -> Value {
     serde_json::from_str(&run(arguments)).expect("JSON")
 }
 

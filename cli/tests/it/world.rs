@@ -196,7 +196,10 @@ impl World {
             .await
             .expect("connected");
         provision(&bus).await.expect("provisioned");
-        let service = async |name| start(&nats, &keys, name).await;
+        let service = async |name| {
+            let writer = Writer::ALL.into_iter().find(|it| it.service() == name);
+            start(&nats, &keys, name, writer).await
+        };
         let services = Services {
             watcher: service("svc-watcher").await,
             enricher: service("svc-enricher").await,
@@ -368,11 +371,14 @@ impl World {
     }
 }
 
-async fn start(nats: &NatsServer, keys: &KeyDirectory, name: &'static str) -> Service {
-    let signing_file: Option<PathBuf> = Writer::ALL
-        .into_iter()
-        .find(|writer| writer.service() == name)
-        .map(|writer| keys.signing(writer));
+/// A service, or whoever else has a user, as if it were one.
+pub(crate) async fn start(
+    nats: &NatsServer,
+    keys: &KeyDirectory,
+    name: &'static str,
+    signs_as: Option<Writer>,
+) -> Service {
+    let signing_file: Option<PathBuf> = signs_as.map(|writer| keys.signing(writer));
     let common = Common {
         cluster: "test".to_owned(),
         nats: NatsSettings {
