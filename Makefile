@@ -15,7 +15,7 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact bench-replay
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ lint: ## Run clippy with warnings as errors (2 min).
 deny: ## Check bans, licences and sources of dependencies (5 s; the first time 5 min, to build cargo-deny).
 	@testbed/tools.sh
 	$(CACHE)/tools/bin/cargo-deny --workspace check bans licenses sources
+
+bench-replay: ## Measure replay over 10,000 incidents (INCIDENTS=...) beside raw reading of the same streams (3 min; the first time 10 min, to build).
+	@cargo build --quiet --locked --release -p bonesetter --bin bonesetter --example bench-replay
+	@$(CARGO_TARGET_DIR)/release/examples/bench-replay $(CARGO_TARGET_DIR)/release/bonesetter $(INCIDENTS)
 
 bench-redact: ## Measure redaction on the labelled texts in DATA=... and on real logs, beside gitleaks, on one core (2 min; the first time 6 min, to build both).
 	@redact/bench/bench.sh

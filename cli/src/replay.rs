@@ -8,6 +8,7 @@ pub(crate) mod beside;
 pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod record;
+pub(crate) mod redaction;
 pub(crate) mod rerun;
 pub(crate) mod single;
 pub(crate) mod summary;

@@ -5,7 +5,7 @@
 #   deploy/kubernetes/secrets.sh KEYS | kubectl apply --server-side --filename -
 #
 # Keys stay in KEYS, which belongs into a vault and not into the cluster; the nkeys of the
-# provisioner, the operator and the redriver are not printed.
+# provisioner, the operator, the redriver and of who replays redaction are not printed.
 set -euo pipefail
 
 if [[ $# != 1 || ! -d $1 ]]; then

@@ -50,7 +50,7 @@ mod run;
 pub use case::Case;
 pub use diagnoser::{DiagnoseError, Diagnoser};
 pub use metrics::LlmMetrics;
-pub use offline::{diagnose_message, diagnose_offline, explain_offline};
+pub use offline::{diagnose_evidence, diagnose_message, diagnose_offline, explain_offline};
 pub use openai::{OPENAI, OpenAi};
 pub use prompt::PROMPT_VERSION;
 pub use provider::{Diagnosers, DiagnosersError};

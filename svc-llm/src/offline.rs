@@ -28,6 +28,17 @@ pub fn explain_offline<T: Borrow<Evidence>>(
     conclude(&case, rules::diagnose(&case))
 }
 
+/// What these diagnosers make of redacted evidence; without envelope and incident.
+pub async fn diagnose_evidence<T: Borrow<Evidence>>(
+    diagnosers: &Diagnosers,
+    evidence: &Redacted<T>,
+    class: FailureClass,
+) -> Diagnosed {
+    let case = Case::of_evidence(evidence, class);
+    let diagnosis = diagnosers.diagnose(&case).await;
+    conclude(&case, diagnosis)
+}
+
 /// What these diagnosers make of a message, as the service would publish it but for the envelope; `None`
 /// if it holds no evidence.
 pub async fn diagnose_message(

@@ -22,10 +22,15 @@
 //! # Settings
 //! None of its own; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
 //!
+//! # Replay
+//! `svc-redactor replay` redacts stored messages again, with rules more, and prints the result; see
+//! [`replay`]. It publishes nothing, and its user on the bus could not.
+//!
 //! # Metrics
 //! `bonesetter_removals{kind}`, and those of the runner.
 
 pub mod config;
+pub mod replay;
 
 mod change;
 mod evidence;

@@ -29,7 +29,7 @@ pub async fn run(_config: Config, service: Service) -> anyhow::Result<()> {
 
 /// The message of a panic can quote the text that it stumbled over, and the log is beyond the
 /// boundary: only the place is told.
-fn quiet_panics() {
+pub(crate) fn quiet_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic
             .location()

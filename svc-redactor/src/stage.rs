@@ -29,7 +29,8 @@ impl Stage for Boundary {
     type Out = Redacted;
 
     async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
-        let evidence = match self.open(input) {
+        let subject = input.subject.to_string();
+        let evidence = match open(&self.seal, &subject, &input.message) {
             Ok(evidence) => evidence,
             Err(cause) => {
                 return Outcome::Reject {
@@ -38,7 +39,8 @@ impl Stage for Boundary {
                 };
             }
         };
-        let message = match self.redact(&input.message, evidence).await {
+        let redacted = redact(&self.redactor, &self.digest, &input.message, evidence).await;
+        let message = match redacted {
             Ok(message) => message,
             Err(cause) => {
                 return Outcome::Reject {
@@ -55,43 +57,50 @@ impl Stage for Boundary {
     }
 }
 
-impl Boundary {
-    fn open(&self, input: &Input<Enriched>) -> anyhow::Result<Evidence> {
-        let sealed = input
-            .message
-            .evidence
-            .as_ref()
-            .context("the message holds no evidence")?;
-        let plain = self.seal.open(&input.subject.to_string(), sealed)?;
-        // The error of the decoder could quote what it was given.
-        Evidence::decode(plain.as_slice()).map_err(|_| anyhow!("the seal does not hold evidence"))
-    }
+/// Opens the seal of a message that was published under a subject.
+pub(crate) fn open(
+    seal: &SealingKeys,
+    subject: &str,
+    enriched: &Enriched,
+) -> anyhow::Result<Evidence> {
+    let sealed = enriched
+        .evidence
+        .as_ref()
+        .context("the message holds no evidence")?;
+    let plain = seal.open(subject, sealed)?;
+    // The error of the decoder could quote what it was given.
+    Evidence::decode(plain.as_slice()).map_err(|_| anyhow!("the seal does not hold evidence"))
+}
 
-    /// On a thread of its own, because it computes for long; a panic there is an error here.
-    async fn redact(&self, enriched: &Enriched, evidence: Evidence) -> anyhow::Result<Redacted> {
-        let incident = enriched
-            .incident
-            .as_ref()
-            .context("the message names no incident")?;
-        let key = self.digest.derive("pseudonyms", incident.id.as_bytes());
-        let mut session = self.redactor.session(&key);
-        let mut message = Redacted {
-            envelope: None,
-            incident: enriched.incident.clone(),
-            failure_class: enriched.failure_class,
-            symptoms: enriched.symptoms.clone(),
-            evidence: None,
-            removals: Vec::new(),
-        };
-        let redaction = tokio::task::spawn_blocking(move || {
-            let dossier = redact_evidence(evidence, &mut session)?.into_inner();
-            message.evidence = Some(dossier.evidence);
-            message.removals = dossier.removals;
-            session.egress_check(&message.encode_to_vec())?;
-            anyhow::Ok(message)
-        });
-        redaction
-            .await
-            .map_err(|_| anyhow!("the redaction ended with a panic"))?
-    }
+/// On a thread of its own, because it computes for long; a panic there is an error here.
+pub(crate) async fn redact(
+    redactor: &Redactor,
+    digest: &DigestKey,
+    enriched: &Enriched,
+    evidence: Evidence,
+) -> anyhow::Result<Redacted> {
+    let incident = enriched
+        .incident
+        .as_ref()
+        .context("the message names no incident")?;
+    let key = digest.derive("pseudonyms", incident.id.as_bytes());
+    let mut session = redactor.session(&key);
+    let mut message = Redacted {
+        envelope: None,
+        incident: enriched.incident.clone(),
+        failure_class: enriched.failure_class,
+        symptoms: enriched.symptoms.clone(),
+        evidence: None,
+        removals: Vec::new(),
+    };
+    let redaction = tokio::task::spawn_blocking(move || {
+        let dossier = redact_evidence(evidence, &mut session)?.into_inner();
+        message.evidence = Some(dossier.evidence);
+        message.removals = dossier.removals;
+        session.egress_check(&message.encode_to_vec())?;
+        anyhow::Ok(message)
+    });
+    redaction
+        .await
+        .map_err(|_| anyhow!("the redaction ended with a panic"))?
 }

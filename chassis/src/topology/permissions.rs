@@ -26,6 +26,7 @@ pub fn permissions(user: &User) -> Permissions {
         Role::Service { writes } => service(user, writes, &mut permissions),
         Role::Provisioner => provisioner(&mut permissions),
         Role::Operator => operator(&mut permissions),
+        Role::RawReader => permissions.publish.push(get(ENRICHED.name)),
         Role::Redriver => {
             operator(&mut permissions);
             permissions.publish.push(Stage::Redrive.filter());
@@ -206,6 +207,12 @@ mod tests {
             .filter(|subject| !of("operator").publish.contains(subject))
             .collect();
         assert_eq!(more, ["bonesetter.v1.redrive.>"]);
+    }
+
+    #[test]
+    fn who_replays_redaction_gets_sealed_messages_and_nothing_else() {
+        let expected = ["$JS.API.STREAM.MSG.GET.BONESETTER_ENRICHED"];
+        assert_eq!(of("svc-redactor-replay").publish, expected);
     }
 
     #[test]

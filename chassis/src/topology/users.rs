@@ -15,6 +15,8 @@ pub enum Role {
     Provisioner,
     /// Reads every stream but the raw one; writes nothing.
     Operator,
+    /// Reads the raw stream, sealed as it is, for `svc-redactor replay`; writes nothing.
+    RawReader,
     /// Reads what the operator reads and decides about dead letters; writes nothing else.
     Redriver,
     /// Creates the copies in the account of external tools; the one user of ours there.
@@ -69,6 +71,10 @@ pub const USERS: &[User] = &[
     User {
         name: "operator",
         role: Role::Operator,
+    },
+    User {
+        name: "svc-redactor-replay",
+        role: Role::RawReader,
     },
     User {
         name: "redriver",

@@ -22,7 +22,7 @@ use crate::replay::single::{self, Replayed};
 use crate::replay::summary::{self, Frame};
 use crate::replay::with::{Changes, With};
 use crate::replay::words::{BOLD, YELLOW};
-use crate::replay::{beside, history, text};
+use crate::replay::{beside, history, redaction, text};
 use crate::timeline::readable_streams;
 
 #[derive(Debug, Args)]
@@ -36,13 +36,18 @@ pub(crate) struct Arguments {
     #[arg(long, value_parser = duration::parse, requires = "with")]
     since: Option<Duration>,
     /// Run stages again, and show what differs: rules=DIR (see docs/rules.md), provider=NAME of
-    /// --providers, policy=FILE (the settings of svc-actuator). May be repeated. Publishes nothing.
+    /// --providers, policy=FILE (the settings of svc-actuator), redaction=FILE (rules that `svc-redactor
+    /// replay` adds to ours, while the raw evidence is kept). May be repeated. Publishes nothing.
     #[arg(long, value_name = "KEY=VALUE")]
     with: Vec<With>,
     /// YAML file with endpoints by name, `providers: {NAME: {base_url: ..., model: ...}}`; the keys of an
     /// endpoint are those of `openai` in the settings of svc-llm.
     #[arg(long, env = "BONESETTER_PROVIDERS")]
     providers: Option<PathBuf>,
+    /// How to run svc-redactor where its key is; `replay --rules FILE ID` is added. Its settings come from
+    /// its own environment and file, and only redacted output of it is read.
+    #[arg(long, env = "BONESETTER_REDACTOR", default_value = "svc-redactor")]
+    redactor: String,
     /// Folder with the public keys of the signing services. Without it signatures are not checked, and
     /// nothing can be run again.
     #[arg(long, env = "BONESETTER_TRUSTED_DIR")]
@@ -73,6 +78,10 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 !changes.asks_a_model(),
                 "--since asks no model: history is thousands of prompts; name an incident, or use rules= and policy="
             );
+            ensure!(
+                changes.redaction.is_none(),
+                "--since does not redact again: raw evidence is kept for two days; name an incident"
+            );
             over_history(&bus, since, &trusted, changes, arguments.output).await?
         }
         (Some(typed), _, trusted) => {
@@ -80,7 +89,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let record = Record::load(&bus, &id, trusted.as_deref()).await?;
             ensure!(!record.entries.is_empty(), nothing(typed));
             match trusted.filter(|_| !changes.is_empty()) {
-                Some(trusted) => again(&record, &trusted, &changes, arguments.output).await?,
+                Some(trusted) => {
+                    let redacted = match &changes.redaction {
+                        Some(file) => redaction::run(&arguments.redactor, file, &id)?,
+                        None => Vec::new(),
+                    };
+                    let replayed = single::replay(&record, &trusted, &changes, &redacted).await?;
+                    again(&record, &replayed, &changes, arguments.output)?
+                }
                 None => rebuilt(&record, arguments.output)?,
             }
         }
@@ -98,13 +114,12 @@ fn rebuilt(record: &Record, output: Format) -> anyhow::Result<String> {
 }
 
 /// One incident, its stages run again.
-async fn again(
+fn again(
     record: &Record,
-    trusted: &VerifyingKeys,
+    replayed: &Replayed,
     changes: &Changes,
     output: Format,
 ) -> anyhow::Result<String> {
-    let replayed = single::replay(record, trusted, changes).await;
     ensure!(
         !replayed.steps.is_empty(),
         "nothing can be run again: the inputs of the stages have aged out, or no trusted signature proves them ({} messages)",
@@ -117,7 +132,7 @@ async fn again(
             "unproven": replayed.unproven,
             "steps": replayed.steps.iter().map(beside::json).collect::<Vec<Value>>(),
         })),
-        Format::Table => Ok(side_by_side(record, &replayed, changes)),
+        Format::Table => Ok(side_by_side(record, replayed, changes)),
     }
 }
 

@@ -27,7 +27,23 @@ pub(crate) fn text(comparison: &Comparison, labels: &[String]) -> String {
     let mut text = String::new();
     let heads = ["recorded".to_owned(), clean(&labels.join(", "), 200)];
     put(&mut text, "", &heads, column, [BOLD, BOLD]);
-    for (name, was, is) in rows(&comparison.recorded, &comparison.replayed) {
+    let mut rows = rows(&comparison.recorded, &comparison.replayed);
+    let removed = |get: fn(&(u32, u32)) -> u32| {
+        let lines = comparison.removed.iter().map(|((kind, rule), counts)| {
+            format!(
+                "{} × {} by {}",
+                get(counts),
+                clean(kind, 60),
+                clean(rule, 60)
+            )
+        });
+        lines.collect::<Vec<String>>().join("\n")
+    };
+    rows.insert(
+        0,
+        ("Removed", removed(|(was, _)| *was), removed(|(_, is)| *is)),
+    );
+    for (name, was, is) in rows {
         if was.is_empty() && is.is_empty() {
             continue;
         }
@@ -156,6 +172,7 @@ pub(crate) fn json(comparison: &Comparison) -> Value {
         "differs": differs,
         "recorded": side(&comparison.recorded),
         "replayed": side(&comparison.replayed),
+        "removed": super::redaction::json(&comparison.removed),
         "notes": comparison.notes,
     })
 }

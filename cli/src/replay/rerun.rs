@@ -5,6 +5,8 @@ use bonesetter_proto::{Namespace, Subject};
 use svc_actuator::policy::Policy;
 use svc_actuator::replay::{Recorded, Verdict, decide, is_same_fix, verdict_of};
 
+use super::redaction::Removed;
+
 /// What a diagnosis says, without what it rests on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Conclusion {
@@ -72,6 +74,8 @@ pub(crate) struct Comparison {
     pub(crate) workload: String,
     pub(crate) recorded: Side,
     pub(crate) replayed: Side,
+    /// What redaction took out; empty where it was not made again.
+    pub(crate) removed: Removed,
     /// What was not run again, or is not known.
     pub(crate) notes: Vec<&'static str>,
 }
@@ -79,6 +83,8 @@ pub(crate) struct Comparison {
 /// What can differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Difference {
+    /// Other values are taken out of the evidence.
+    Redaction,
     Cause,
     /// The same cause, said in other words or with other confidence.
     Words,
@@ -96,6 +102,7 @@ pub(crate) enum Difference {
 impl Difference {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
+            Self::Redaction => "redaction",
             Self::Cause => "cause",
             Self::Words => "words",
             Self::RemedyNew => "remedy-new",
@@ -112,6 +119,9 @@ impl Comparison {
     /// How the sides differ.
     pub(crate) fn differences(&self) -> Vec<Difference> {
         let mut found = Vec::new();
+        if self.removed.values().any(|(was, is)| was != is) {
+            found.push(Difference::Redaction);
+        }
         if let (Some(was), Some(is)) = (&self.recorded.conclusion, &self.replayed.conclusion) {
             if was.cause != is.cause {
                 found.push(Difference::Cause);
@@ -203,6 +213,7 @@ pub(crate) fn compare(
             conclusion: Some(Conclusion::of(input)),
             judgement,
         },
+        removed: Removed::new(),
         notes,
     })
 }

@@ -7,8 +7,10 @@ use bonesetter_proto::v1::{Acted, Diagnosed, Redacted};
 use bonesetter_proto::{Stage, Subject};
 use bonesetter_redact::Redacted as Safe;
 use svc_actuator::replay::Recorded;
+use svc_llm::Diagnosers;
 
 use super::record::{Record, verified};
+use super::redaction::{self, Again};
 use super::rerun::{Comparison, Known, compare, decided};
 use super::with::Changes;
 use crate::render;
@@ -27,7 +29,8 @@ pub(crate) async fn replay(
     record: &Record,
     trusted: &VerifyingKeys,
     changes: &Changes,
-) -> Replayed {
+    again: &[Again],
+) -> anyhow::Result<Replayed> {
     let mut replayed = Replayed::default();
     let mut evidence: BTreeMap<String, Safe<Redacted>> = BTreeMap::new();
     for entry in record.of(Stage::Redacted) {
@@ -59,7 +62,8 @@ pub(crate) async fn replay(
     // Evidence that nobody has diagnosed yet is worth diagnosing too.
     for entry in record.of(Stage::Redacted) {
         let is_known = |(subject, _): &(Subject, _)| subject.step == entry.subject.step;
-        if changes.diagnosers.is_some() && !diagnoses.iter().any(is_known) {
+        let is_asked = changes.diagnosers.is_some() || !again.is_empty();
+        if is_asked && !diagnoses.iter().any(is_known) {
             let step = entry.subject.step.clone();
             diagnoses.push((
                 entry.subject.at(Stage::Diagnosed, step),
@@ -71,21 +75,36 @@ pub(crate) async fn replay(
     let mut is_claimed = false;
     for (subject, was) in &diagnoses {
         let input = evidence.get(&subject.step);
-        let is = match (&changes.diagnosers, input) {
-            (Some(diagnosers), Some(input)) => svc_llm::diagnose_message(diagnosers, input).await,
-            _ => None,
+        let anew = again.iter().find(|it| it.step == subject.step);
+        let (is, other) = match (&changes.diagnosers, anew, input) {
+            (diagnosers, Some(anew), _) => {
+                let ours = Diagnosers::default();
+                let diagnosers = diagnosers.as_ref().unwrap_or(&ours);
+                let (is, evidence) = redaction::diagnose(diagnosers, anew).await?;
+                (Some(is), Some(evidence))
+            }
+            (Some(diagnosers), None, Some(input)) => {
+                (svc_llm::diagnose_message(diagnosers, input).await, None)
+            }
+            _ => (None, None),
         };
+        let stored = input.map(Safe::get);
         let known = Known {
             subject,
             workload: workload.clone(),
             was: was.diagnosis.as_ref().map(|_| was),
             is: is.as_ref(),
-            evidence: input.and_then(|input| input.get().evidence.as_ref()),
+            evidence: other
+                .as_ref()
+                .or_else(|| stored.and_then(|stored| stored.evidence.as_ref())),
             acted: acted.get(&subject.to_string()),
         };
-        replayed
-            .steps
-            .extend(compare(known, changes.policy.as_ref(), &mut is_claimed));
+        if let Some(mut compared) = compare(known, changes.policy.as_ref(), &mut is_claimed) {
+            if let Some(anew) = anew {
+                compared.removed = redaction::removed(stored, &anew.message);
+            }
+            replayed.steps.push(compared);
+        }
     }
-    replayed
+    Ok(replayed)
 }

@@ -1,4 +1,4 @@
-//! What is to be different: `--with rules=DIR`, `provider=NAME`, `policy=FILE`.
+//! What is to be different: `--with rules=DIR`, `provider=NAME`, `policy=FILE`, `redaction=FILE`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,18 +17,20 @@ pub(crate) enum With {
     Rules(PathBuf),
     Provider(String),
     Policy(PathBuf),
+    Redaction(String),
 }
 
 impl FromStr for With {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let known = "expected rules=DIR, provider=NAME or policy=FILE";
+        let known = "expected rules=DIR, provider=NAME, policy=FILE or redaction=FILE";
         match text.split_once('=') {
             Some((_, "")) | None => Err(known.to_owned()),
             Some(("rules", dir)) => Ok(Self::Rules(dir.into())),
             Some(("provider", name)) => Ok(Self::Provider(name.to_owned())),
             Some(("policy", file)) => Ok(Self::Policy(file.into())),
+            Some(("redaction", file)) => Ok(Self::Redaction(file.to_owned())),
             Some(_) => Err(known.to_owned()),
         }
     }
@@ -41,6 +43,8 @@ pub(crate) struct Changes {
     pub(crate) diagnosers: Option<Diagnosers>,
     /// Decide anew.
     pub(crate) policy: Option<Policy>,
+    /// Redact anew, with rules of this file: as svc-redactor sees it, which may run elsewhere.
+    pub(crate) redaction: Option<String>,
     /// As it was typed, for headings.
     pub(crate) labels: Vec<String>,
 }
@@ -100,6 +104,11 @@ impl Changes {
                         .with_context(|| format!("the policy in {}", file.display()))?;
                     let twice = changes.policy.replace(settings.policy());
                     ensure!(twice.is_none(), "--with policy= was given twice");
+                }
+                With::Redaction(file) => {
+                    changes.labels.push(format!("redaction={file}"));
+                    let twice = changes.redaction.replace(file.clone());
+                    ensure!(twice.is_none(), "--with redaction= was given twice");
                 }
             }
         }

@@ -1,8 +1,10 @@
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use bonesetter_chassis::bus::PublishError;
 use bonesetter_proto::v1::{Acted, Detected, Diagnosed, Notified, Redacted};
 use bonesetter_proto::{Message, Stage};
+use prost::Message as _;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -334,4 +336,74 @@ async fn what_nobody_has_signed_is_not_run_again() {
         (&history["incidents"], &history["unproven"]),
         (&json!(0), &json!(6))
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn redaction_is_made_again_where_the_key_is_and_compared() {
+    let (world, proposed, _) = Box::pin(two_incidents()).await;
+    let dir = tempfile::tempdir().unwrap();
+    // What `svc-redactor replay` prints: here with a line more of the log taken out.
+    let mut message = proposed.redacted.clone();
+    message.removals.push(bonesetter_proto::v1::Removal {
+        kind: "order".to_owned(),
+        rule: "own-order-number".to_owned(),
+        place: "log/orders-1-1/app/previous".to_owned(),
+        count: 3,
+    });
+    let items = &mut message.evidence.as_mut().unwrap().items;
+    items.retain(|item| !item.id.starts_with("log/"));
+    let line = json!({
+        "subject": proposed.at(Stage::Enriched, "open").to_string(),
+        "sequence": 1,
+        "redacted": base64::engine::general_purpose::STANDARD.encode(message.encode_to_vec()),
+    });
+    file(dir.path(), "line", &line.to_string());
+    let script = "test \"$1 $2 $3\" = 'replay --rules own.yaml' && cat \"$(dirname \"$0\")/line\"";
+    let redactor = format!("sh {}", file(dir.path(), "redactor.sh", script));
+    let before = world.last_sequences().await;
+    let command = [
+        "replay",
+        proposed.id(),
+        "--with",
+        "redaction=own.yaml",
+        "--redactor",
+        &redactor,
+    ];
+    let mut arguments = world.trusting(&command);
+    let shown = run(&arguments);
+    assert!(shown.contains("3 × order by own-order-number"), "{shown}");
+    arguments.extend(["-o".to_owned(), "json".to_owned()]);
+    let step = &json(&arguments)["steps"][0];
+    let differs = step["differs"].as_array().unwrap();
+    assert!(
+        differs.contains(&json!("redaction")) && differs.contains(&json!("cause")),
+        "{step}"
+    );
+    let order = json!({"kind": "order", "rule": "own-order-number", "recorded": 0, "replayed": 3});
+    assert!(
+        step["removed"].as_array().unwrap().contains(&order),
+        "{step}"
+    );
+    assert_eq!(world.last_sequences().await, before);
+    for (redactor, expected) in [
+        ("sh -c false", "svc-redactor replay has failed"),
+        (
+            "/nonexistent",
+            "cannot run /nonexistent; --redactor says how",
+        ),
+        ("echo nonsense", "printed something else"),
+    ] {
+        let command = [
+            "replay",
+            proposed.id(),
+            "--with",
+            "redaction=own.yaml",
+            "--redactor",
+            redactor,
+        ];
+        let arguments = world.trusting(&command);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = bonesetter(&arguments, "");
+        assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    }
 }

@@ -2,6 +2,7 @@
 //! every service has signed and published as it would.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, provision};
@@ -30,6 +31,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const BAD_VALUE: &str = include_str!("../../../svc-llm/tests/it/bad-value.json");
 /// A Deployment that is killed at its memory limit of 64Mi; the rules double it.
 pub(crate) const OUT_OF_MEMORY: &str = include_str!("out-of-memory.json");
+
+static REDACTOR: LazyLock<Redactor> =
+    LazyLock::new(|| Redactor::new(Rules::builtin().expect("rules")).expect("a redactor"));
 
 pub(crate) struct World {
     pub(crate) nats: NatsServer,
@@ -97,10 +101,8 @@ impl Case {
             episode: 1,
             opened_at: Some(to_timestamp(SystemTime::UNIX_EPOCH)),
         };
-        let rules = Rules::builtin().expect("rules");
-        let redactor = Redactor::new(rules).expect("a redactor");
-        let evidence = svc_redactor::redact_evidence(raw.clone(), &mut redactor.session(&[7; 32]))
-            .expect("redacted");
+        let mut session = REDACTOR.session(&[7; 32]);
+        let evidence = svc_redactor::redact_evidence(raw.clone(), &mut session).expect("redacted");
         let diagnosed = Diagnosed {
             incident: Some(incident.clone()),
             ..svc_llm::explain_offline(&evidence, class)
@@ -182,8 +184,13 @@ impl Case {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|accounts| accounts).await
+    }
+
+    /// With other accounts than those of production.
+    pub(crate) async fn start_with(accounts: impl Fn(String) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let authorization = identity::authorization(dir.path()).expect("accounts");
+        let authorization = accounts(identity::authorization(dir.path()).expect("accounts"));
         let options = NatsOptions {
             authorization: Some(authorization),
             ..NatsOptions::default()

@@ -135,6 +135,11 @@ impl Bed {
         found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
     }
 
+    /// Where clients connect.
+    pub(crate) fn url(&self) -> String {
+        self.nats.url()
+    }
+
     /// How many messages a stage has published.
     pub(crate) async fn count(&self, stage: Stage) -> usize {
         let stream = topology::stream_of(stage).unwrap();

@@ -1,0 +1,132 @@
+//! `svc-redactor replay`: redacts the raw evidence of an incident once more, with rules of a file added to ours.
+//!
+//! Runs where the key is, inside the boundary. What leaves, on standard output, has gone through the same
+//! redaction and the same egress check as everything that the service publishes: one JSON object a line, with the
+//! `redacted` message as protobuf in base64, without envelope and unsigned. Its user on the bus can get sealed messages
+//! and nothing else, so it publishes nothing. Raw evidence is kept for two days.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_chassis::bus::{Bus, StreamReader};
+use bonesetter_chassis::config::{Common, KeySettings, load};
+use bonesetter_chassis::errors::chain;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::topology::{self, ENRICHED};
+use bonesetter_keys::{DigestKey, SealingKeys};
+use bonesetter_proto::v1::Enriched;
+use bonesetter_proto::{IncidentId, Message as _, Stage};
+use bonesetter_redact::{Redactor, Rules};
+use clap::Parser as _;
+use prost::Message as _;
+use serde_json::json;
+
+use crate::config::Config;
+use crate::run::quiet_panics;
+use crate::stage::{open, redact};
+
+/// The user on the bus.
+pub const USER: &str = "svc-redactor-replay";
+
+/// Redact the raw evidence of an incident once more, and print the result.
+#[derive(Debug, clap::Parser)]
+#[command(name = "svc-redactor replay")]
+struct Arguments {
+    /// Configuration file (YAML) of svc-redactor.
+    #[arg(long, env = "BONESETTER_CONFIG")]
+    config: Option<PathBuf>,
+    /// File with the nkey seed of the user svc-redactor-replay.
+    #[arg(long, env = "BONESETTER_REPLAY_NKEY_FILE")]
+    nkey_file: PathBuf,
+    /// YAML file with rules that are added to ours, in the form of `rules.yaml` of bonesetter-redact.
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    /// The incident's id, all 26 characters.
+    incident: String,
+}
+
+/// The `main` of the mode; the first argument has been looked at.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse_from(std::env::args_os().skip(1));
+    quiet_panics();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(&arguments)),
+        Err(error) => Err(error).context("cannot start"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nowhere left to say that this failed.
+            let _ = writeln!(std::io::stderr(), "svc-redactor replay: {}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let id = IncidentId::new(arguments.incident.as_str())?;
+    let (common, _): (Common, Config) = load(arguments.config.as_deref())?;
+    let evidence = KeySettings::require("evidence_file", common.keys.evidence_file.as_ref())?;
+    let digest = KeySettings::require("digest_file", common.keys.digest_file.as_ref())?;
+    let seal = SealingKeys::read(evidence).context("keys.evidence_file")?;
+    let digest = DigestKey::read(digest).context("keys.digest_file")?;
+    let redactor = Redactor::new(rules(arguments.rules.as_deref())?).context("redaction rules")?;
+    let user = topology::user(USER).context("the user is not in the table")?;
+    let seed = SecretFile::new(&arguments.nkey_file);
+    let bus = Bus::connect(&common.nats.url, user, &seed).await?;
+    let reader = StreamReader::new(bus, ENRICHED.name);
+    let stored = reader.all(&Stage::Enriched.incident_filter(&id)).await?;
+    ensure!(
+        !stored.is_empty(),
+        "no raw evidence of {id} is stored; it is kept for two days"
+    );
+    for message in stored {
+        let enriched =
+            Enriched::decode(message.payload.clone()).context("a stored message cannot be read")?;
+        let is_its_own = enriched
+            .envelope()
+            .is_some_and(|envelope| envelope.subject == message.subject);
+        ensure!(
+            is_its_own,
+            "a stored message names another subject than its own"
+        );
+        let raw = open(&seal, &message.subject, &enriched)?;
+        let redacted = redact(&redactor, &digest, &enriched, raw).await?;
+        let line = json!({
+            "subject": message.subject,
+            "sequence": message.sequence,
+            "redacted": STANDARD.encode(redacted.encode_to_vec()),
+        });
+        writeln!(std::io::stdout(), "{line}").context("cannot write the result")?;
+    }
+    Ok(())
+}
+
+/// Ours, and those of a file: rules can be added, none can be taken away.
+fn rules(file: Option<&Path>) -> anyhow::Result<Rules> {
+    let mut rules = Rules::builtin()?;
+    if let Some(file) = file {
+        let text =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let own = Rules::parse(&text).with_context(|| format!("{}", file.display()))?;
+        for rule in own.rules {
+            let is_taken = rules.rules.iter().any(|known| known.id == rule.id);
+            ensure!(
+                !is_taken,
+                "{}: {} is a rule of ours or given twice",
+                file.display(),
+                rule.id
+            );
+            rules.rules.push(rule);
+        }
+    }
+    Ok(rules)
+}
