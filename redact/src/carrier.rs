@@ -251,7 +251,7 @@ pub(crate) fn without_scheme(value: &str) -> &str {
     }
 }
 
-fn is_scheme(word: &str) -> bool {
+pub(crate) fn is_scheme(word: &str) -> bool {
     SCHEMES
         .iter()
         .any(|scheme| word.eq_ignore_ascii_case(scheme))

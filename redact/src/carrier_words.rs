@@ -8,7 +8,7 @@ use crate::syntax::quoted;
 use crate::value::before;
 
 /// Words after which a random string is a secret, in lower case, as ends of words.
-const WORDS: &[&str] = &[
+pub(crate) const WORDS: &[&str] = &[
     "token",
     "secret",
     "password",
@@ -50,7 +50,7 @@ fn words(text: &str, hits: &mut Vec<Hit>) {
         let word = &bytes[start..end];
         if length <= 64 && announces(word) {
             hits.extend(after_word(text, start, end, false));
-        } else if (3..=24).contains(&length) && is_vendor(&text[start..end].to_ascii_lowercase()) {
+        } else if (3..=24).contains(&length) && is_vendor(&text[start..end]) {
             hits.extend(after_word(text, start, end, true));
         }
         start = end;

@@ -23,6 +23,20 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// How many columns the table has whose header this line is; 0 if it is none that announces a secret.
+pub(crate) fn columns(line: &str) -> usize {
+    if !line.contains(',') {
+        return 0;
+    }
+    let line = line.trim_end_matches(['\n', '\r']);
+    header(line, &fields(line)).len()
+}
+
+/// How many columns a line has.
+pub(crate) fn columns_of(line: &str) -> usize {
+    fields(line.trim_end_matches(['\n', '\r'])).len()
+}
+
 /// What the fields of a header announce; nothing if the line is no header or announces nothing.
 fn header(line: &str, fields: &[(usize, usize)]) -> Vec<Naming> {
     let is_name = |field: &str| {

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use crate::finding::Finding;
+use crate::gate::Gate;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
@@ -69,6 +71,16 @@ impl Hit {
         }
     }
 
+    /// What is reported of a find in the input.
+    pub(crate) fn finding(self) -> Finding {
+        Finding {
+            rule: self.rule,
+            kind: self.kind,
+            start: self.start,
+            end: self.end,
+        }
+    }
+
     pub(crate) fn secret(start: usize, end: usize, rule: &str) -> Self {
         Self::new(start, end, "secret", rule, Strength::Carrier)
     }
@@ -77,6 +89,7 @@ impl Hit {
 /// Compiled rules and what they need.
 #[derive(Debug)]
 pub(crate) struct Engine {
+    pub(crate) gate: Gate,
     formats: Formats,
     kinds: HashSet<String>,
 }
@@ -88,7 +101,11 @@ impl Engine {
         for kind in BUILTIN_KINDS {
             kinds.insert((*kind).to_owned());
         }
-        Ok(Self { formats, kinds })
+        Ok(Self {
+            gate: Gate::new(rules)?,
+            formats,
+            kinds,
+        })
     }
 
     /// Whether placeholders of this kind exist.

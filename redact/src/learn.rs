@@ -128,6 +128,20 @@ impl Learnt {
         self.overflow
     }
 
+    /// Whether something was learnt since [`Self::refresh`] was called.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Where known secrets are in a text, in order.
+    pub(crate) fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let mut hits = Vec::new();
+        self.scan(text, &mut hits);
+        let mut places: Vec<Range<usize>> = hits.iter().map(|hit| hit.start..hit.end).collect();
+        places.sort_by_key(|place| (place.start, place.end));
+        places
+    }
+
     /// Makes what was learnt since the last call findable.
     pub(crate) fn refresh(&mut self) {
         if !self.dirty {

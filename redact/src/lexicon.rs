@@ -1,7 +1,11 @@
 //! Which names announce a secret. The words are data: `lexicon.txt`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
+
+/// The longest name that is looked at, from its end: longer ones are no names.
+const LONGEST: usize = 128;
 
 /// How much a name says about its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,195 +20,321 @@ pub(crate) enum Naming {
     Password,
 }
 
-/// The sections of `lexicon.txt`.
+/// A section of `lexicon.txt`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Password,
+    PasswordEnding,
+    Strong,
+    StrongEnding,
+    Weak,
+    WeakEnding,
+    KeyOwner,
+    OrdinaryOwner,
+    OrdinaryLead,
+    Ordinary,
+    About,
+    Vendor,
+    EmptyValue,
+    CommonValue,
+}
+
+impl Section {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "password" => Self::Password,
+            "password-ending" => Self::PasswordEnding,
+            "strong" => Self::Strong,
+            "strong-ending" => Self::StrongEnding,
+            "weak" => Self::Weak,
+            "weak-ending" => Self::WeakEnding,
+            "key-owner" => Self::KeyOwner,
+            "ordinary-owner" => Self::OrdinaryOwner,
+            "ordinary-lead" => Self::OrdinaryLead,
+            "ordinary" => Self::Ordinary,
+            "about" => Self::About,
+            "vendor" => Self::Vendor,
+            "empty-value" => Self::EmptyValue,
+            "common-value" => Self::CommonValue,
+            _ => return None,
+        })
+    }
+
+    fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A fast hash for the short, fixed words of the lexicon; nobody chooses its keys.
+#[derive(Debug, Default)]
+struct WordHasher(u64);
+
+impl Hasher for WordHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let mixed = self.0.rotate_left(5) ^ u64::from_le_bytes(word);
+            self.0 = mixed.wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+        self.0 ^= self.0 >> 32;
+    }
+}
+
 struct Lexicon {
-    sections: HashMap<&'static str, HashSet<&'static str>>,
-    /// The sections of endings, as lists.
-    endings: HashMap<&'static str, Vec<&'static str>>,
+    /// Each word with the sections that it is in, one bit each.
+    words: HashMap<&'static [u8], u16, BuildHasherDefault<WordHasher>>,
+    /// The sections of endings: each word with its section.
+    endings: Vec<(&'static [u8], Section)>,
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
-    let mut sections: HashMap<_, HashSet<_>> = HashMap::new();
-    let mut section = "";
-    for line in include_str!("../lexicon.txt")
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-    {
-        match line
-            .strip_prefix('[')
-            .and_then(|line| line.strip_suffix(']'))
-        {
-            Some(name) => section = name,
-            None => sections
-                .entry(section)
-                .or_default()
-                .extend(line.split_whitespace()),
+    let mut lexicon = Lexicon {
+        words: HashMap::default(),
+        endings: Vec::new(),
+    };
+    for (section, word) in words() {
+        *lexicon.words.entry(word.as_bytes()).or_default() |= section.bit();
+        let is_ending = matches!(
+            section,
+            Section::PasswordEnding | Section::StrongEnding | Section::WeakEnding
+        );
+        if is_ending {
+            lexicon.endings.push((word.as_bytes(), section));
         }
     }
-    let endings = sections
-        .iter()
-        .map(|(name, words)| (*name, words.iter().copied().collect()));
-    Lexicon {
-        endings: endings.collect(),
-        sections,
-    }
+    lexicon
 });
 
-/// Whether a word, in lower case, is in a section of `lexicon.txt`.
-pub(crate) fn is_in(section: &str, word: &str) -> bool {
-    LEXICON
-        .sections
-        .get(section)
-        .is_some_and(|words| words.contains(word))
+/// Every word of `lexicon.txt` with its section.
+pub(crate) fn words() -> impl Iterator<Item = (Section, &'static str)> {
+    let mut section = None;
+    include_str!("../lexicon.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(move |line| {
+            let name = line
+                .strip_prefix('[')
+                .and_then(|line| line.strip_suffix(']'));
+            let (heading, line) = name.map_or((None, line), |name| (Section::of(name), ""));
+            section = heading.or(section);
+            line.split_whitespace()
+                .filter_map(move |word| Some((section?, word)))
+        })
 }
 
-fn ends_in(section: &str, word: &str) -> bool {
-    word.len() > 5
-        && LEXICON
-            .endings
-            .get(section)
-            .into_iter()
-            .flatten()
-            .any(|end| word.ends_with(end))
+fn sections_of(word: &[u8]) -> u16 {
+    LEXICON.words.get(word).copied().unwrap_or_default()
+}
+
+/// Whether a word, in any case, is in a section of `lexicon.txt`.
+pub(crate) fn is_in(section: Section, word: &str) -> bool {
+    let mut lower = [0; 40];
+    let Some(lower) = lower.get_mut(..word.len()) else {
+        return false;
+    };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    sections_of(lower) & section.bit() != 0
+}
+
+fn ends_in(section: Section, word: &[u8]) -> bool {
+    let mut endings = LEXICON.endings.iter();
+    word.len() > 5 && endings.any(|(end, of)| *of == section && word.ends_with(end))
 }
 
 /// Whether a word is the name of a service that hands out keys, also with `api` or `app` after it.
 pub(crate) fn is_vendor(word: &str) -> bool {
+    let mut lower = [0; 40];
+    let Some(lower) = lower.get_mut(..word.len()) else {
+        return false;
+    };
+    lower.copy_from_slice(word.as_bytes());
+    lower.make_ascii_lowercase();
+    is_vendor_word(lower)
+}
+
+fn is_vendor_word(word: &[u8]) -> bool {
     let bare = word
-        .strip_suffix("api")
-        .or_else(|| word.strip_suffix("app"))
+        .strip_suffix(b"api")
+        .or_else(|| word.strip_suffix(b"app"))
         .unwrap_or(word);
-    is_in("vendor", word) || bare.len() >= 3 && is_in("vendor", bare)
+    let is_one = |word: &[u8]| sections_of(word) & Section::Vendor.bit() != 0;
+    is_one(word) || bare.len() >= 3 && is_one(bare)
 }
 
 /// What a name such as `DB_PASSWORD`, `vaultToken` or `x-api-key` announces.
 pub(crate) fn classify(name: &str) -> Naming {
-    let words = split(name);
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let is_form = |word: &str| matches!(word, "content" | "value" | "base64" | "b64");
-    let mut end = words.len();
-    while end > 1 && (is_counter(words[end - 1]) || is_form(words[end - 1])) {
+    let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
+    let words = Words::of(name);
+    let mut end = words.count;
+    while end > 1 && (is_counter(words.get(end - 1)) || is_form(words.get(end - 1))) {
         end -= 1;
     }
-    let class = strongest(&words[..end]);
-    let about = end > 1 && is_in("about", words[end - 1]);
-    let formed = words.get(end).is_some_and(|word| is_form(word));
+    if end == 0 {
+        return Naming::Ordinary;
+    }
+    let class = strongest(&words, end);
+    let about = end > 1 && sections_of(words.get(end - 1)) & Section::About.bit() != 0;
+    let formed = end < words.count && is_form(words.get(end));
     if about && !formed {
-        about_secret(&words[..end], class)
+        about_secret(&words, end, class)
     } else {
         class
     }
 }
 
+fn is_form(word: &[u8]) -> bool {
+    matches!(word, b"content" | b"value" | b"base64" | b"b64")
+}
+
 /// `password_hash`, `secret_id` and `access_key_id` are secrets themselves; `token_count` is not.
-fn about_secret(words: &[&str], class: Naming) -> Naming {
-    let before = words[words.len() - 2];
-    match words[words.len() - 1] {
-        "hash" if class == Naming::Password => class,
-        "id" if before == "secret" || before == "session" => Naming::Strong,
-        "id" if words.ends_with(&["access", "key", "id"]) => Naming::Weak,
+fn about_secret(words: &Words, end: usize, class: Naming) -> Naming {
+    let before = words.get(end - 2);
+    match words.get(end - 1) {
+        b"hash" if class == Naming::Password => class,
+        b"id" if matches!(before, b"secret" | b"session") => Naming::Strong,
+        b"id" if end > 2 && before == b"key" && words.get(end - 3) == b"access" => Naming::Weak,
         _ => Naming::Ordinary,
     }
 }
 
-fn strongest(words: &[&str]) -> Naming {
+fn strongest(words: &Words, end: usize) -> Naming {
     let mut class = Naming::Ordinary;
-    for (index, word) in words.iter().enumerate() {
-        let before = index.checked_sub(1).map(|i| words[i]);
-        class = class.max(one(word, before, index + 1 == words.len()));
+    let mut sure = false;
+    for index in 0..end {
+        let word = words.get(index);
+        let before = index.checked_sub(1).map(|i| words.get(i));
+        class = class.max(one(word, before, index + 1 == end));
+        sure |= matches!(
+            word,
+            b"secret" | b"secrets" | b"credential" | b"credentials" | b"private"
+        );
     }
-    let leads = words.len() >= 2 && is_in("ordinary-lead", words[0]) && class <= Naming::Strong;
-    let sure = |word: &&str| {
-        matches!(
-            *word,
-            "secret" | "secrets" | "credential" | "credentials" | "private"
-        )
-    };
-    if leads && !words.iter().any(sure) {
+    let leads = end >= 2 && sections_of(words.get(0)) & Section::OrdinaryLead.bit() != 0;
+    if leads && class <= Naming::Strong && !sure {
         Naming::Ordinary
     } else {
         class
     }
 }
 
-fn one(word: &str, before: Option<&str>, last: bool) -> Naming {
-    if is_in("ordinary", word) {
+fn one(word: &[u8], before: Option<&[u8]>, last: bool) -> Naming {
+    let sections = sections_of(word);
+    let is_in = |section: Section| sections & section.bit() != 0;
+    if is_in(Section::Ordinary) {
         return Naming::Ordinary;
     }
-    if is_in("password", word) || ends_in("password-ending", word) {
-        return if word == "pass" && !last {
+    if is_in(Section::Password) || ends_in(Section::PasswordEnding, word) {
+        return if word == b"pass" && !last {
             Naming::Weak
         } else {
             Naming::Password
         };
     }
-    if is_in("strong", word) || ends_in("strong-ending", word) {
+    if is_in(Section::Strong) || ends_in(Section::StrongEnding, word) {
         return Naming::Strong;
     }
-    if matches!(word, "key" | "keys") {
-        return match before {
-            Some(owner) if is_in("ordinary-owner", owner) => Naming::Ordinary,
-            Some(owner) if is_in("key-owner", owner) => Naming::Strong,
+    if matches!(word, b"key" | b"keys") {
+        let owner = before.map_or(0, sections_of);
+        return match owner {
+            owner if owner & Section::OrdinaryOwner.bit() != 0 => Naming::Ordinary,
+            owner if owner & Section::KeyOwner.bit() != 0 => Naming::Strong,
             _ => Naming::Weak,
         };
     }
-    let weak = is_in("weak", word) || is_vendor(word) || last && ends_in("weak-ending", word);
+    let weak =
+        is_in(Section::Weak) || is_vendor_word(word) || last && ends_in(Section::WeakEnding, word);
     if weak { Naming::Weak } else { Naming::Ordinary }
 }
 
-fn is_counter(word: &str) -> bool {
-    const STAGES: &[&str] = &[
-        "v1",
-        "v2",
-        "v3",
-        "prod",
-        "dev",
-        "test",
-        "staging",
-        "old",
-        "new",
-        "current",
-        "previous",
-        "backup",
-        "secondary",
+fn is_counter(word: &[u8]) -> bool {
+    const STAGES: &[&[u8]] = &[
+        b"v1",
+        b"v2",
+        b"v3",
+        b"prod",
+        b"dev",
+        b"test",
+        b"staging",
+        b"old",
+        b"new",
+        b"current",
+        b"previous",
+        b"backup",
+        b"secondary",
     ];
-    word.bytes().all(|b| b.is_ascii_digit()) || STAGES.contains(&word)
+    word.iter().all(u8::is_ascii_digit) || STAGES.contains(&word)
 }
 
-/// Splits a name at separators, camelCase humps and between letters and digits; in lower case.
-pub(crate) fn split(name: &str) -> Vec<String> {
-    let bytes = name.as_bytes();
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for (index, &byte) in bytes.iter().enumerate() {
-        if !byte.is_ascii_alphanumeric() {
-            push(&mut words, &mut word);
-            continue;
+/// A name in lower case, split at separators, camelCase humps and before trailing digits.
+struct Words {
+    text: [u8; LONGEST],
+    ends: [(u8, u8); LONGEST],
+    count: usize,
+}
+
+impl Words {
+    /// At most `LONGEST` bytes of a name.
+    fn of(name: &[u8]) -> Self {
+        let mut words = Self {
+            text: [0; LONGEST],
+            ends: [(0, 0); LONGEST],
+            count: 0,
+        };
+        let mut start = 0;
+        for (index, &byte) in name.iter().enumerate().take(LONGEST) {
+            words.text[index] = byte.to_ascii_lowercase();
+            if !byte.is_ascii_alphanumeric() {
+                words.push(start, index);
+                start = index + 1;
+                continue;
+            }
+            let previous = index.checked_sub(1).map_or(b' ', |i| name[i]);
+            let next = name.get(index + 1).copied().unwrap_or(b' ');
+            let hump = byte.is_ascii_uppercase()
+                && (previous.is_ascii_lowercase()
+                    || previous.is_ascii_digit()
+                    || (previous.is_ascii_uppercase() && next.is_ascii_lowercase()));
+            if hump {
+                words.push(start, index);
+                start = index;
+            }
         }
-        let previous = index.checked_sub(1).map_or(b' ', |i| bytes[i]);
-        let next = bytes.get(index + 1).copied().unwrap_or(b' ');
-        let hump = byte.is_ascii_uppercase()
-            && (previous.is_ascii_lowercase()
-                || previous.is_ascii_digit()
-                || (previous.is_ascii_uppercase() && next.is_ascii_lowercase()));
-        if hump {
-            push(&mut words, &mut word);
-        }
-        word.push(char::from(byte.to_ascii_lowercase()));
+        words.push(start, name.len().min(LONGEST));
+        words
     }
-    push(&mut words, &mut word);
-    words
-}
 
-fn push(words: &mut Vec<String>, word: &mut String) {
-    let trimmed = word.trim_end_matches(|c: char| c.is_ascii_digit());
-    if !trimmed.is_empty() && trimmed.len() < word.len() && trimmed.len() > 2 {
-        let digits = word[trimmed.len()..].to_owned();
-        words.push(trimmed.to_owned());
-        words.push(digits);
-        word.clear();
-    } else if !word.is_empty() {
-        words.push(std::mem::take(word));
+    fn push(&mut self, start: usize, end: usize) {
+        let word = &self.text[start..end];
+        let digits = word.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+        let middle = end - digits;
+        if middle - start > 2 && digits > 0 {
+            self.add(start, middle);
+            self.add(middle, end);
+        } else if start < end {
+            self.add(start, end);
+        }
+    }
+
+    fn add(&mut self, start: usize, end: usize) {
+        if let (Some(slot), Ok(start), Ok(end)) = (
+            self.ends.get_mut(self.count),
+            u8::try_from(start),
+            u8::try_from(end),
+        ) {
+            *slot = (start, end);
+            self.count += 1;
+        }
+    }
+
+    fn get(&self, index: usize) -> &[u8] {
+        let (start, end) = self.ends[index];
+        &self.text[usize::from(start)..usize::from(end)]
     }
 }
 
@@ -247,7 +377,7 @@ mod tests {
             "azure_credentials",
             "--password",
         ] {
-            assert!(classify(name) >= Naming::Strong, "{name} {:?}", split(name));
+            assert!(classify(name) >= Naming::Strong, "{name}");
         }
     }
 
@@ -262,7 +392,7 @@ mod tests {
             "auth",
             "AWS_ACCESS_KEY_ID",
         ] {
-            assert!(classify(name) >= Naming::Weak, "{name} {:?}", split(name));
+            assert!(classify(name) >= Naming::Weak, "{name}");
         }
     }
 
@@ -292,7 +422,7 @@ mod tests {
             "kubernetes",
             "topologyKey",
         ] {
-            assert_eq!(classify(name), Naming::Ordinary, "{name} {:?}", split(name));
+            assert_eq!(classify(name), Naming::Ordinary, "{name}");
         }
     }
 

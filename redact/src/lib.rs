@@ -24,6 +24,11 @@
 //! same session. The rejected alternative, one regex per provider run over raw lines, finds half as much
 //! (public rule sets measured on the same texts).
 //!
+//! Reading everything with every carrier and rule would be slow, and nearly all of a log is harmless. A gate
+//! looks at each line once, for what any find needs (a word of `lexicon.txt` with a value behind it, a
+//! literal of a rule, a long mixed run, the digits of personal data). Only what it stops is read in full,
+//! together with the lines that belong to it: up to the next line that begins like a log record.
+//!
 //! Placeholders such as `<secret:k3f9q2>` carry a keyed hash: equal values get equal placeholders within a
 //! session, and nobody without the key can test a guess. What looks like a placeholder in the input is
 //! replaced like a secret, so a forged one is never taken for ours.
@@ -39,15 +44,20 @@ mod carrier;
 mod carrier_words;
 mod csv;
 mod decode;
+mod document;
 mod egress;
 mod engine;
 mod finding;
 mod flags;
 mod formats;
+mod gate;
+mod gate_runs;
+mod gate_words;
 mod json_scan;
 mod json_text;
 mod learn;
 mod lexicon;
+mod literals;
 mod object;
 mod object_pod;
 mod object_text;
@@ -57,6 +67,7 @@ mod rarity;
 mod rules;
 mod schema;
 mod sealed;
+mod segment;
 mod session;
 mod splice;
 mod syntax;

@@ -6,12 +6,16 @@ use bonesetter_keys::base32;
 
 const ID_CHARACTERS: usize = 6;
 const LONGEST: usize = 96;
+const SHORT: usize = 64;
+const MOST_RECENT: usize = 4096;
 
 /// The placeholders of one session: keyed, typed, and the same for the same value.
 #[derive(Clone)]
 pub(crate) struct Pseudonyms {
     key: hmac::Key,
     by_value: HashMap<[u8; 32], String>,
+    /// The placeholders of short values that come again and again, such as addresses.
+    recent: HashMap<String, String>,
     issued: HashSet<String>,
 }
 
@@ -26,12 +30,24 @@ impl Pseudonyms {
         Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             by_value: HashMap::new(),
+            recent: HashMap::new(),
             issued: HashSet::new(),
         }
     }
 
     /// The placeholder of a value. The first kind seen for a value stays.
     pub(crate) fn placeholder(&mut self, kind: &str, value: &str) -> String {
+        if let Some(known) = self.recent.get(value) {
+            return known.clone();
+        }
+        let placeholder = self.computed(kind, value);
+        if value.len() <= SHORT && self.recent.len() < MOST_RECENT {
+            self.recent.insert(value.to_owned(), placeholder.clone());
+        }
+        placeholder
+    }
+
+    fn computed(&mut self, kind: &str, value: &str) -> String {
         let digest = self.digest(value);
         if let Some(known) = self.by_value.get(&digest) {
             return known.clone();
@@ -77,7 +93,7 @@ pub(crate) fn lookalikes(text: &str) -> Vec<(usize, usize)> {
     found
 }
 
-fn lookalike_end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn lookalike_end(bytes: &[u8], start: usize) -> Option<usize> {
     let rest = &bytes[start + 1..bytes.len().min(start + LONGEST)];
     let colon = rest
         .iter()

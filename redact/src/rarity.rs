@@ -127,8 +127,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
 fn lone_tokens(text: &str, hits: &mut Vec<Hit>) {
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
-        let token = line.trim().trim_start_matches(['/', '#', '"', '\'']).trim();
-        let token = token.trim_end_matches(['"', '\'', ',', ';']);
+        let token = lone_token(line);
         if is_lone_secret(token)
             && let Some(at) = line.find(token)
         {
@@ -145,16 +144,27 @@ fn lone_tokens(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// Whether a line is nothing but one random string.
+pub(crate) fn is_lone_line(line: &str) -> bool {
+    is_lone_secret(lone_token(line))
+}
+
+fn lone_token(line: &str) -> &str {
+    let token = line.trim().trim_start_matches(['/', '#', '"', '\'']).trim();
+    token.trim_end_matches(['"', '\'', ',', ';'])
+}
+
 fn is_lone_secret(token: &str) -> bool {
+    if !(16..=512).contains(&token.len()) || !token.bytes().all(is_token_byte) {
+        return false;
+    }
     let shape = Shape::of(token);
     let hex = token
         .bytes()
         .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-    (16..=512).contains(&token.len())
-        && token.bytes().all(is_token_byte)
-        && shape.digits >= 2
+    shape.digits >= 2
         && shape.lower + shape.upper >= 3
-        && !(hex && shape.lower + shape.digits == token.len())
+        && !hex
         && !is_uuid(token)
         && !token.contains(':')
         && !token.trim_end_matches('=').contains('=')

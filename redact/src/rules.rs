@@ -84,6 +84,11 @@ pub struct Rule {
     pub check: Check,
     #[serde(default)]
     pub(crate) class: Class,
+    /// What it matches has a run of at least 15 letters and digits mixed, is an account number in groups,
+    /// or an address: lines without any are not even tried. Else the keywords, or without long ones the
+    /// pattern itself, decide which lines are read.
+    #[serde(default)]
+    pub near_token: bool,
     /// Texts in which the rule finds something.
     pub examples: Vec<String>,
     /// Texts in which it finds nothing.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::document::{self, Piece};
 use crate::egress::{self, Leak};
 use crate::engine::{Engine, Hit, Strength};
 use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
@@ -12,6 +13,7 @@ use crate::learn::Learnt;
 use crate::object;
 use crate::placeholder::{Pseudonyms, lookalikes};
 use crate::rules::{RuleError, Rules};
+use crate::segment;
 use crate::splice::Draft;
 use crate::value::looks_random;
 
@@ -127,28 +129,67 @@ impl Session {
         if let Some(redacted) = object::redact_manifest(self, text) {
             return redacted;
         }
-        let mut draft = Draft::of(text);
-        let mut findings: Vec<Finding> = Vec::new();
-        for _ in 0..ROUNDS {
-            let Some(hits) = self.find(&draft.text) else {
-                return self.withhold_text(text, "internal-error", place);
-            };
-            if hits.is_empty() {
-                findings.sort_by_key(|finding| (finding.start, finding.end));
+        match self.rounds(text) {
+            Ok((redacted, findings)) => {
                 for finding in &findings {
                     self.count(&finding.kind, &finding.rule, place);
                 }
-                return RedactedText {
-                    text: draft.text,
+                RedactedText {
+                    text: redacted,
                     findings,
-                };
+                }
             }
-            if findings.len() + hits.len() > self.limits.findings {
-                return self.withhold_text(text, "too-many-findings", place);
-            }
-            draft = self.splice(&draft, hits, &mut findings);
+            Err(reason) => self.withhold_text(text, reason, place),
         }
-        self.withhold_text(text, "unstable", place)
+    }
+
+    /// Reads every part of a text that is not clean until nothing more is found in it.
+    fn rounds(&mut self, text: &str) -> Result<(String, Vec<Finding>), &'static str> {
+        self.learnt.refresh();
+        let split = || segment::parts(&self.engine.gate, text, &self.learnt.places(text));
+        let parts = catch_unwind(AssertUnwindSafe(split)).map_err(|_| "internal-error")?;
+        let mut pieces = document::pieces(text, parts);
+        for _ in 0..ROUNDS {
+            let mut found = 0;
+            for piece in &mut pieces {
+                found += self.round(text, piece)?;
+                if found > self.limits.findings {
+                    return Err("too-many-findings");
+                }
+            }
+            if self.learnt.is_dirty() {
+                self.learnt.refresh();
+                pieces = document::reopen(text, pieces, |part| self.learnt.places(part));
+            }
+            let is_open = |piece: &Piece| matches!(piece, Piece::Hot(hot) if hot.open);
+            if !pieces.iter().any(is_open) {
+                return Ok(document::joined(text, pieces));
+            }
+        }
+        Err("unstable")
+    }
+
+    /// Looks at a part once more; how much was taken out of it so far.
+    fn round(&mut self, text: &str, piece: &mut Piece) -> Result<usize, &'static str> {
+        match piece {
+            Piece::Clean(_) => Ok(0),
+            Piece::Addresses(_, hits, placeholders) => {
+                for hit in hits.iter().skip(placeholders.len()) {
+                    let placeholder = self.placeholder(&hit.kind, &text[hit.start..hit.end]);
+                    placeholders.push(placeholder);
+                }
+                Ok(hits.len())
+            }
+            Piece::Hot(hot) if hot.open => {
+                let hits = self.find(&hot.draft.text).ok_or("internal-error")?;
+                hot.open = !hits.is_empty();
+                if hot.open {
+                    hot.draft = self.splice(&hot.draft, hits, &mut hot.findings);
+                }
+                Ok(hot.findings.len())
+            }
+            Piece::Hot(hot) => Ok(hot.findings.len()),
+        }
     }
 
     /// Redacts a JSON value: a Kubernetes object by its schema, anything else as free text.
@@ -222,7 +263,6 @@ impl Session {
     /// What is to be taken out of a text, without our own placeholders.
     /// Nothing if the search fails, which is a bug: the text must then not pass.
     fn find(&mut self, text: &str) -> Option<Vec<Hit>> {
-        self.learnt.refresh();
         let looks = lookalikes(text);
         let (own, forged): (Vec<_>, Vec<_>) = looks
             .into_iter()

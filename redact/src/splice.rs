@@ -1,5 +1,7 @@
 //! A text that is changed in rounds, with the way back to its input.
 
+use std::ops::Range;
+
 /// Where a part of the text comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {
@@ -18,11 +20,11 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// The input itself.
-    pub(crate) fn of(input: &str) -> Self {
+    /// A part of the input itself.
+    pub(crate) fn part_of(input: &str, range: Range<usize>) -> Self {
         Self {
-            text: input.to_owned(),
-            pieces: vec![(0, Piece::Input(0))],
+            pieces: vec![(0, Piece::Input(range.start))],
+            text: input[range].to_owned(),
         }
     }
 
@@ -95,7 +97,7 @@ mod tests {
 
     #[test]
     fn keeps_the_way_back_over_rounds() {
-        let input = Draft::of("abcdefgh");
+        let input = Draft::part_of("abcdefgh", 0..8);
         let mut first = Draft::empty(8);
         first.copy(&input, 0, 2);
         first.replace((2, 5), "<1>");

@@ -1,6 +1,6 @@
 //! What a value looks like: masked, a reference, a word, or random.
 
-use crate::lexicon::is_in;
+use crate::lexicon::{Section, is_in};
 use crate::validate::entropy;
 
 /// At most the last `limit` bytes before a place: keeps looking back linear.
@@ -20,7 +20,7 @@ pub(crate) fn is_vacant(value: &str) -> bool {
 }
 
 fn is_filler(value: &str) -> bool {
-    value.len() <= 14 && is_in("empty-value", &value.to_ascii_lowercase())
+    value.len() <= 14 && is_in(Section::EmptyValue, value)
 }
 
 /// `****`, `xxxx`, `......`, `[REDACTED]`, `<hidden>`: something else has been here before.
@@ -154,7 +154,7 @@ pub(crate) fn case_changes(value: &str) -> usize {
 pub(crate) fn is_distinctive(value: &str) -> bool {
     let digits_only = value.bytes().all(|b| b.is_ascii_digit());
     let shortest = if digits_only { 9 } else { 6 };
-    let common = || is_in("common-value", &value.to_ascii_lowercase());
+    let common = || is_in(Section::CommonValue, value);
     let alphanumeric = || value.bytes().any(|b| b.is_ascii_alphanumeric());
     value.len() >= shortest && !is_vacant(value) && alphanumeric() && !common()
 }

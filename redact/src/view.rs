@@ -72,7 +72,7 @@ pub(crate) fn views(text: &str) -> Vec<View> {
     views
 }
 
-fn is_invisible(character: char) -> bool {
+pub(crate) fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -142,7 +142,7 @@ fn joined_lines(text: &str) -> Option<View> {
 }
 
 /// The length of `TIME stdout P ` and whether it says that the line goes on.
-fn partial_head(line: &str) -> Option<(usize, bool)> {
+pub(crate) fn partial_head(line: &str) -> Option<(usize, bool)> {
     let stream = line.find(" stdout ").or_else(|| line.find(" stderr "))?;
     let tag = line.get(stream + 8..stream + 10)?;
     (stream <= 48 && matches!(tag, "P " | "F ")).then_some((stream + 10, tag == "P "))

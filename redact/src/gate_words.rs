@@ -1,0 +1,407 @@
+//! The words and literals that the gate looks for, and when they count.
+
+use std::collections::BTreeSet;
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use crate::carrier::is_scheme;
+use crate::carrier_words::WORDS;
+use crate::json_scan::is_value_key;
+use crate::lexicon::{Naming, Section, classify, words};
+use crate::rarity::{is_random_token, is_token_byte};
+use crate::rules::{Rule, RuleError, Rules};
+use crate::syntax::quoted;
+
+/// How far behind a name its value begins.
+const NEAR: usize = 48;
+/// How long a literal of a rule must be to be looked for.
+const SHORTEST_KEYWORD: usize = 3;
+
+/// What a match of the gate's automaton means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// A word of the lexicon.
+    Word,
+    /// The end of a word of the lexicon.
+    Ending,
+    /// The line must be read.
+    Deep,
+    /// A keyword of a rule: the line must be read if no letter stands before it. With the exact letters, if
+    /// the rule tells cases apart.
+    Keyword(Option<String>),
+    /// `://`: the line must be read if credentials may follow.
+    Url,
+    /// `::` of an IPv6 address.
+    Colons,
+    /// A short option such as `-u` or `-p`.
+    Option,
+}
+
+/// What the gate is made of.
+#[derive(Debug, Default)]
+pub(crate) struct Triggers {
+    pub(crate) patterns: Vec<String>,
+    /// What each of the patterns means.
+    pub(crate) meanings: Vec<Trigger>,
+    pub(crate) always: Vec<Regex>,
+    pub(crate) addresses: bool,
+}
+
+impl Triggers {
+    fn add(&mut self, pattern: &str, trigger: Trigger) {
+        self.patterns.push(pattern.to_owned());
+        self.meanings.push(trigger);
+    }
+
+    /// A keyword that is a word of the lexicon is looked for as such.
+    fn keyword(&mut self, rule: &Rule, keyword: &str) {
+        if classify(keyword) < Naming::Strong || keyword.contains(' ') {
+            let exact = !rule.pattern.contains("(?i") && rule.pattern.contains(keyword);
+            self.add(keyword, Trigger::Keyword(exact.then(|| keyword.to_owned())));
+        }
+    }
+}
+
+/// Literals of carriers and views, which are no words.
+const LITERALS: &[(&str, Trigger)] = &[
+    ("://", Trigger::Url),
+    ("@tcp(", Trigger::Deep),
+    ("@unix(", Trigger::Deep),
+    ("@udp(", Trigger::Deep),
+    ("configmap", Trigger::Deep),
+    ("config map", Trigger::Deep),
+    ("stringdata", Trigger::Deep),
+    ("\"kty\"", Trigger::Deep),
+    ("session_id", Trigger::Deep),
+    ("session-id", Trigger::Deep),
+    ("session.id", Trigger::Deep),
+    ("session id", Trigger::Deep),
+    ("::", Trigger::Colons),
+    ("\u{1b}", Trigger::Deep),
+    ("[0m", Trigger::Deep),
+    ("\\u0", Trigger::Deep),
+    ("%40", Trigger::Deep),
+    ("%3a%2f%2f", Trigger::Deep),
+    ("stdout p ", Trigger::Deep),
+    ("stderr p ", Trigger::Deep),
+    ("-p", Trigger::Option),
+    ("--user", Trigger::Option),
+    ("--proxy-user", Trigger::Option),
+];
+
+/// What follows an option of one letter.
+const OPTION_ENDS: [char; 6] = [' ', '"', '\'', '=', ',', '\\'];
+
+/// Everything that the gate looks for.
+pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
+    let mut found = Triggers::default();
+    let (mut whole, mut endings) = (
+        BTreeSet::new(),
+        WORDS.iter().copied().collect::<BTreeSet<_>>(),
+    );
+    for (section, word) in words() {
+        match section {
+            Section::Password | Section::Strong | Section::Weak | Section::Vendor => {
+                whole.insert(word);
+            }
+            Section::PasswordEnding | Section::StrongEnding | Section::WeakEnding => {
+                endings.insert(word);
+            }
+            _ => {}
+        }
+    }
+    for word in whole.difference(&endings) {
+        found.add(word, Trigger::Word);
+    }
+    for word in &endings {
+        found.add(word, Trigger::Ending);
+    }
+    for (option, mark) in ["-u", "-a", "-w"]
+        .iter()
+        .flat_map(|o| OPTION_ENDS.map(|end| (o, end)))
+    {
+        found.add(&format!("{option}{mark}"), Trigger::Option);
+    }
+    for (literal, trigger) in LITERALS {
+        found.add(literal, trigger.clone());
+    }
+    for rule in rules.active() {
+        if rule.near_token {
+            let is_marked = |word: &&String| {
+                let plain = word.bytes().all(|b| b.is_ascii_alphanumeric());
+                word.len() > SHORTEST_KEYWORD || word.len() == SHORTEST_KEYWORD && !plain
+            };
+            for word in rule.keywords.iter().filter(is_marked) {
+                found.keyword(rule, word);
+            }
+        } else if rule.id == "ipv4" && is_builtin(rule)? {
+            found.addresses = true;
+        } else if is_announced(rule) {
+            for word in &rule.keywords {
+                found.keyword(rule, word);
+            }
+        } else {
+            found.always.push(compile(rule)?);
+        }
+    }
+    Ok(found)
+}
+
+fn is_builtin(rule: &Rule) -> Result<bool, RuleError> {
+    Ok(Rules::builtin()?.rules.contains(rule))
+}
+
+/// Whether every text that the rule matches has one of the literals that are looked for.
+fn is_announced(rule: &Rule) -> bool {
+    let long = |keyword: &String| keyword.len() >= SHORTEST_KEYWORD || keyword.contains(['$', '~']);
+    !rule.keywords.is_empty() && rule.keywords.iter().all(long)
+}
+
+fn compile(rule: &Rule) -> Result<Regex, RuleError> {
+    RegexBuilder::new(&rule.pattern)
+        .unicode(false)
+        .build()
+        .map_err(|source| RuleError::Pattern {
+            id: rule.id.clone(),
+            source: Box::new(source),
+        })
+}
+
+/// Whether a match at `from..to`, in the line `line.0..line.1`, makes the line worth reading.
+pub(crate) fn holds(
+    trigger: &Trigger,
+    text: &str,
+    line: (usize, usize),
+    from: usize,
+    to: usize,
+) -> bool {
+    let bytes = text.as_bytes();
+    let before = (from > line.0).then(|| bytes[from - 1]);
+    let after = (to < line.1).then(|| bytes[to]);
+    match trigger {
+        Trigger::Deep => true,
+        Trigger::Keyword(exact) => {
+            let word = |b: u8| b.is_ascii_alphanumeric();
+            !(before.is_some_and(word) && word(bytes[from]))
+                && exact
+                    .as_ref()
+                    .is_none_or(|exact| exact.as_bytes() == &bytes[from..to])
+        }
+        Trigger::Url => {
+            let rest = &bytes[to..line.1];
+            memchr::memchr(b'@', &rest[..rest.len().min(4096)]).is_some()
+        }
+        Trigger::Colons => is_hexadecimal_run(&bytes[line.0..line.1], from - line.0),
+        Trigger::Option => is_option(bytes, before, after, from, to),
+        Trigger::Word if !begins_word(bytes, line.0, from) => false,
+        Trigger::Word | Trigger::Ending => {
+            ends_word(bytes, line.1, to) && names_value(text, line, from, to)
+        }
+    }
+}
+
+/// Whether `::` stands in nothing but hexadecimal digits, colons and dots.
+fn is_hexadecimal_run(line: &[u8], at: usize) -> bool {
+    let inside = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.');
+    let head = line[..at].iter().rev().take(48).take_while(inside);
+    let tail = line[at..].iter().take(48).take_while(inside);
+    let mut digits = 0;
+    let all = head.chain(tail).all(|b| {
+        digits += usize::from(b.is_ascii_hexdigit());
+        b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
+    });
+    all && digits > 0
+}
+
+fn is_option(bytes: &[u8], before: Option<u8>, after: Option<u8>, from: usize, to: usize) -> bool {
+    let starts =
+        before.is_none_or(|b| matches!(b, b' ' | b'"' | b'\'' | b'\t' | b'[' | b'(' | b',' | b'`'));
+    let ends = |b: u8| OPTION_ENDS.contains(&char::from(b));
+    let literal = &bytes[from..to];
+    let complete = match literal {
+        [b'-', b'p'] => after.is_some(),
+        [.., last] if ends(*last) => true,
+        _ => after.is_some_and(ends),
+    };
+    starts && complete
+}
+
+/// Whether a word of a name may begin here.
+fn begins_word(bytes: &[u8], floor: usize, from: usize) -> bool {
+    let Some(before) = (from > floor).then(|| bytes[from - 1]) else {
+        return true;
+    };
+    let first = bytes[from];
+    let hump = first.is_ascii_uppercase()
+        && (!before.is_ascii_uppercase()
+            || bytes.get(from + 1).is_some_and(u8::is_ascii_lowercase));
+    !before.is_ascii_alphanumeric() || hump || is_after_escape(bytes, floor, from)
+}
+
+/// After `\n` of a string, or `%22` of a URL.
+fn is_after_escape(bytes: &[u8], floor: usize, from: usize) -> bool {
+    let back = |count: usize| {
+        from.checked_sub(count)
+            .filter(|at| *at >= floor)
+            .map(|at| bytes[at])
+    };
+    back(2) == Some(b'\\') || back(3) == Some(b'%')
+}
+
+fn ends_word(bytes: &[u8], ceiling: usize, to: usize) -> bool {
+    to >= ceiling || !bytes[to].is_ascii_lowercase()
+}
+
+/// Whether a word is part of a name that announces something, and something that may be it follows.
+fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool {
+    let bytes = text.as_bytes();
+    let is_name =
+        |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$' | b'@');
+    let head = bytes[line.0.max(from.saturating_sub(96))..from]
+        .iter()
+        .rev()
+        .take_while(is_name)
+        .count();
+    let tail = bytes[to..line.1]
+        .iter()
+        .take(96)
+        .take_while(is_name)
+        .count();
+    let (start, end) = (from - head, to + tail);
+    let announced = announces(bytes, line, start, end);
+    // Also a value in the name's own run: `token-abc123`, `key.abc123`.
+    let near = is_value_near(text, to) || end != to && is_value_near(text, end);
+    if !announced && !near {
+        return false;
+    }
+    match strongest(text, line, (start, end), (from, to)) {
+        Naming::Ordinary => false,
+        Naming::Weak => near,
+        Naming::Strong | Naming::Password => true,
+    }
+}
+
+/// What the name says, as a whole and in the parts that carriers look at.
+fn strongest(
+    text: &str,
+    line: (usize, usize),
+    name: (usize, usize),
+    word: (usize, usize),
+) -> Naming {
+    let bytes = text.as_bytes();
+    let whole = text.get(name.0..name.1).map_or(Naming::Weak, classify);
+    let upto = text.get(name.0..word.1).map_or(Naming::Weak, classify);
+    let joined = bytes[name.0..word.0]
+        .iter()
+        .rev()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        .count();
+    let short = text
+        .get(word.0 - joined..word.1)
+        .map_or(Naming::Weak, classify);
+    let best = whole.max(upto).max(short);
+    if best != Naming::Weak {
+        return best;
+    }
+    // `API Key: ...`
+    let head = &text[line.0..name.0];
+    let previous = head
+        .strip_suffix(' ')
+        .and_then(|head| head.rsplit(|c: char| !c.is_ascii_alphanumeric()).next())
+        .filter(|word| !word.is_empty() && word.len() <= 20);
+    match (previous, text.get(name.0..name.1)) {
+        (Some(previous), Some(name)) => best.max(classify(&format!("{previous} {name}"))),
+        _ => best,
+    }
+}
+
+/// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.
+fn announces(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bool {
+    let rest = &bytes[end..line.1];
+    let closing = rest
+        .iter()
+        .take(8)
+        .take_while(|b| matches!(b, b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b' ' | b'\t'))
+        .count();
+    let next = rest.get(closing);
+    let separated = next.is_none_or(|b| {
+        matches!(
+            b,
+            b'=' | b':' | b'>' | b',' | b'|' | b'%' | b'~' | b'+' | b'?' | b'!'
+        )
+    });
+    let option = start > line.0 && bytes[start - 1] == b'-' || bytes[start] == b'-';
+    let quoted = rest
+        .iter()
+        .take(4)
+        .any(|b| matches!(b, b'"' | b'\'' | b'`' | b'(' | b'{' | b'['));
+    let told = rest.starts_with(b" is ") || rest.starts_with(b" by ");
+    let environment = bytes[start..end].contains(&b'_');
+    let typed = [
+        b" string".as_slice(),
+        b" String",
+        b" str",
+        b" char",
+        b" byte",
+        b" text",
+        b" varchar",
+    ]
+    .iter()
+    .any(|kind| rest.starts_with(kind));
+    let alone = bytes[line.0..start].trim_ascii().is_empty()
+        || bytes[line.0..start].ends_with(b"login ")
+        || contains(&bytes[line.0..start], b"login ");
+    separated || option || quoted || told || environment || typed || alone
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    memchr::memmem::find(bytes, needle).is_some()
+}
+
+/// Whether a random string is what follows a name, also on the next line.
+fn is_value_near(text: &str, end: usize) -> bool {
+    const SEPARATORS: [char; 10] = ['=', ':', '@', '.', '-', '/', '+', '_', '%', '$'];
+    let bytes = text.as_bytes();
+    let mut at = end;
+    let ceiling = bytes.len().min(end + NEAR);
+    while at < ceiling {
+        let is_quote = matches!(bytes[at], b'"' | b'\'' | b'`');
+        if is_quote
+            && let Some((from, to, _)) = quoted(text, at)
+            && is_random_token(&text[from..to])
+        {
+            return true;
+        }
+        let length = bytes[at..]
+            .iter()
+            .take(4096)
+            .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`'))
+            .count();
+        let token = text.get(at..at + length).unwrap_or_default();
+        if (length >= 16 || length >= 12 && token.bytes().any(|b| b.is_ascii_digit()))
+            && (is_random_token(token)
+                || is_random_token(token.trim_start_matches(SEPARATORS))
+                || token.split(['=', ':', '@', '-', '.']).any(is_random_token)
+                || token
+                    .split(|c: char| !c.is_ascii() || !is_token_byte(c as u8))
+                    .any(is_random_token)
+                || token
+                    .split(|c: char| !c.is_ascii_alphanumeric())
+                    .any(is_random_token))
+        {
+            return true;
+        }
+        let word = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        if word.len() > 2 && !stands_between(word) {
+            return false;
+        }
+        at += length.max(1);
+    }
+    false
+}
+
+/// Words between a name and its value: `the key is X`, `"name": K, "value": X`, `Authorization: Bearer X`.
+fn stands_between(word: &str) -> bool {
+    const FILLERS: &[&str] = &["was", "code", "string", "str", "char", "text"];
+    is_value_key(word) || is_scheme(word) || FILLERS.iter().any(|f| word.eq_ignore_ascii_case(f))
+}

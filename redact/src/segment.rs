@@ -1,0 +1,219 @@
+//! Which parts of a text are read in full: the lines that the gate stops, with the lines that belong to
+//! them.
+//!
+//! A value may stand on another line than its name: in YAML, in JSON over many lines, in tables, in keys
+//! and in what a container runtime has split. So a part is a line with everything before and behind it up to
+//! the next line that looks like the beginning of a log record. Text without records is one part.
+
+use std::ops::Range;
+
+use crate::csv;
+use crate::engine::Hit;
+use crate::gate::{Gate, Verdict};
+use crate::view::partial_head;
+
+/// How far back the lines before a name are read with it.
+const BACK: usize = 16 << 10;
+/// The longest private key over many records.
+const KEY: usize = 16 << 10;
+/// Where in a line a time is looked for.
+const HEAD: usize = 64;
+
+/// A part of a text that is not clean.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// A line with nothing but these addresses.
+    Addresses(Range<usize>, Vec<Hit>),
+    /// Lines that are read in full.
+    Deep(Range<usize>),
+}
+
+/// The parts of a text that are not clean, in order. `known` are the places of learnt values, in order.
+pub(crate) fn parts(gate: &Gate, text: &str, known: &[Range<usize>]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let mut addresses = Vec::new();
+    let mut known = known.iter().peekable();
+    let mut at = 0;
+    while at < text.len() {
+        let end = line_end(text, at);
+        while known.next_if(|span| span.end <= at).is_some() {}
+        let is_known = known.peek().is_some_and(|span| span.start < end);
+        let verdict = if is_known {
+            Verdict::Deep
+        } else {
+            gate.read(text, at, content_end(text, at, end), &mut addresses)
+        };
+        match verdict {
+            Verdict::Clean => {}
+            Verdict::Addresses => {
+                parts.push(Part::Addresses(at..end, std::mem::take(&mut addresses)));
+            }
+            Verdict::Deep => {
+                let start = beginning(text, at, &mut parts);
+                let end = belonging(text, at, end, |place| {
+                    known
+                        .clone()
+                        .any(|span| span.start < place && place < span.end)
+                });
+                parts.push(Part::Deep(start..end));
+                at = end;
+                continue;
+            }
+        }
+        at = end;
+    }
+    parts
+}
+
+/// The byte after the line that begins here, its line feed included.
+fn line_end(text: &str, at: usize) -> usize {
+    memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length + 1)
+}
+
+fn content_end(text: &str, at: usize, end: usize) -> usize {
+    at + text[at..end].trim_end_matches(['\n', '\r']).len()
+}
+
+/// Where the record of a line begins; takes the parts that it swallows.
+fn beginning(text: &str, line: usize, parts: &mut Vec<Part>) -> usize {
+    let bytes = text.as_bytes();
+    let floor = parts.iter().rev().find_map(|part| match part {
+        Part::Deep(range) => Some(range.end),
+        Part::Addresses(..) => None,
+    });
+    let floor = floor.unwrap_or(0).max(line.saturating_sub(BACK));
+    let mut start = line;
+    while start > floor && !is_record(&text[start..line_end(text, start)]) {
+        let before = memchr::memrchr(b'\n', &bytes[..start - 1]).map_or(0, |feed| feed + 1);
+        if before < floor {
+            break;
+        }
+        start = before;
+    }
+    while parts
+        .pop_if(|part| matches!(part, Part::Addresses(range, _) if range.start >= start))
+        .is_some()
+    {}
+    start
+}
+
+/// Where what belongs to a line that ends at `end` ends.
+fn belonging(text: &str, start: usize, mut end: usize, is_inside: impl Fn(usize) -> bool) -> usize {
+    let mut last = &text[start..end];
+    let columns = csv::columns(last);
+    let mut key = key_left(last);
+    while end < text.len() {
+        let next = line_end(text, end);
+        let line = &text[end..next];
+        let goes_on = !is_record(line)
+            || key > 0
+            || is_inside(end)
+            || columns > 1 && csv::columns_of(line) == columns
+            || partial_head(last).is_some_and(|(_, partial)| partial);
+        if !goes_on {
+            break;
+        }
+        key = if line.contains("-----END") {
+            0
+        } else {
+            key.saturating_sub(line.len()).max(key_left(line))
+        };
+        (last, end) = (line, next);
+    }
+    end
+}
+
+/// How many bytes a private key that begins on this line may go on.
+fn key_left(line: &str) -> usize {
+    match line.find("PRIVATE KEY") {
+        Some(at) if !line[at..].contains("-----END") => KEY,
+        _ => 0,
+    }
+}
+
+/// Whether a line looks like the beginning of a log record: it begins with a time, or is JSON.
+pub(crate) fn is_record(line: &str) -> bool {
+    let line = line.as_bytes();
+    if line.starts_with(b"{\"") {
+        return line.trim_ascii_end().ends_with(b"}");
+    }
+    let Some(first) = line.first() else {
+        return false;
+    };
+    if !first.is_ascii_alphanumeric() && !matches!(first, b'[' | b'-' | b'<' | b'(') {
+        return false;
+    }
+    let head = &line[..line.len().min(HEAD)];
+    let mut digits = 0;
+    for (index, byte) in head.iter().enumerate() {
+        if byte.is_ascii_digit() {
+            digits += 1;
+            continue;
+        }
+        let next_two = head
+            .get(index + 1..index + 3)
+            .is_some_and(|next| next.iter().all(u8::is_ascii_digit));
+        let is_time = digits == 2 && *byte == b':' && next_two;
+        let is_date = digits == 4 && matches!(byte, b'-' | b'/' | b'.') && next_two;
+        if is_time || is_date || digits >= 9 {
+            return true;
+        }
+        digits = 0;
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+
+    #[test]
+    fn records() {
+        for line in [
+            "2025-06-20T10:47:35.852Z [INFO] x",
+            "081109 203615 148 INFO dfs.DataNode: at 10:20",
+            "- 1131566461 2005.11.09 dn228 Nov 9",
+            "[10.30 16:49:06] chrome.exe",
+            "Jun 14 15:16:01 combo sshd(pam_unix)[19939]: x",
+            "W0512 07:53:46.125975       2 main.go:635] x",
+            "{\"level\":\"info\"}",
+            "10.0.0.1 - - [26/Mar/2025:17:55:09 +0000] \"GET",
+        ] {
+            assert!(is_record(line), "{line}");
+        }
+        for line in [
+            "",
+            "  at com.example.Main(Main.java:12)",
+            "password: hunter2",
+            "\"a\": \"10:20\",",
+            "{\"a\":",
+            "}",
+            "MIIEpQIBAAKCAQEAn6aa",
+            "a,hunter2",
+        ] {
+            assert!(!is_record(line), "{line}");
+        }
+    }
+
+    fn deep(text: &str) -> Vec<&str> {
+        let gate = Gate::new(&Rules::builtin().unwrap()).unwrap();
+        let parts = parts(&gate, text, &[]);
+        let deep = parts.into_iter().filter_map(|part| match part {
+            Part::Deep(range) => Some(&text[range]),
+            Part::Addresses(..) => None,
+        });
+        deep.collect()
+    }
+
+    #[test]
+    fn a_part_is_a_record() {
+        let text = "10:00:01 a\n10:00:02 b password=\n  hunter2\n  x\n10:00:03 c\n";
+        assert_eq!(deep(text), ["10:00:02 b password=\n  hunter2\n  x\n"]);
+        let text = "10:00:01 a\nkind: Secret\ndata:\n  x: YQ==\n10:00:03 c\n";
+        assert_eq!(deep(text), ["10:00:01 a\nkind: Secret\ndata:\n  x: YQ==\n"]);
+        let table = "time,password\n10:00:01,a\n10:00:02,b\n";
+        assert_eq!(deep(table), [table]);
+        assert!(deep("10:00:01 a\nb\n10:00:03 from 10.1.2.3\n").is_empty());
+    }
+}
