@@ -5,7 +5,9 @@ use crate::engine::Hit;
 use crate::json_scan::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify};
 use crate::rarity::is_random_token;
-use crate::syntax::{NAME_LIMIT, compares, line_end, name_before, unquoted_end, value_after};
+use crate::syntax::{
+    NAME_LIMIT, compares, line_end, name_before, quoted, unquoted_end, value_after,
+};
 use crate::value::{before, is_path, is_vacant, looks_random};
 
 /// Longer values without quotes are looked at once.
@@ -69,6 +71,9 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let value = &text[start..end];
         if is_name_key(last) && value.len() <= NAME_LIMIT {
             pair = Some((end, classify(value)));
+            if quoted {
+                hits.extend(content_after(text, end, classify(value)));
+            }
         }
         if compares(bytes, at) && !quoted {
             continue;
@@ -85,6 +90,7 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             };
             if let Some(hit) = found.hit() {
                 covered = hit.end;
+                hits.extend(successor(text, hit.end, naming));
                 hits.push(hit);
             } else if !quoted && end - start > LONG {
                 // One endless token of `a=a=a=`: every suffix of it would be looked at.
@@ -92,6 +98,35 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// The content of what has a name attribute: `<entry key="password">X</entry>`, and a part of a form:
+/// `name="password"`, an empty line, the value.
+fn content_after(text: &str, quote: usize, naming: Naming) -> Option<Hit> {
+    let rest = text.get(quote + 1..)?;
+    let (lead, end) = if rest.starts_with('>') {
+        (1, '<')
+    } else {
+        let blank = ["\r\n\r\n", "\n\n"]
+            .into_iter()
+            .find(|blank| rest.starts_with(blank))?;
+        (blank.len(), '\n')
+    };
+    let body = &rest[lead..rest.floor_char_boundary(lead + 2048)];
+    let body = body.split(end).next()?;
+    let value = body.trim();
+    let start = quote + 1 + lead + (body.len() - body.trim_start().len());
+    is_secret_value(naming, value).then(|| Hit::secret(start, start + value.len(), "content"))
+}
+
+/// What a plan changes a secret to: `"X" -> "Y"`.
+fn successor(text: &str, end: usize, naming: Naming) -> Option<Hit> {
+    let rest = text.get(end..)?.trim_start_matches(['"', '\'']);
+    let value = rest
+        .strip_prefix(" -> ")
+        .or_else(|| rest.strip_prefix(" => "))?;
+    let (start, end, _) = quoted(text, text.len() - value.len())?;
+    is_secret_value(naming, &text[start..end]).then(|| Hit::secret(start, end, "key-value"))
 }
 
 struct Assignment<'a> {
@@ -310,6 +345,10 @@ mod tests {
             ("<add key=\"ClearTextPassword\" value=\"x%y\" />", "x%y"),
             ("- name: DB_PASSWORD\n  value: hunter2\n", "hunter2"),
             ("API Key: 0123456789abcdef0123", "0123456789abcdef0123"),
+            ("<entry key=\"db.password\">x9</entry>", "x9"),
+            ("form-data; name=\"password\"\r\n\r\nx9\r\n--b", "x9"),
+            ("CREATE LOGIN a WITH PASSWORD = N'x9'", "x9"),
+            ("password: Secret(\"x9\")", "x9"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }

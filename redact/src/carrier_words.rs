@@ -4,7 +4,7 @@ use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify, is_vendor};
 use crate::rarity::{is_random_token, is_token_byte, is_uuid};
-use crate::syntax::quoted;
+use crate::syntax::{quoted, unquoted_end};
 use crate::value::before;
 
 /// Words after which a random string is a secret, in lower case, as ends of words.
@@ -81,6 +81,9 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
         return None;
     }
     let rest = &text[end..];
+    if let Some(hit) = after_dots(text, end, naming) {
+        return Some(hit);
+    }
     let gap = GAPS.iter().find(|gap| rest.starts_with(**gap))?;
     let mut from = end + gap.len();
     while text[from..].starts_with(['"', '\'', ' ', '`', '\\']) && from < end + 24 {
@@ -112,7 +115,7 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let environment = environment && value.bytes().any(|b| b.is_ascii_digit());
     let lone = naming == Naming::Password
         && *gap == " "
-        && value.bytes().any(|b| !b.is_ascii_alphabetic())
+        && (value.bytes().any(|b| !b.is_ascii_alphabetic()) || follows_login(text, start))
         && is_alone(text, start, from + token);
     let secret = if is_uuid(value) {
         naming >= Naming::Strong
@@ -120,6 +123,19 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
         is_random_token(value) || (environment || told || lone) && is_secret_value(naming, value)
     };
     if secret { hit() } else { None }
+}
+
+/// `password......value`: a line of dots leads to the value.
+fn after_dots(text: &str, end: usize, naming: Naming) -> Option<Hit> {
+    let rest = &text[end..];
+    let value = rest.trim_start_matches('.');
+    let dots = rest.len() - value.len();
+    if dots < 4 || naming < Naming::Strong {
+        return None;
+    }
+    let start = end + dots;
+    let end = unquoted_end(text, start);
+    is_secret_value(naming, text.get(start..end)?).then(|| Hit::secret(start, end, "secret-word"))
 }
 
 /// The word with what hyphens join to it: `vendor-private-key`.
@@ -131,6 +147,14 @@ fn run_before(text: &str, start: usize, end: usize) -> &str {
         .take_while(|b| is_word(*b) || *b == b'-')
         .count();
     &text[start - run..end]
+}
+
+/// Whether the line before, or this one, has `login NAME` as in `.netrc` files.
+fn follows_login(text: &str, start: usize) -> bool {
+    let mut lines = before(text, start, 160).rsplit('\n');
+    let here = lines.next().unwrap_or_default();
+    let above = lines.next().unwrap_or_default().trim();
+    here.contains("login ") || above.starts_with("login ") && above.matches(' ').count() == 1
 }
 
 /// Whether nothing but the word and its value is on the line, as in `.netrc` files.
@@ -225,6 +249,8 @@ mod tests {
             ("('x-api-key', 'PMAK-1')", "PMAK-1"),
             ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
+            ("Config - password........hunter22", "hunter22"),
+            ("machine h\n  login a\n  password hunter\n", "hunter"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }

@@ -4,74 +4,82 @@ use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
 
+/// What stands between the fields of a table.
+const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// A header that announces a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header {
+    delimiter: u8,
+    columns: Vec<Naming>,
+}
+
 /// Appends the values of columns whose header announces a secret.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
-    let mut columns: Vec<Naming> = Vec::new();
+    let mut header: Option<Header> = None;
     let mut offset = 0;
     for line in text.split_inclusive('\n') {
-        let fields = fields(line.trim_end_matches(['\n', '\r']));
-        if fields.len() < 2 || fields.len() != columns.len() {
-            columns = header(line, &fields);
-        } else {
-            for (&(start, end), &naming) in fields.iter().zip(&columns) {
-                if is_secret_value(naming, &line[start..end]) {
-                    hits.push(Hit::secret(offset + start, offset + end, "table-column"));
-                }
-            }
+        match header.as_ref().filter(|header| header.has_row(line)) {
+            Some(header) => header.row(line, offset, hits),
+            None => header = Header::of(line),
         }
         offset += line.len();
     }
 }
 
-/// How many columns the table has whose header this line is; 0 if it is none that announces a secret.
-pub(crate) fn columns(line: &str) -> usize {
-    if !line.contains(',') {
-        return 0;
+impl Header {
+    /// The header in a line; nothing if the line is no header or announces nothing.
+    pub(crate) fn of(line: &str) -> Option<Self> {
+        let content = content(line);
+        let is_name = |field: &str| {
+            (1..=40).contains(&field.len())
+                && field.matches(' ').count() < 2
+                && field
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' '))
+        };
+        DELIMITERS.into_iter().find_map(|delimiter| {
+            if !content.as_bytes().contains(&delimiter) {
+                return None;
+            }
+            let fields = fields(content, delimiter);
+            let mut names = fields.iter().map(|&(start, end)| &content[start..end]);
+            if fields.len() < 2 || !names.clone().all(is_name) {
+                return None;
+            }
+            let columns: Vec<Naming> = names.by_ref().map(classify).collect();
+            let announces = columns.iter().any(|naming| *naming >= Naming::Strong);
+            announces.then_some(Self { delimiter, columns })
+        })
     }
-    let line = line.trim_end_matches(['\n', '\r']);
-    header(line, &fields(line)).len()
+
+    /// Whether a line has as many fields.
+    pub(crate) fn has_row(&self, line: &str) -> bool {
+        fields(content(line), self.delimiter).len() == self.columns.len()
+    }
+
+    fn row(&self, line: &str, offset: usize, hits: &mut Vec<Hit>) {
+        let fields = fields(content(line), self.delimiter);
+        for ((start, end), naming) in fields.into_iter().zip(&self.columns) {
+            if is_secret_value(*naming, &line[start..end]) {
+                hits.push(Hit::secret(offset + start, offset + end, "table-column"));
+            }
+        }
+    }
 }
 
-/// How many columns a line has.
-pub(crate) fn columns_of(line: &str) -> usize {
-    fields(line.trim_end_matches(['\n', '\r'])).len()
+fn content(line: &str) -> &str {
+    line.trim_end_matches(['\n', '\r'])
 }
 
-/// What the fields of a header announce; nothing if the line is no header or announces nothing.
-fn header(line: &str, fields: &[(usize, usize)]) -> Vec<Naming> {
-    let is_name = |field: &str| {
-        (1..=40).contains(&field.len())
-            && field.matches(' ').count() < 2
-            && field
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' '))
-    };
-    if fields.len() < 2
-        || !fields
-            .iter()
-            .all(|&(start, end)| is_name(&line[start..end]))
-    {
-        return Vec::new();
-    }
-    let columns: Vec<Naming> = fields
-        .iter()
-        .map(|&(start, end)| classify(&line[start..end]))
-        .collect();
-    if columns.iter().any(|naming| *naming >= Naming::Strong) {
-        columns
-    } else {
-        Vec::new()
-    }
-}
-
-/// The insides of the fields between commas, without their quotes.
-fn fields(line: &str) -> Vec<(usize, usize)> {
+/// The insides of the fields between delimiters, without their quotes.
+fn fields(line: &str, delimiter: u8) -> Vec<(usize, usize)> {
     let mut fields = Vec::new();
     let (mut start, mut quoted) = (0, false);
     for (index, byte) in line.bytes().enumerate() {
         match byte {
             b'"' => quoted = !quoted,
-            b',' if !quoted => {
+            byte if byte == delimiter && !quoted => {
                 fields.push(inside(line, start, index));
                 start = index + 1;
             }
@@ -110,6 +118,8 @@ mod tests {
             found("user,password\na,hunter2\nb,\"hunter,3\"\n"),
             ["hunter2", "hunter,3"]
         );
+        assert_eq!(found("user;token\na;hunter2\n"), ["hunter2"]);
+        assert_eq!(found("user\ttoken\na\thunter2\n"), ["hunter2"]);
         assert!(found("a, password was wrong\nb, c\n").is_empty());
         assert!(found("name,size\na,b\n").is_empty());
     }

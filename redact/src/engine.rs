@@ -7,8 +7,8 @@ use crate::gate::Gate;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
-    carrier, csv, decode, flags, formats::Formats, json_scan, json_text, objectnames, rarity, urls,
-    view, yaml_text,
+    carrier, csv, decode, flags, formats::Formats, json_scan, json_text, objectnames, rarity, sql,
+    urls, view, yaml_text,
 };
 
 /// How many encodings inside one another are looked into.
@@ -178,6 +178,7 @@ impl Engine {
         carrier::scan(text, hits);
         flags::scan(text, hits);
         urls::scan(text, hits);
+        sql::scan(text, hits);
         objectnames::scan(text, hits);
         rarity::scan(text, hits);
         learnt.scan(text, hits);

@@ -80,8 +80,13 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("\u{1b}", Trigger::Deep),
     ("[0m", Trigger::Deep),
     ("\\u0", Trigger::Deep),
+    ("values (", Trigger::Deep),
+    ("values(", Trigger::Deep),
     ("%40", Trigger::Deep),
-    ("%3a%2f%2f", Trigger::Deep),
+    ("%3a", Trigger::Deep),
+    ("%3d", Trigger::Deep),
+    ("%22", Trigger::Deep),
+    ("%7b", Trigger::Deep),
     ("stdout p ", Trigger::Deep),
     ("stderr p ", Trigger::Deep),
     ("-p", Trigger::Option),
@@ -268,7 +273,8 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
         .take_while(is_name)
         .count();
     let (start, end) = (from - head, to + tail);
-    let announced = announces(bytes, line, start, end);
+    // The last is a line of dots that leads to the value.
+    let announced = announces(bytes, line, start, end) || bytes[to..line.1].starts_with(b"....");
     // Also a value in the name's own run: `token-abc123`, `key.abc123`.
     let near = is_value_near(text, to) || end != to && is_value_near(text, end);
     if !announced && !near {
@@ -324,10 +330,11 @@ fn announces(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bo
         .take_while(|b| matches!(b, b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b' ' | b'\t'))
         .count();
     let next = rest.get(closing);
+    let led = rest.starts_with(b"\t");
     let separated = next.is_none_or(|b| {
         matches!(
             b,
-            b'=' | b':' | b'>' | b',' | b'|' | b'%' | b'~' | b'+' | b'?' | b'!'
+            b'=' | b':' | b'>' | b',' | b';' | b'|' | b'%' | b'~' | b'+' | b'?' | b'!'
         )
     });
     let option = start > line.0 && bytes[start - 1] == b'-' || bytes[start] == b'-';
@@ -351,7 +358,7 @@ fn announces(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bo
     let alone = bytes[line.0..start].trim_ascii().is_empty()
         || bytes[line.0..start].ends_with(b"login ")
         || contains(&bytes[line.0..start], b"login ");
-    separated || option || quoted || told || environment || typed || alone
+    led || separated || option || quoted || told || environment || typed || alone
 }
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {

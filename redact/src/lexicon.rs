@@ -170,7 +170,10 @@ fn is_vendor_word(word: &[u8]) -> bool {
 /// What a name such as `DB_PASSWORD`, `vaultToken` or `x-api-key` announces.
 pub(crate) fn classify(name: &str) -> Naming {
     let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
-    let words = Words::of(name);
+    classify_words(&Words::of(name))
+}
+
+fn classify_words(words: &Words) -> Naming {
     let mut end = words.count;
     while end > 1 && (is_counter(words.get(end - 1)) || is_form(words.get(end - 1))) {
         end -= 1;
@@ -178,14 +181,26 @@ pub(crate) fn classify(name: &str) -> Naming {
     if end == 0 {
         return Naming::Ordinary;
     }
-    let class = strongest(&words, end);
+    let class = strongest(words, end);
     let about = end > 1 && sections_of(words.get(end - 1)) & Section::About.bit() != 0;
     let formed = end < words.count && is_form(words.get(end));
     if about && !formed {
-        about_secret(&words, end, class)
+        about_secret(words, end, class)
     } else {
         class
     }
+}
+
+/// Whether a name says that its value is something about a secret, or public.
+pub(crate) fn is_about(name: &str) -> bool {
+    let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
+    let words = Words::of(name);
+    let Some(last) = words.count.checked_sub(1).filter(|last| *last > 0) else {
+        return false;
+    };
+    let ends = sections_of(words.get(last)) & Section::About.bit() != 0;
+    let leads = sections_of(words.get(0)) & Section::OrdinaryLead.bit() != 0;
+    (ends || leads) && classify_words(&words) == Naming::Ordinary
 }
 
 fn is_form(word: &[u8]) -> bool {

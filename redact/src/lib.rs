@@ -28,6 +28,10 @@
 //! looks at each line once, for what any find needs (a word of `lexicon.txt` with a value behind it, a
 //! literal of a rule, a long mixed run, the digits of personal data). Only what it stops is read in full,
 //! together with the lines that belong to it: up to the next line that begins like a log record.
+//! [Why](https://github.com/bonesetter-dev/bonesetter/blob/main/docs/decisions/0020-redaction-gate.md).
+//!
+//! Token formats are data: `rules.yaml`, each rule with examples that are its tests. An installation adds its
+//! own with [`Rules::with_own`], which refuses a rule whose examples do not hold.
 //!
 //! Placeholders such as `<secret:k3f9q2>` carry a keyed hash: equal values get equal placeholders within a
 //! session, and nobody without the key can test a guess. What looks like a placeholder in the input is
@@ -37,8 +41,16 @@
 //! ([`Session::learn_object`], [`Session::learn_text`]), redact then, and prove it on the final bytes
 //! ([`Session::egress_check`]).
 //!
-//! Everything fails closed: what is too deep, too large or cannot be handled is withheld as
-//! `<withheld:reason>`.
+//! Everything fails closed: what cannot be handled is withheld as `<withheld:reason>`. Reasons are
+//! `too-long` (a text of more than [`Limits::text_bytes`]), `too-many-findings`, `too-deep`, `unstable`
+//! (something is still uncovered after six rounds) and `internal-error` (a part of the engine has panicked).
+//! No pattern backtracks, and whatever looks around from a byte looks at a bounded number of them.
+//!
+//! # Not found
+//!
+//! Host names and user names; national identity numbers other than announced US social security numbers;
+//! secrets that are ordinary words without a name before them; secrets in images, compressed or encrypted
+//! data.
 
 mod carrier;
 mod carrier_words;
@@ -70,6 +82,7 @@ mod sealed;
 mod segment;
 mod session;
 mod splice;
+mod sql;
 mod syntax;
 mod urls;
 mod validate;

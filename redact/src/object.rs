@@ -212,6 +212,7 @@ impl Walk<'_> {
                     self.inside(&index.to_string(), |walk| walk.free(item, naming, place));
                 }
             }
+            Value::Object(_) if schema::is_reference(value) => self.reference(value),
             Value::Object(members) => {
                 let pair = members
                     .iter()
@@ -219,6 +220,9 @@ impl Walk<'_> {
                     .and_then(|(_, name)| name.as_str())
                     .map(classify);
                 self.members(value, |walk, key, value| {
+                    if let Some(shape) = schema::of_member(key, value) {
+                        return walk.shape(value, shape, place);
+                    }
                     let naming = pair
                         .filter(|_| is_value_key(key))
                         .unwrap_or_else(|| classify_key(key));

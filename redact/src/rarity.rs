@@ -1,8 +1,10 @@
 //! Random-looking strings, and the identifiers of a cluster that look random and are not secret.
 
 use crate::engine::{Hit, Strength};
+use crate::lexicon::is_about;
+use crate::syntax::name_before;
 use crate::validate::entropy;
-use crate::value::{Shape, case_changes, is_masked, looks_random};
+use crate::value::{Shape, before, case_changes, is_masked, looks_random};
 
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -19,10 +21,11 @@ pub(crate) fn is_random_token(value: &str) -> bool {
         || is_digest(value)
         || is_masked(value)
         || is_timestamp(value)
+        || is_version(value)
     {
         return false;
     }
-    if is_uuid(value) || is_long_word(value) {
+    if is_uuid(value) || is_long_word(value) || is_long_number(value) {
         return true;
     }
     let shape = Shape::of(value);
@@ -33,6 +36,12 @@ pub(crate) fn is_random_token(value: &str) -> bool {
     let mixed =
         shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16 && entropy(value) >= 3.3;
     looks_random(longest) || (mixed && !has_words(value))
+}
+
+/// Twenty and more digits in groups that are no date.
+fn is_long_number(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 20 && value.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 /// A run of letters that is longer than words are.
@@ -86,8 +95,28 @@ fn is_digest(value: &str) -> bool {
         || value.contains("@sha256:")
 }
 
+/// `v1.2.3-rc1`, `rc0.15.0_20231217-SNAPSHOT`: two numbers with a dot behind at most three letters.
+fn is_version(value: &str) -> bool {
+    let number = value.trim_start_matches(|c: char| c.is_ascii_lowercase());
+    let mut parts = number.split('.');
+    let is_number = |part: Option<&str>| {
+        part.is_some_and(|part| {
+            (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    value.len() - number.len() <= 3
+        && value.len() <= 48
+        && is_number(parts.next())
+        && is_number(parts.next())
+}
+
 fn is_timestamp(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let hyphens_only = value.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    if hyphens_only && value.as_bytes().get(4) != Some(&b'-') {
+        // An account number in groups.
+        return false;
+    }
     value.len() <= 40
         && value.bytes().all(|b| {
             b.is_ascii_digit() || matches!(b, b'-' | b':' | b'T' | b'Z' | b'.' | b'+' | b'/')
@@ -110,7 +139,10 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
                 .take_while(|b| **b == b'=')
                 .count();
         }
-        if (20..=4096).contains(&length) && is_rare(&text[at..at + length], &text[..at]) {
+        if (20..=4096).contains(&length)
+            && is_rare(&text[at..at + length], &text[..at])
+            && !is_called_public(text, at)
+        {
             hits.push(Hit::new(
                 at,
                 at + length,
@@ -224,6 +256,17 @@ fn is_rare(token: &str, before: &str) -> bool {
         && !is_camel_case(longest)
 }
 
+/// Whether a string has a name that says it is no secret: `publicToken`, `credentialId`, `issuerKeyHash`.
+fn is_called_public(text: &str, start: usize) -> bool {
+    let head = before(text, start, 120);
+    let separator = head.trim_end_matches(['"', '\'', '\\', ' ']);
+    if !separator.ends_with(['=', ':']) {
+        return false;
+    }
+    let at = start - head.len() + separator.len() - 1;
+    name_before(text, at).is_some_and(is_about)
+}
+
 /// `ProgressDeadlineExceeded2`: humps of four and more letters.
 fn is_camel_case(word: &str) -> bool {
     let humps = word
@@ -243,6 +286,7 @@ mod tests {
             "scp-test-1234567890abcdef1234567890abcdef",
             "123e4567-e89b-12d3-a456-426614174000",
             "$1$28772684$iEwNOgGugqO9.bIz5sk8k/",
+            "7481523-9081726354-123498765-210",
         ] {
             assert!(is_random_token(value), "{value}");
         }
@@ -252,6 +296,8 @@ mod tests {
             "registry.example.com/team/app:1.2.3",
             "sha256:e786f2e2f910803ef8ee096b48349c62",
             "2025-01-01T00:00:00Z",
+            "2025-01-01-00-00-00",
+            "rc0.15.0_20231217_1420-SNAPSHOT",
             "ip-10-0-225-155.ec2.internal",
         ] {
             assert!(!is_random_token(value), "{value}");
@@ -269,6 +315,7 @@ mod tests {
         for text in [
             "integrity sha512-8fZiE/6yvH8Z1lzazjl5nCMfTF1iJkrJnKVW9xO2QF7BgCz74A==",
             "ProgressDeadlineExceededForReplicaSet22",
+            "\"issuerKeyHash\": \"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "3c5fd9772e41762a3c5fd9772e41762a",
         ] {
             assert_eq!(count(text), 0, "{text}");

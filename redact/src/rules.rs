@@ -1,5 +1,7 @@
 use serde::Deserialize;
 
+use crate::formats::Formats;
+
 /// Rules that cannot be used. Names the rule, never a text that was to be redacted.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
@@ -133,9 +135,12 @@ impl AsRef<Self> for Rules {
 }
 
 impl Rules {
+    /// The text of the rules that come with this crate, with the description of their form.
+    pub const BUILTIN: &str = include_str!("../rules.yaml");
+
     /// The rules that come with this crate: `rules.yaml`.
     pub fn builtin() -> Result<Self, RuleError> {
-        Self::parse(include_str!("../rules.yaml"))
+        Self::parse(Self::BUILTIN)
     }
 
     /// Rules from YAML of the same shape as `rules.yaml`.
@@ -147,6 +152,46 @@ impl Rules {
             rule.validate()?;
         }
         Ok(rules)
+    }
+
+    /// These rules and more, for example those of an installation.
+    ///
+    /// # Errors
+    ///
+    /// An id occurs twice, or an example of a rule does not hold.
+    pub fn with_own(mut self, own: Self) -> Result<Self, RuleError> {
+        for rule in own.rules {
+            if self.rules.iter().any(|known| known.id == rule.id) {
+                return Err(rule.invalid("another rule has the same id"));
+            }
+            self.rules.push(rule);
+        }
+        self.check_examples()?;
+        Ok(self)
+    }
+
+    /// Tries every rule on its own examples and counterexamples.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that finds nothing in an example, or something in a counterexample.
+    pub fn check_examples(&self) -> Result<(), RuleError> {
+        let all = self.clone().with_options(Options {
+            personal_data: true,
+            ip_addresses: true,
+        });
+        let formats = Formats::new(&all)?;
+        for rule in &all.rules {
+            let found = |text: &String| formats.has(&rule.id, text);
+            if let Some(missed) = rule.examples.iter().position(|text| !found(text)) {
+                return Err(rule.invalid(&format!("finds nothing in example {}", missed + 1)));
+            }
+            if let Some(wrong) = rule.counterexamples.iter().position(found) {
+                let problem = format!("finds something in counterexample {}", wrong + 1);
+                return Err(rule.invalid(&problem));
+            }
+        }
+        Ok(())
     }
 
     /// The same rules with other options.
@@ -166,13 +211,15 @@ impl Rules {
 }
 
 impl Rule {
+    fn invalid(&self, problem: &str) -> RuleError {
+        RuleError::Invalid {
+            id: self.id.clone(),
+            problem: problem.to_owned(),
+        }
+    }
+
     fn validate(&self) -> Result<(), RuleError> {
-        let invalid = |problem: &str| {
-            Err(RuleError::Invalid {
-                id: self.id.clone(),
-                problem: problem.to_owned(),
-            })
-        };
+        let invalid = |problem: &str| Err(self.invalid(problem));
         let is_name = |text: &str| {
             !text.is_empty()
                 && text
@@ -215,6 +262,31 @@ mod tests {
         ] {
             let error = Rules::parse(yaml).unwrap_err().to_string();
             assert!(error.contains(expected), "{yaml}: {error}");
+        }
+    }
+
+    #[test]
+    fn own_rules_are_added_if_their_examples_hold() {
+        let own = |id: &str, example: &str, counterexample: &str| {
+            let yaml = format!(
+                "rules: [{{id: {id}, description: d, kind: own, pattern: 'z[0-9]{{3}}', \
+                 examples: ['{example}'], counterexamples: ['{counterexample}']}}]"
+            );
+            Rules::builtin()
+                .unwrap()
+                .with_own(Rules::parse(&yaml).unwrap())
+        };
+        let rules = own("own", "a z123", "a z12").unwrap();
+        let redactor = crate::Redactor::new(rules).unwrap();
+        let redacted = redactor.session(b"key").redact_text("got z123").text;
+        assert!(redacted.starts_with("got <own:"), "{redacted}");
+        for (id, example, counterexample, expected) in [
+            ("jwt", "z123", "z", "same id"),
+            ("own", "z12", "z", "finds nothing in example 1"),
+            ("own", "z123", "z123", "finds something in counterexample 1"),
+        ] {
+            let error = own(id, example, counterexample).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 

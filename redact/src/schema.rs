@@ -1,5 +1,7 @@
 //! How the parts of Kubernetes objects are treated. What is not in a table is free text.
 
+use serde_json::Value;
+
 /// The treatment of a value.
 #[derive(Debug)]
 pub(crate) enum Shape {
@@ -191,6 +193,38 @@ pub(crate) static OTHER_SOURCES: &[(&str, &Shape)] = &[
     ("storageos", &SECRET_OWNER),
 ];
 
+/// The sources of a persistent volume that may refer to a Secret.
+static VOLUME_SOURCES: &[(&str, &Shape)] = &[
+    ("csi", &CSI),
+    ("azureFile", &SECRET_OWNER),
+    ("cephfs", &SECRET_OWNER),
+    ("flexVolume", &SECRET_OWNER),
+    ("iscsi", &SECRET_OWNER),
+    ("rbd", &SECRET_OWNER),
+    ("scaleIO", &SECRET_OWNER),
+];
+
+/// What members are called that refer to a Secret or a ConfigMap, in kinds that have no table.
+pub(crate) fn of_member(key: &str, value: &Value) -> Option<&'static Shape> {
+    match key {
+        "secretName" | "existingSecret" if value.is_string() => Some(&SECRET_NAME),
+        "configMapName" if value.is_string() => Some(&CONFIG_NAME),
+        "secretRef" | "secretKeyRef" if value.is_object() => Some(&SECRET_REF),
+        "configMapRef" | "configMapKeyRef" if value.is_object() => Some(&CONFIG_REF),
+        "caBundle" if value.is_string() => Some(&CA_BUNDLE),
+        _ => None,
+    }
+}
+
+/// Whether a mapping without a table is `{kind: Secret, name: ...}`.
+pub(crate) fn is_reference(value: &Value) -> bool {
+    matches!(value["kind"].as_str(), Some("Secret" | "ConfigMap")) && value["name"].is_string()
+}
+
+static SECRET_NAME: Shape = Name("secret-name");
+static CONFIG_NAME: Shape = Name("configmap-name");
+static CA_BUNDLE: Shape = Withhold("ca-bundle");
+
 static TEMPLATE: Shape = Fields("template", &[("metadata", &METADATA), ("spec", &PodSpec)]);
 static TEMPLATED_SPEC: Shape = Fields("spec", &[("template", &TEMPLATE)]);
 static TEMPLATED: Shape = Fields(
@@ -242,11 +276,26 @@ static SERVICE_ACCOUNT: Shape = Fields(
 );
 static CLIENT_CONFIG: Shape = Fields("webhook", &[("caBundle", &Withhold("ca-bundle"))]);
 static WEBHOOK: Shape = Fields("webhook", &[("clientConfig", &CLIENT_CONFIG)]);
+static CONVERSION: Shape = Fields("webhook", &[("webhook", &WEBHOOK)]);
+/// Of an `APIService`, and of a `CustomResourceDefinition` in its versions.
+static EXTENSION_SPEC: Shape = Fields(
+    "webhook",
+    &[
+        ("caBundle", &Withhold("ca-bundle")),
+        ("conversion", &CONVERSION),
+    ],
+);
 static WEBHOOKS: Shape = Fields(
     "object",
     &[("metadata", &METADATA), ("webhooks", &Each(&WEBHOOK))],
 );
-static CRD: Shape = Fields("object", &[("metadata", &METADATA), ("spec", &WEBHOOK)]);
+static EXTENSION: Shape = Fields(
+    "object",
+    &[("metadata", &METADATA), ("spec", &EXTENSION_SPEC)],
+);
+static VOLUME_SPEC: Shape = Fields("volumes", VOLUME_SOURCES);
+static PERSISTENT_VOLUME: Shape =
+    Fields("object", &[("metadata", &METADATA), ("spec", &VOLUME_SPEC)]);
 static TLS: Shape = Fields("ingress", &[("secretName", &Name("secret-name"))]);
 static INGRESS_SPEC: Shape = Fields("spec", &[("tls", &Each(&TLS))]);
 static INGRESS: Shape = Fields(
@@ -281,7 +330,8 @@ pub(crate) fn of_kind(kind: &str) -> &'static Shape {
         "ServiceAccount" => &SERVICE_ACCOUNT,
         "Ingress" => &INGRESS,
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => &WEBHOOKS,
-        "CustomResourceDefinition" | "APIService" => &CRD,
+        "CustomResourceDefinition" | "APIService" => &EXTENSION,
+        "PersistentVolume" => &PERSISTENT_VOLUME,
         _ if kind.ends_with("List") => &LIST,
         _ => &OTHER,
     }

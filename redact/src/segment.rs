@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::csv;
+use crate::csv::Header;
 use crate::engine::Hit;
 use crate::gate::{Gate, Verdict};
 use crate::view::partial_head;
@@ -100,7 +100,7 @@ fn beginning(text: &str, line: usize, parts: &mut Vec<Part>) -> usize {
 /// Where what belongs to a line that ends at `end` ends.
 fn belonging(text: &str, start: usize, mut end: usize, is_inside: impl Fn(usize) -> bool) -> usize {
     let mut last = &text[start..end];
-    let columns = csv::columns(last);
+    let header = Header::of(last);
     let mut key = key_left(last);
     while end < text.len() {
         let next = line_end(text, end);
@@ -108,7 +108,7 @@ fn belonging(text: &str, start: usize, mut end: usize, is_inside: impl Fn(usize)
         let goes_on = !is_record(line)
             || key > 0
             || is_inside(end)
-            || columns > 1 && csv::columns_of(line) == columns
+            || header.as_ref().is_some_and(|header| header.has_row(line))
             || partial_head(last).is_some_and(|(_, partial)| partial);
         if !goes_on {
             break;

@@ -39,6 +39,10 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
         // `var token string = "..."`
         (start, name) = word_before(text, floor, start - 1).unwrap_or((start, name));
     }
+    let noise = |b: &u8| matches!(b, b']' | b'%' | b'^' | b'!' | b'*' | b'#');
+    if name.len() <= 2 && bytes[..start].last().is_some_and(noise) {
+        return None;
+    }
     let name = name.trim_start_matches(['-', '.', '/', '$', '@']);
     (start < end && !name.is_empty()).then_some(name)
 }
@@ -129,7 +133,13 @@ const WRAPPERS: &[&str] = &[
     "Ok(",
     "Just(",
     "String(",
+    "Secret(",
+    "SecretBox(",
     "SecretString(",
+    "Sensitive(",
+    "Password(",
+    "Token(",
+    "ApiKey(",
     "str(",
     "Value(",
 ];
@@ -140,7 +150,7 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     let mut open = start;
     let prefixed = matches!(
         bytes.get(open),
-        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L')
+        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L' | b'N' | b'E')
     ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
     open += usize::from(prefixed);
     let wrapper = WRAPPERS

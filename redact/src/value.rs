@@ -11,7 +11,7 @@ pub(crate) fn before(text: &str, at: usize, limit: usize) -> &str {
 /// Whether a value is nothing to hide: empty, masked, a reference to somewhere else, or a filler word.
 pub(crate) fn is_vacant(value: &str) -> bool {
     let trimmed = value.trim_matches(['"', '\'', '`', '\\', ' ']);
-    trimmed.is_empty()
+    !trimmed.chars().any(char::is_alphanumeric)
         || trimmed.len() == 1 && trimmed.as_bytes()[0].is_ascii_digit()
         || trimmed.starts_with("+ ")
         || is_masked(trimmed)

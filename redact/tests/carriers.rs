@@ -200,6 +200,36 @@ const TEXTS: &[(&str, &str)] = &[
     ),
     ("password = @ ; user = app", "user = app"),
     ("requirepass @\nport 6379", "port 6379"),
+    ("id;login;password\n1;app;@\n", "1;app;"),
+    ("id\tpassword\tlogin\n1\t@\tapp\n", "\tapp"),
+    (
+        "<entry key=\"db.password\">@</entry><entry key=\"user\">app</entry>",
+        "app</entry>",
+    ),
+    (
+        "INSERT INTO users (login, password) VALUES ('app', '@')",
+        "VALUES ('app'",
+    ),
+    (
+        "CREATE LOGIN app WITH PASSWORD = N'@', CHECK_POLICY = OFF",
+        "CHECK_POLICY = OFF",
+    ),
+    (
+        "Credentials { password: Secret(\"@\"), user: \"app\" }",
+        "user: \"app\"",
+    ),
+    (
+        "form-data; name=\"password\"\r\n\r\n@\r\n--app",
+        "name=\"password\"",
+    ),
+    (
+        "HikariConfig - password.........................@",
+        "HikariConfig",
+    ),
+    (
+        "curl -s -u app:@ https://h.example.com/",
+        "https://h.example.com/",
+    ),
 ];
 
 fn redact(text: &str) -> String {

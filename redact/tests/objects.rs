@@ -199,6 +199,53 @@ fn a_manifest_in_a_text_keeps_its_form() {
 }
 
 #[test]
+fn places_outside_of_pods_are_walked_too() {
+    let bundle = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCg==";
+    for (object, gone) in [
+        (
+            json!({"kind": "MutatingWebhookConfiguration", "webhooks": [{"clientConfig": {"caBundle": bundle}}]}),
+            vec![bundle],
+        ),
+        (
+            json!({"kind": "APIService", "spec": {"caBundle": bundle, "group": "g"}}),
+            vec![bundle],
+        ),
+        (
+            json!({"kind": "CustomResourceDefinition", "spec": {"conversion": {"webhook": {"clientConfig": {"caBundle": bundle}}}}}),
+            vec![bundle],
+        ),
+        (
+            json!({"kind": "PersistentVolume", "spec": {"csi": {"driver": "d", "volumeHandle": "handle-77", "nodeStageSecretRef": {"name": "stage-secret-77"}, "volumeAttributes": {"a": CANARY}}}}),
+            vec!["handle-77", "stage-secret-77", CANARY],
+        ),
+        (
+            json!({"kind": "Gateway", "spec": {"listeners": [{"tls": {"certificateRefs": [{"kind": "Secret", "name": "gateway-cert-77"}]}}]}}),
+            vec!["gateway-cert-77"],
+        ),
+        (
+            json!({"kind": "Widget", "spec": {"secretName": "widget-secret-77", "auth": {"secretRef": {"name": "auth-secret-77"}}, "login": {"password": CANARY}}}),
+            vec!["widget-secret-77", "auth-secret-77", CANARY],
+        ),
+        (
+            json!({"kind": "Pod", "metadata": {"annotations": {"vault.hashicorp.com/agent-inject-secret-db": "secret/data/shop-77/db", "helm.sh/values": format!("auth:\n  password: {CANARY}\n")}}, "status": {"containerStatuses": [{"state": {"waiting": {"message": format!("cannot log in with token={CANARY}")}}}]}}),
+            vec!["secret/data/shop-77/db", CANARY],
+        ),
+        (
+            json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "readinessProbe": {"httpGet": {"path": format!("/ready?token={CANARY}"), "httpHeaders": [{"name": "X-Api-Key", "value": CANARY}]}}, "startupProbe": {"exec": {"command": ["psql", format!("postgres://a:{CANARY}@db/x")]}}}]}}),
+            vec![CANARY],
+        ),
+    ] {
+        let (redacted, findings) = session().redact_object(object.clone());
+        let text = redacted.to_string();
+        for value in gone {
+            assert!(!text.contains(value), "{value} in {text}");
+        }
+        assert!(!findings.is_empty());
+        assert_eq!(redacted["kind"], object["kind"]);
+    }
+}
+
+#[test]
 fn too_deep_is_withheld() {
     let mut value = json!({"password": CANARY});
     for _ in 0..100 {

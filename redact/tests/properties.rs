@@ -71,6 +71,49 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Texts of a size that would take for ever if anything were looked at more than a bounded number of times.
+#[test]
+fn hostile_texts_of_a_megabyte_end() {
+    const SIZE: usize = 1 << 20;
+    for piece in [
+        "a=",
+        "password",
+        "password=",
+        "<",
+        "<a:",
+        "-p",
+        "://",
+        "@tcp(",
+        "{",
+        "[\"",
+        "{\"a\":",
+        "\\\"",
+        "(",
+        "values(",
+        "</",
+        "%3D",
+        "-----BEGIN PRIVATE KEY-----",
+        ".",
+        "1.",
+        "::",
+        "a,b\n",
+        "token\n",
+        "kind: Secret\ndata:\n",
+        "\u{1b}[",
+        "secret \"",
+        "QUFB",
+        "name=\"key\">",
+        " -> \"",
+        "'",
+        "0 stdout P x\n",
+    ] {
+        let text = piece.repeat(SIZE / piece.len());
+        let mut session = REDACTOR.session(b"a key");
+        let redacted = session.redact_text(&text);
+        assert!(!redacted.text.contains("internal-error"), "{piece}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -1,4 +1,5 @@
 use std::io::{self, BufRead as _, Read as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -16,6 +17,14 @@ pub(crate) struct Arguments {
     /// How standard input is read.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Print the rules that come with this program; with a file, use its rules too. They have the same
+    /// form, and their examples are checked first.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    #[expect(
+        clippy::option_option,
+        reason = "clap tells an absent option from one without a value by this"
+    )]
+    rules: Option<Option<PathBuf>>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -48,12 +57,27 @@ struct Found {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let redactor = Redactor::new(Rules::builtin()?)?;
+    let rules = match &arguments.rules {
+        None => Rules::builtin()?,
+        Some(Some(file)) => own_rules(file)?,
+        Some(None) => {
+            pipe::print(Rules::BUILTIN)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let redactor = Redactor::new(rules)?;
     match arguments.format {
         Format::Text => text(&redactor)?,
         Format::Jsonl => jsonl(&redactor)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn own_rules(file: &Path) -> anyhow::Result<Rules> {
+    let yaml = std::fs::read_to_string(file)
+        .with_context(|| format!("cannot read the rules in {}", file.display()))?;
+    let own = Rules::parse(&yaml).and_then(|own| Rules::builtin()?.with_own(own));
+    own.with_context(|| format!("cannot use the rules in {}", file.display()))
 }
 
 fn text(redactor: &Redactor) -> anyhow::Result<()> {
