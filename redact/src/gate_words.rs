@@ -4,16 +4,11 @@ use std::collections::BTreeSet;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use crate::carrier::is_scheme;
 use crate::carrier_words::WORDS;
-use crate::json_scan::is_value_key;
+use crate::gate_values::is_value_near;
 use crate::lexicon::{Naming, Section, classify, words};
-use crate::rarity::{is_random_token, is_token_byte};
 use crate::rules::{Rule, RuleError, Rules};
-use crate::syntax::quoted;
 
-/// How far behind a name its value begins.
-const NEAR: usize = 48;
 /// How long a literal of a rule must be to be looked for.
 const SHORTEST_KEYWORD: usize = 3;
 
@@ -363,52 +358,4 @@ fn announces(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bo
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     memchr::memmem::find(bytes, needle).is_some()
-}
-
-/// Whether a random string is what follows a name, also on the next line.
-fn is_value_near(text: &str, end: usize) -> bool {
-    const SEPARATORS: [char; 10] = ['=', ':', '@', '.', '-', '/', '+', '_', '%', '$'];
-    let bytes = text.as_bytes();
-    let mut at = end;
-    let ceiling = bytes.len().min(end + NEAR);
-    while at < ceiling {
-        let is_quote = matches!(bytes[at], b'"' | b'\'' | b'`');
-        if is_quote
-            && let Some((from, to, _)) = quoted(text, at)
-            && is_random_token(&text[from..to])
-        {
-            return true;
-        }
-        let length = bytes[at..]
-            .iter()
-            .take(4096)
-            .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`'))
-            .count();
-        let token = text.get(at..at + length).unwrap_or_default();
-        if (length >= 16 || length >= 12 && token.bytes().any(|b| b.is_ascii_digit()))
-            && (is_random_token(token)
-                || is_random_token(token.trim_start_matches(SEPARATORS))
-                || token.split(['=', ':', '@', '-', '.']).any(is_random_token)
-                || token
-                    .split(|c: char| !c.is_ascii() || !is_token_byte(c as u8))
-                    .any(is_random_token)
-                || token
-                    .split(|c: char| !c.is_ascii_alphanumeric())
-                    .any(is_random_token))
-        {
-            return true;
-        }
-        let word = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        if word.len() > 2 && !stands_between(word) {
-            return false;
-        }
-        at += length.max(1);
-    }
-    false
-}
-
-/// Words between a name and its value: `the key is X`, `"name": K, "value": X`, `Authorization: Bearer X`.
-fn stands_between(word: &str) -> bool {
-    const FILLERS: &[&str] = &["was", "code", "string", "str", "char", "text"];
-    is_value_key(word) || is_scheme(word) || FILLERS.iter().any(|f| word.eq_ignore_ascii_case(f))
 }

@@ -64,6 +64,7 @@ mod flags;
 mod formats;
 mod gate;
 mod gate_runs;
+mod gate_values;
 mod gate_words;
 mod json_scan;
 mod json_text;
