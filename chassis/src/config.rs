@@ -19,8 +19,11 @@ use serde_json::{Map, Value};
 use crate::telemetry;
 
 mod environment;
+mod nats;
 mod own;
 mod values;
+
+pub use nats::{NatsSettings, NatsTls};
 
 use environment::Overrides;
 pub use own::load_own;
@@ -113,25 +116,6 @@ pub struct Common {
     /// Liveness, readiness, metrics.
     #[serde(default)]
     pub health: HealthSettings,
-}
-
-/// How to reach the bus.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
-pub struct NatsSettings {
-    /// `nats://host:port`.
-    pub url: String,
-    /// The user's nkey seed.
-    pub nkey_file: PathBuf,
-}
-
-impl Default for NatsSettings {
-    fn default() -> Self {
-        Self {
-            url: "nats://127.0.0.1:4222".to_owned(),
-            nkey_file: PathBuf::from("/etc/bonesetter/keys/nats.nk"),
-        }
-    }
 }
 
 /// Key files; a service that lacks one that it needs says so and does not start.
@@ -267,12 +251,7 @@ impl Common {
                 "must start with http:// or https://",
             );
         }
-        if !self.nats.url.starts_with("nats://") && !self.nats.url.starts_with("tls://") {
-            problems.add("nats.url", "must start with nats:// or tls://");
-        }
-        if self.nats.url.contains('@') {
-            problems.add("nats.url", "must not hold credentials; use nats.nkey_file");
-        }
+        self.nats.validate(problems);
     }
 }
 

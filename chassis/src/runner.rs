@@ -24,7 +24,7 @@ use crate::telemetry::continue_trace;
 use crate::topology::ConsumerSpec;
 
 use advisory::{AdvisoryWork, epitaph};
-use input::{InputError, read_input};
+use input::{read_input, read_subject};
 use redrive::Request;
 
 mod advisory;
@@ -356,10 +356,9 @@ struct SinkWork<S> {
 
 impl<S: Sink> Work for SinkWork<S> {
     async fn work(&self, pulled: &Pulled) -> End {
-        let subject = match pulled.subject.parse() {
+        let subject = match read_subject(pulled) {
             Ok(subject) => subject,
             Err(error) => {
-                let error = InputError::Subject(error);
                 return End::Dead {
                     reason: error.reason(),
                     cause: error.into(),

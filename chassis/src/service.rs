@@ -11,11 +11,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::bus::{Bucket, Bus, ConnectError, DeadLetters, Producer, Publisher};
 use crate::clock::Clock;
-use crate::config::Common;
+use crate::config::{Common, NatsSettings};
 use crate::health::Readiness;
 use crate::metrics::{Metrics, RunnerMetrics};
 use crate::runner::Runner;
-use crate::secret::SecretFile;
 use crate::stage::{Sink, Stage};
 use crate::topology::{self, BucketSpec, ConsumerSpec};
 
@@ -107,8 +106,7 @@ impl Service {
             None => VerifyingKeys::default(),
         };
         let waiting = readiness.awaiting("nats");
-        let seed = SecretFile::new(&common.nats.nkey_file);
-        let bus = connect(&common.nats.url, user, &seed, &shutdown).await?;
+        let bus = connect(&common.nats, user, &shutdown).await?;
         waiting.ready();
         let runner_metrics = RunnerMetrics::new(&metrics);
         Ok(Self {
@@ -213,14 +211,13 @@ impl Service {
 }
 
 async fn connect(
-    url: &str,
+    settings: &NatsSettings,
     user: &topology::User,
-    seed: &SecretFile,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Bus> {
     let mut delay = CONNECT_RETRY_FIRST;
     loop {
-        let error = match Bus::connect(url, user, seed).await {
+        let error = match Bus::connect(settings, user).await {
             Ok(bus) => return Ok(bus),
             Err(error) => error,
         };
@@ -239,7 +236,9 @@ async fn connect(
 fn is_passing(error: &ConnectError) -> bool {
     use async_nats::ConnectErrorKind as Kind;
     match error {
-        ConnectError::Secret(_) | ConnectError::Seed { .. } => false,
+        ConnectError::Secret(_) | ConnectError::Seed { .. } | ConnectError::Certificate { .. } => {
+            false
+        }
         ConnectError::Connect { source, .. } => !matches!(
             source.kind(),
             Kind::Authentication | Kind::AuthorizationViolation | Kind::ServerParse | Kind::Tls

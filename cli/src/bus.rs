@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bonesetter_chassis::bus::Bus;
-use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::config::{NatsSettings, NatsTls};
 use bonesetter_chassis::topology;
 use clap::Args;
 
@@ -19,6 +19,36 @@ pub(crate) struct Connection {
     /// File with the nkey seed of the user.
     #[arg(long, env = "BONESETTER_NKEY_FILE")]
     nkey_file: PathBuf,
+    #[command(flatten)]
+    tls: Tls,
+}
+
+/// Certificates, where the server speaks TLS.
+#[derive(Debug, Clone, Args)]
+struct Tls {
+    /// File with the certificates that may vouch for the NATS server.
+    #[arg(
+        long = "nats-ca-file",
+        env = "BONESETTER_NATS_CA_FILE",
+        value_name = "FILE"
+    )]
+    authority: Option<PathBuf>,
+    /// File with the client certificate.
+    #[arg(
+        long = "nats-certificate-file",
+        env = "BONESETTER_NATS_CERTIFICATE_FILE",
+        value_name = "FILE",
+        requires = "key"
+    )]
+    certificate: Option<PathBuf>,
+    /// File with the key of the client certificate.
+    #[arg(
+        long = "nats-key-file",
+        env = "BONESETTER_NATS_KEY_FILE",
+        value_name = "FILE",
+        requires = "certificate"
+    )]
+    key: Option<PathBuf>,
 }
 
 impl Connection {
@@ -27,12 +57,22 @@ impl Connection {
         Self {
             nats_url: self.nats_url.clone(),
             nkey_file,
+            tls: self.tls.clone(),
         }
     }
 
     /// Connects as the user of that name.
     pub(crate) async fn connect(&self, user: &str) -> anyhow::Result<Bus> {
         let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;
-        Ok(Bus::connect(&self.nats_url, user, &SecretFile::new(&self.nkey_file)).await?)
+        let settings = NatsSettings {
+            url: self.nats_url.clone(),
+            nkey_file: self.nkey_file.clone(),
+            tls: NatsTls {
+                ca_file: self.tls.authority.clone(),
+                certificate_file: self.tls.certificate.clone(),
+                key_file: self.tls.key.clone(),
+            },
+        };
+        Ok(Bus::connect(&settings, user).await?)
     }
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bonesetter_chassis::bus::{Bus, provision, provision_external};
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Writer;
@@ -176,7 +175,6 @@ impl Environment {
             Value::Object(own) => own,
             _ => Map::new(),
         };
-        let url = self.state.nats.as_ref().map(|nats| &nats.url);
         config.insert("cluster".to_owned(), json!(CLUSTER));
         config.insert("keys".to_owned(), keys);
         let mut spec = Spec {
@@ -184,9 +182,9 @@ impl Environment {
             mode,
             config,
         };
-        let nkey = self.keys.nkey_seed(&spec.name());
-        spec.config
-            .insert("nats".to_owned(), json!({"url": url, "nkey_file": nkey}));
+        let nats = self.state.nats.as_ref();
+        let nats = nats.map(|nats| nats.settings(&self.keys, &spec.name()));
+        spec.config.insert("nats".to_owned(), json!(nats));
         spec
     }
 
@@ -203,9 +201,9 @@ pub fn dir_in(state_dir: &Path) -> PathBuf {
 }
 
 async fn connect(state: &State, keys: &KeyDirectory, user: &str) -> anyhow::Result<Bus> {
-    let seed = SecretFile::new(keys.nkey_seed(user));
+    let settings = state.nats()?.settings(keys, user);
     let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;
-    Ok(Bus::connect(&state.nats()?.url, user, &seed).await?)
+    Ok(Bus::connect(&settings, user).await?)
 }
 
 /// A fresh audit database with its roles; the roles' URLs are written to files.

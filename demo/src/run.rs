@@ -265,18 +265,35 @@ fn show_messages(receiver: &Receiver, dir: &Path) -> anyhow::Result<()> {
 }
 
 fn look_around(environment: &Environment) -> anyhow::Result<()> {
-    let url = environment.state.nats.as_ref().map_or("", |nats| &nats.url);
+    let nats = environment
+        .state
+        .nats()?
+        .settings(&environment.keys, "operator");
+    let mut variables = vec![("BONESETTER_NATS_URL", nats.url.into())];
+    variables.push(("BONESETTER_NKEY_FILE", nats.nkey_file));
+    for (name, file) in [
+        ("BONESETTER_NATS_CA_FILE", nats.tls.ca_file),
+        (
+            "BONESETTER_NATS_CERTIFICATE_FILE",
+            nats.tls.certificate_file,
+        ),
+        ("BONESETTER_NATS_KEY_FILE", nats.tls.key_file),
+    ] {
+        variables.extend(file.map(|file| (name, file)));
+    }
+    variables.push(("KUBECONFIG", environment.state.kubeconfig()?.to_owned()));
+    let exports: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| format!("  export {name}={}\n", value.display()))
+        .collect();
+    let exports = exports.concat();
     print(&format!(
         "\nThe servers still run, and what was not mended is still broken. To look around:\n\
-         \x20 export BONESETTER_NATS_URL={url}\n\
-         \x20 export BONESETTER_NKEY_FILE={}\n\
-         \x20 export KUBECONFIG={}\n\
+         {exports}\
          \x20 PATH={}:$PATH\n\
          \x20 bonesetter incidents            # then: bonesetter show ID\n\
          \x20 bonesetter scan -n {SUGGEST_NAMESPACE}\n\
          {}\n",
-        environment.keys.nkey_seed("operator").display(),
-        environment.state.kubeconfig()?.display(),
         programs()?.display(),
         match environment.state.node {
             Some(_) => "`make demo-down` stops everything.",

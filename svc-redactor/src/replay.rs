@@ -14,9 +14,8 @@ use anyhow::{Context as _, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonesetter_chassis::bus::{Bus, StreamReader};
-use bonesetter_chassis::config::{Common, KeySettings, load};
+use bonesetter_chassis::config::{Common, KeySettings, NatsSettings, load};
 use bonesetter_chassis::errors::chain;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::topology::{self, ENRICHED};
 use bonesetter_keys::{DigestKey, SealingKeys};
 use bonesetter_proto::v1::Enriched;
@@ -80,8 +79,11 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let digest = DigestKey::read(digest).context("keys.digest_file")?;
     let redactor = Redactor::new(rules(arguments.rules.as_deref())?).context("redaction rules")?;
     let user = topology::user(USER).context("the user is not in the table")?;
-    let seed = SecretFile::new(&arguments.nkey_file);
-    let bus = Bus::connect(&common.nats.url, user, &seed).await?;
+    let settings = NatsSettings {
+        nkey_file: arguments.nkey_file.clone(),
+        ..common.nats
+    };
+    let bus = Bus::connect(&settings, user).await?;
     let reader = StreamReader::new(bus, ENRICHED.name);
     let stored = reader.all(&Stage::Enriched.incident_filter(&id)).await?;
     ensure!(

@@ -1,15 +1,23 @@
 //! A `nats-server` with JetStream.
 
+use crate::authority::Authority;
 use crate::ports::free_port;
 use crate::process::{self, Launch, Server, send};
 use crate::programs::{self, Program, Programs};
 use crate::ready;
 use crate::state::NatsState;
+use bonesetter_chassis::config::NatsSettings;
+use bonesetter_keys::KeyDirectory;
+use certificates::SERVER;
 use rustix::process::Signal;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+mod certificates;
+
+pub(crate) use certificates::Certificates;
 
 /// A NATS server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +42,12 @@ pub enum Error {
     /// Its monitoring endpoint.
     #[error("cannot ask the NATS server: {0}")]
     Monitor(#[from] reqwest::Error),
+    /// A certificate could not be made.
+    #[error("cannot make certificates for NATS: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// A certificate could not be written.
+    #[error(transparent)]
+    Write(#[from] crate::cluster::Error),
 }
 
 /// What can be chosen about a NATS server.
@@ -47,21 +61,37 @@ pub struct NatsOptions {
     pub dir: Option<PathBuf>,
     /// The log file. Without it: `nats.log` in that folder.
     pub log: Option<PathBuf>,
+    /// Without TLS: for what speaks the protocol by hand.
+    pub plaintext: bool,
 }
 
-/// The configuration file of a server that listens on loopback only. JetStream writes through to
+/// The configuration file of a server that listens on loopback only, and speaks TLS 1.3 with clients
+/// that have a certificate where there are certificates in its folder. JetStream writes through to
 /// the disk before it acknowledges (`sync_interval: always`): the promises that are tested on one
 /// server are those of a cluster that lost power.
 /// Source: NATS documentation, "Server configuration" and "JetStream configuration".
-pub fn configuration(port: u16, monitor: u16, store: &Path, authorization: Option<&str>) -> String {
+pub fn configuration(port: u16, monitor: u16, dir: &Path, authorization: Option<&str>) -> String {
     let authorization = authorization.unwrap_or_default();
-    let store = serde_json::Value::from(store.to_string_lossy());
+    let quoted = |path: PathBuf| serde_json::Value::from(path.to_string_lossy());
+    let store = quoted(dir.join("store"));
+    let certificates = Certificates::new(dir);
+    let tls = if certificates.exist() {
+        format!(
+            "tls {{\n  cert_file: {}\n  key_file: {}\n  ca_file: {}\n  verify: true\n  \
+             min_version: \"1.3\"\n}}\n",
+            quoted(certificates.certificate(SERVER)),
+            quoted(certificates.key(SERVER)),
+            quoted(certificates.authority())
+        )
+    } else {
+        String::new()
+    };
     format!(
         "server_name: bonesetter-testbed\n\
          listen: \"127.0.0.1:{port}\"\n\
          http: \"127.0.0.1:{monitor}\"\n\
          jetstream {{\n  store_dir: {store}\n  sync_interval: always\n  max_file_store: 64GB\n}}\n\
-         {authorization}\n"
+         {tls}{authorization}\n"
     )
 }
 
@@ -73,6 +103,7 @@ pub struct NatsServer {
     log: PathBuf,
     port: u16,
     monitor: u16,
+    authority: Option<Authority>,
     server: Server,
     _temporary: Option<tempfile::TempDir>,
 }
@@ -97,13 +128,13 @@ impl NatsServer {
         };
         let port = free_port().map_err(prepare)?;
         let monitor = free_port().map_err(prepare)?;
-        let text = configuration(
-            port,
-            monitor,
-            &dir.join("store"),
-            options.authorization.as_deref(),
-        );
         fs::create_dir_all(&dir).map_err(prepare)?;
+        let authority = if options.plaintext {
+            None
+        } else {
+            Some(Certificates::new(&dir).make()?)
+        };
+        let text = configuration(port, monitor, &dir, options.authorization.as_deref());
         fs::write(dir.join("nats.conf"), text).map_err(prepare)?;
         let log = options.log.unwrap_or_else(|| dir.join("nats.log"));
         let server = launch(&program, &dir, &log)?;
@@ -113,6 +144,7 @@ impl NatsServer {
             log,
             port,
             monitor,
+            authority,
             server,
             _temporary: temporary,
         };
@@ -141,7 +173,35 @@ impl NatsServer {
             url: self.url(),
             monitor_url: self.monitor_url(),
             config: self.config_file(),
+            tls_dir: self
+                .authority
+                .as_ref()
+                .map(|_| Certificates::new(&self.dir).folder()),
         }
+    }
+
+    /// How a user connects; a user without a certificate gets one.
+    pub fn settings(&self, keys: &KeyDirectory, user: &str) -> Result<NatsSettings, Error> {
+        if let Some(authority) = &self.authority {
+            let certificates = Certificates::new(&self.dir);
+            if !certificates.certificate(user).exists() {
+                certificates.issue(authority, user)?;
+            }
+        }
+        Ok(self.state().settings(keys, user))
+    }
+
+    /// Replaces the authority and every certificate by new ones. The server takes them when it is
+    /// restarted, and clients when they connect again.
+    pub fn rotate_certificates(&mut self) -> Result<(), Error> {
+        let certificates = Certificates::new(&self.dir);
+        let users = certificates.users();
+        let authority = certificates.make()?;
+        for user in users {
+            certificates.issue(&authority, &user)?;
+        }
+        self.authority = Some(authority);
+        Ok(())
     }
 
     /// The process id.
@@ -202,7 +262,7 @@ pub async fn reload(state: &NatsState, pid: u32, authorization: &str) -> Result<
     let text = configuration(
         port(&state.url)?,
         port(&state.monitor_url)?,
-        &dir.join("store"),
+        dir,
         Some(authorization),
     );
     let client = ready::local_http()?;
@@ -229,6 +289,12 @@ pub async fn reload(state: &NatsState, pid: u32, authorization: &str) -> Result<
     Ok(())
 }
 
+/// Makes an authority and the certificates of a server and of its users: `tls/ca.crt`,
+/// `tls/nats-server.crt`, `tls/nats-server.key` and so on in a folder.
+pub fn make_certificates(dir: &Path) -> Result<(), Error> {
+    Certificates::new(dir).make().map(|_| ())
+}
+
 fn launch(program: &Path, dir: &Path, log: &Path) -> Result<Server, process::Error> {
     Launch::new("nats", program, log.to_owned())
         .arg("-c")
@@ -244,8 +310,9 @@ mod tests {
     #[test]
     fn listens_on_loopback_and_syncs_every_write() {
         let text = configuration(4222, 8222, Path::new("/s t"), Some("authorization { }"));
+        assert!(!text.contains("tls"), "without certificates there is none");
         assert!(text.contains("listen: \"127.0.0.1:4222\""));
-        assert!(text.contains("store_dir: \"/s t\"\n  sync_interval: always"));
+        assert!(text.contains("store_dir: \"/s t/store\"\n  sync_interval: always"));
         assert!(text.ends_with("authorization { }\n"));
     }
 }

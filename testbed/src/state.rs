@@ -1,11 +1,14 @@
 //! `testbed.json`: what runs, and where.
 
 use crate::cluster::write_private;
+use crate::nats::Certificates;
 use crate::node::NodeState;
 use crate::paths::Layout;
 use crate::postgres::Postgres;
 use crate::process::start_time;
 use crate::s3::{self, Access, S3Admin};
+use bonesetter_chassis::config::NatsSettings;
+use bonesetter_keys::KeyDirectory;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
@@ -118,6 +121,23 @@ pub struct NatsState {
     pub monitor_url: String,
     /// The configuration file.
     pub config: PathBuf,
+    /// The folder with the certificates, where it speaks TLS.
+    #[serde(default)]
+    pub tls_dir: Option<PathBuf>,
+}
+
+impl NatsState {
+    /// How a user of ours connects.
+    pub fn settings(&self, keys: &KeyDirectory, user: &str) -> NatsSettings {
+        let certificates = self.tls_dir.clone().map(Certificates::in_folder);
+        NatsSettings {
+            url: self.url.clone(),
+            nkey_file: keys.nkey_seed(user),
+            tls: certificates
+                .map(|certificates| certificates.settings(user))
+                .unwrap_or_default(),
+        }
+    }
 }
 
 /// Where MinIO is.

@@ -3,12 +3,14 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fs, io};
 
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{Client, ConnectOptions, Event, ServerError};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
+use crate::config::{NatsSettings, NatsTls};
 use crate::secret::{SecretError, SecretFile};
 use crate::topology::User;
 
@@ -30,9 +32,19 @@ pub enum ConnectError {
         /// Which file.
         path: PathBuf,
     },
+    /// A certificate, a key or the authority's certificate cannot be read.
+    #[error("{setting}: cannot read {path}: {source}")]
+    Certificate {
+        /// Which setting.
+        setting: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The server did not accept us, or there is none.
     #[error(
-        "cannot connect to NATS at {url:?}: {source}; check nats.url, and that the server knows this user's nkey"
+        "cannot connect to NATS at {url:?}: {source}; check nats.url and nats.tls, and that the server knows this user's nkey"
     )]
     Connect {
         /// Where, without credentials.
@@ -63,12 +75,11 @@ impl fmt::Debug for Bus {
 impl Bus {
     /// Connects as one user. Fails at once when the server refuses or cannot be reached; the caller
     /// decides whether to wait. Later disconnects heal by themselves.
-    pub async fn connect(url: &str, user: &User, seed: &SecretFile) -> Result<Self, ConnectError> {
-        let path = seed.path();
-        let seed: SecretString = seed.read()?;
+    pub async fn connect(settings: &NatsSettings, user: &User) -> Result<Self, ConnectError> {
+        let seed: SecretString = SecretFile::new(&settings.nkey_file).read()?;
         if nkeys::KeyPair::from_seed(seed.expose_secret()).is_err() {
             return Err(ConnectError::Seed {
-                path: path.to_owned(),
+                path: settings.nkey_file.clone(),
             });
         }
         let (sender, mut connects) = watch::channel(0);
@@ -83,11 +94,11 @@ impl Bus {
                 on_event(&event, &sender, &seen);
                 std::future::ready(())
             });
-        let client = options
-            .connect(url)
+        let client = with_certificates(options, &settings.tls)?
+            .connect(&settings.url)
             .await
             .map_err(|source| ConnectError::Connect {
-                url: url.to_owned(),
+                url: settings.url.clone(),
                 source,
             })?;
         // The event of this first connect comes later than the connection. If it came after the first
@@ -120,6 +131,32 @@ impl Bus {
             tracing::debug!(%error, "the connection was closed already");
         }
     }
+}
+
+/// The client reads the files at every connect, also of a connection that it makes anew; that they
+/// can be read is looked at here, for an error that names the setting.
+fn with_certificates(
+    mut options: ConnectOptions,
+    tls: &NatsTls,
+) -> Result<ConnectOptions, ConnectError> {
+    for (setting, path) in tls.files() {
+        fs::metadata(path).map_err(|source| ConnectError::Certificate {
+            setting,
+            path: path.to_owned(),
+            source,
+        })?;
+    }
+    if let Some(file) = &tls.ca_file {
+        options = options
+            .require_tls(true)
+            .add_root_certificates(file.clone());
+    }
+    if let (Some(certificate), Some(key)) = (&tls.certificate_file, &tls.key_file) {
+        options = options
+            .require_tls(true)
+            .add_client_certificate(certificate.clone(), key.clone());
+    }
+    Ok(options)
 }
 
 fn on_event(event: &Event, connects: &watch::Sender<u64>, violations: &Violations) {

@@ -1,4 +1,4 @@
-//! Whether a delivery is what it has to be.
+//! What is checked of a delivery before a handler sees it.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,11 @@ pub(super) enum InputError {
     Subject(SubjectError),
     #[error("the payload is not a message of the expected type")]
     Undecodable,
+    #[error(
+        "the message carries the header {0}, which the server writes into its own answers: an answer \
+         was directed into this stream through a reply subject"
+    )]
+    Injected(String),
     #[error("the message names another subject inside than the one it was published under")]
     SubjectDiffers,
     #[error("the message carries no signature")]
@@ -30,6 +35,7 @@ impl InputError {
     pub(super) const fn reason(&self) -> &'static str {
         match self {
             Self::Subject(_) => "bad-subject",
+            Self::Injected(_) => "injected",
             Self::Undecodable => "undecodable",
             Self::SubjectDiffers => "subject-differs",
             Self::Unsigned => "unsigned",
@@ -43,7 +49,7 @@ pub(super) fn read_input<M: Message>(
     stream: &'static str,
     trusted: &VerifyingKeys,
 ) -> Result<Input<M>, InputError> {
-    let subject: Subject = pulled.subject.parse().map_err(InputError::Subject)?;
+    let subject = read_subject(pulled)?;
     let (message, verified, signed) = if M::SIGNED_BY.is_some() {
         let signature = read_signature(&pulled.headers).ok_or(InputError::Unsigned)?;
         let verified = trusted
@@ -77,6 +83,29 @@ pub(super) fn read_input<M: Message>(
         stored_at: pulled.stored_at,
         traceparent: pulled.headers.get(header::TRACEPARENT).cloned(),
     })
+}
+
+/// Headers of the server's answers (direct get, status). No publisher of ours sets one.
+const ANSWER_HEADERS: [&str; 5] = [
+    "Nats-Stream",
+    "Nats-Subject",
+    "Nats-Sequence",
+    "Status",
+    "Description",
+];
+
+/// The server does not check reply subjects, so whoever may ask it anything can direct the answer
+/// into a stage's subject. Such an answer is not a message, whatever it holds.
+pub(super) fn read_subject(pulled: &Pulled) -> Result<Subject, InputError> {
+    let is_answers = |name: &&String| {
+        ANSWER_HEADERS
+            .iter()
+            .any(|header| header.eq_ignore_ascii_case(name))
+    };
+    if let Some(name) = pulled.headers.keys().find(is_answers) {
+        return Err(InputError::Injected(name.clone()));
+    }
+    pulled.subject.parse().map_err(InputError::Subject)
 }
 
 fn read_signature(headers: &BTreeMap<String, String>) -> Option<Signature> {

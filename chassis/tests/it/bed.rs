@@ -1,13 +1,10 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology::{self, ExternalUser};
 use bonesetter_keys::KeyDirectory;
@@ -20,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Bed {
     pub(crate) nats: NatsServer,
     pub(crate) keys: KeyDirectory,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Bed {
@@ -50,13 +47,18 @@ impl Bed {
         Self {
             nats,
             keys: identity::keys(dir.path()).unwrap(),
-            _dir: dir,
+            dir,
         }
     }
 
+    /// The folder that the keys are made for.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(crate) async fn bus(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.nats.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .expect("connected")
     }
@@ -68,10 +70,7 @@ impl Bed {
             .map(|writer| self.keys.signing(writer));
         Common {
             cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url: self.nats.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.nats.settings(&self.keys, name).unwrap(),
             keys: KeySettings {
                 signing_file,
                 trusted_dir: Some(self.keys.trusted()),

@@ -1,11 +1,15 @@
 //! The runner and the bus against a real nats-server with the permissions of production.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
+mod attacks;
 mod bed;
 mod bus;
 mod dead_letters;
 mod delivery;
 mod external;
+mod injection;
 mod isolation;
 mod runner;
+mod spy;
 mod startup;
+mod tls;

@@ -13,6 +13,7 @@ use prost::Message as _;
 use tokio::task::JoinHandle;
 
 use crate::bed::{Bed, detected, stored, subject};
+use crate::spy::with_certificates;
 
 type Handler<I, O> = dyn Fn(&Input<I>) -> Outcome<O> + Send + Sync;
 
@@ -247,7 +248,7 @@ async fn nothing_is_lost_when_the_server_is_killed_in_the_middle() {
 /// A plain client, as somebody would use it who holds a service's credentials.
 pub(crate) async fn nats_client(bed: &Bed, user: &str) -> async_nats::Client {
     let seed = std::fs::read_to_string(bed.keys.nkey_seed(user)).unwrap();
-    async_nats::ConnectOptions::with_nkey(seed)
+    with_certificates(bed, async_nats::ConnectOptions::with_nkey(seed), user)
         .custom_inbox_prefix(format!("_INBOX_{user}"))
         .connect(bed.nats.url())
         .await

@@ -6,12 +6,9 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology::{self, STREAMS};
 use bonesetter_keys::{KeyDirectory, SealingKeys, incident_id};
@@ -197,9 +194,9 @@ impl World {
         };
         let nats = NatsServer::start(options).await.expect("nats-server");
         let keys = identity::keys(dir.path()).expect("keys");
-        let seed = SecretFile::new(keys.nkey_seed("provisioner"));
+        let settings = nats.settings(&keys, "provisioner").expect("settings");
         let provisioner = topology::user("provisioner").expect("a user");
-        let bus = Bus::connect(&nats.url(), provisioner, &seed)
+        let bus = Bus::connect(&settings, provisioner)
             .await
             .expect("connected");
         provision(&bus).await.expect("provisioned");
@@ -226,12 +223,19 @@ impl World {
     /// The arguments by which the command reaches this bus, after the command's own.
     pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
         let mut arguments: Vec<String> = command.iter().map(|it| (*it).to_owned()).collect();
-        arguments.extend([
-            "--nats-url".to_owned(),
-            self.nats.url(),
-            "--nkey-file".to_owned(),
-            self.keys.nkey_seed("operator").display().to_string(),
-        ]);
+        let settings = self.nats.settings(&self.keys, "operator");
+        let settings = settings.expect("settings");
+        arguments.extend(["--nats-url".to_owned(), settings.url]);
+        let files = [
+            ("--nkey-file", Some(settings.nkey_file)),
+            ("--nats-ca-file", settings.tls.ca_file),
+            ("--nats-certificate-file", settings.tls.certificate_file),
+            ("--nats-key-file", settings.tls.key_file),
+        ];
+        for (flag, file) in files {
+            let file = file.expect("the server speaks TLS");
+            arguments.extend([flag.to_owned(), file.display().to_string()]);
+        }
         arguments
     }
 
@@ -388,10 +392,7 @@ pub(crate) async fn start(
     let signing_file: Option<PathBuf> = signs_as.map(|writer| keys.signing(writer));
     let common = Common {
         cluster: "test".to_owned(),
-        nats: NatsSettings {
-            url: nats.url(),
-            nkey_file: keys.nkey_seed(name),
-        },
+        nats: nats.settings(keys, name).expect("settings"),
         keys: KeySettings {
             signing_file,
             trusted_dir: Some(keys.trusted()),

@@ -20,7 +20,16 @@ fn nats_server_accepts_the_configuration_with_keys_and_with_variables() {
     let server = Programs::locate(&[Program::NatsServer]).unwrap();
     let server = server.get(Program::NatsServer).unwrap();
     let config = dir.path().join("nats-server.conf");
-    fs::copy(root().join("deploy/nats/nats-server.conf"), &config).unwrap();
+    let text = fs::read_to_string(root().join("deploy/nats/nats-server.conf")).unwrap();
+    bonesetter_testbed::nats::make_certificates(dir.path()).unwrap();
+    let tls = dir.path().join("tls");
+    let text = text
+        .replace(
+            "/etc/nats/tls/tls.",
+            &format!("{}/nats-server.", tls.display()),
+        )
+        .replace("/etc/nats/tls/", &format!("{}/", tls.display()));
+    fs::write(&config, text).unwrap();
 
     let accounts = dir.path().join("accounts.conf");
     fs::write(&accounts, authorization_of(&keys, &tools).unwrap()).unwrap();

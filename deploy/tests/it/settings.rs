@@ -14,10 +14,7 @@ pub(crate) fn merged(name: &str) -> Value {
     let mut config: Map<String, Value> = serde_saphyr::from_str(text).unwrap();
     let common = find("ConfigMap", "bonesetter");
     config.insert("cluster".to_owned(), common.at("/data/cluster").clone());
-    config.insert(
-        "nats".to_owned(),
-        json!({"url": common.at("/data/nats-url")}),
-    );
+    config["nats"]["url"] = common.at("/data/nats-url").clone();
     config.insert(
         "telemetry".to_owned(),
         json!({"log": common.at("/data/log")}),

@@ -1,12 +1,9 @@
 //! A bus of its own, with the real users, permissions and keys.
 
 use bonesetter_chassis::bus::{Bus, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
@@ -47,8 +44,8 @@ impl TestBus {
     }
 
     async fn connect(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.server.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.server.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .unwrap()
     }
@@ -65,10 +62,7 @@ impl TestBus {
             .find(|writer| writer.service() == name);
         let common = Common {
             cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url: self.server.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.server.settings(&self.keys, name).unwrap(),
             keys: KeySettings {
                 signing_file: writer.map(|writer| self.keys.signing(writer)),
                 trusted_dir: Some(self.keys.trusted()),

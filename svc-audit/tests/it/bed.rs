@@ -2,12 +2,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
@@ -202,8 +199,8 @@ impl Nats {
     }
 
     pub(crate) async fn bus(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.server.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.server.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .expect("connected")
     }
@@ -231,10 +228,7 @@ impl Nats {
     async fn start_service(&self, name: &'static str, signing: Option<Writer>) -> Service {
         let common = Common {
             cluster: self.cluster.clone(),
-            nats: NatsSettings {
-                url: self.server.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.server.settings(&self.keys, name).unwrap(),
             keys: KeySettings {
                 signing_file: signing.map(|writer| self.keys.signing(writer)),
                 trusted_dir: Some(self.keys.trusted()),

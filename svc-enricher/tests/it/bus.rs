@@ -1,12 +1,9 @@
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::stage::{Input, Outcome, Stage};
 use bonesetter_chassis::topology;
@@ -38,10 +35,7 @@ impl Stage for Receiver {
 async fn service(nats: &NatsServer, keys: &KeyDirectory, name: &'static str) -> Service {
     let common = Common {
         cluster: "test".to_owned(),
-        nats: NatsSettings {
-            url: nats.url(),
-            nkey_file: keys.nkey_seed(name),
-        },
+        nats: nats.settings(keys, name).unwrap(),
         keys: KeySettings {
             signing_file: (name == "svc-redactor")
                 .then(|| keys.signing(bonesetter_proto::Writer::Redactor)),
@@ -87,11 +81,14 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
         ..NatsOptions::default()
     };
     let nats = NatsServer::start(options).await.unwrap();
-    let seed = SecretFile::new(keys.nkey_seed("provisioner"));
     let user = topology::user("provisioner").unwrap();
-    provision(&Bus::connect(&nats.url(), user, &seed).await.unwrap())
-        .await
-        .unwrap();
+    provision(
+        &Bus::connect(&nats.settings(&keys, "provisioner").unwrap(), user)
+            .await
+            .unwrap(),
+    )
+    .await
+    .unwrap();
 
     let sandbox = Sandbox::new().await;
     let root = sandbox

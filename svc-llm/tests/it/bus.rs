@@ -5,12 +5,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, header, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, Signature, VerifyingKeys};
@@ -60,8 +57,8 @@ impl Bed {
     }
 
     async fn bus(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.nats.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .unwrap()
     }
@@ -75,10 +72,7 @@ impl Bed {
         };
         let common = Common {
             cluster: "demo".to_owned(),
-            nats: NatsSettings {
-                url: self.nats.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.nats.settings(&self.keys, name).unwrap(),
             keys,
             telemetry: TelemetrySettings::default(),
             health: HealthSettings::default(),

@@ -3,12 +3,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, SigningKey};
@@ -68,8 +65,8 @@ impl Bed {
     }
 
     async fn bus(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.nats.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .expect("connected")
     }
@@ -80,10 +77,7 @@ impl Bed {
             .find(|writer| writer.service() == name);
         let common = Common {
             cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url: self.nats.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.nats.settings(&self.keys, name).unwrap(),
             keys: KeySettings {
                 signing_file: signing.map(|writer| self.keys.signing(writer)),
                 trusted_dir: Some(self.keys.trusted()),

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, SealingKeys};
@@ -20,7 +17,7 @@ use svc_redactor::config::Config;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) struct Bed {
-    nats: NatsServer,
+    pub(crate) nats: NatsServer,
     pub(crate) keys: KeyDirectory,
     shutdown: CancellationToken,
     _folder: tempfile::TempDir,
@@ -55,8 +52,8 @@ impl Bed {
     }
 
     async fn bus(&self, user: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(user));
-        Bus::connect(&self.nats.url(), topology::user(user).unwrap(), &seed)
+        let settings = self.nats.settings(&self.keys, user).unwrap();
+        Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .unwrap()
     }
@@ -64,10 +61,7 @@ impl Bed {
     pub(crate) async fn service(&self, name: &'static str) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url: self.nats.url(),
-                nkey_file: self.keys.nkey_seed(name),
-            },
+            nats: self.nats.settings(&self.keys, name).unwrap(),
             keys: KeySettings {
                 signing_file: (name == "svc-redactor").then(|| self.keys.signing(Writer::Redactor)),
                 evidence_file: Some(self.keys.evidence()),
@@ -133,11 +127,6 @@ impl Bed {
         };
         let found = tokio::time::timeout(Duration::from_secs(30), look).await;
         found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
-    }
-
-    /// Where clients connect.
-    pub(crate) fn url(&self) -> String {
-        self.nats.url()
     }
 
     /// How many messages a stage has published.

@@ -45,7 +45,7 @@ fn replay(bed: &Bed, dir: &Path, rules: &str, incident: &str) -> Output {
     let keys = &bed.keys;
     let config = serde_json::json!({
         "cluster": "test",
-        "nats": {"url": bed.url(), "nkey_file": keys.nkey_seed("svc-redactor")},
+        "nats": bed.nats.settings(keys, "svc-redactor").unwrap(),
         "keys": {"evidence_file": keys.evidence(), "digest_file": keys.digest()},
     });
     std::fs::write(dir.join("config.yaml"), config.to_string()).unwrap();

@@ -4,12 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bucket, Bus, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
@@ -60,8 +57,8 @@ impl TestBus {
     }
 
     async fn connect(&self, name: &str) -> Bus {
-        let seed = SecretFile::new(self.keys.nkey_seed(name));
-        Bus::connect(&self.server.url(), topology::user(name).unwrap(), &seed)
+        let settings = self.server.settings(&self.keys, name).unwrap();
+        Bus::connect(&settings, topology::user(name).unwrap())
             .await
             .unwrap()
     }
@@ -105,10 +102,7 @@ impl TestBus {
     async fn service(&self, shutdown: CancellationToken) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url: self.server.url(),
-                nkey_file: self.keys.nkey_seed("svc-watcher"),
-            },
+            nats: self.server.settings(&self.keys, "svc-watcher").unwrap(),
             keys: KeySettings::default(),
             telemetry: TelemetrySettings::default(),
             health: HealthSettings::default(),

@@ -4,17 +4,8 @@
 //! certificates and requirements" and "Using Node Authorization".
 
 use super::{Error, NAME, Places};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-
-/// A certificate and its key, PEM.
-#[derive(Debug, Clone)]
-pub(super) struct Pair {
-    pub(super) certificate: String,
-    pub(super) key: String,
-}
+use crate::authority::{Authority, Pair};
+use rcgen::KeyPair;
 
 /// All certificates of a cluster.
 #[derive(Debug)]
@@ -26,53 +17,6 @@ pub(super) struct Certificates {
     clients: Vec<(&'static str, Pair)>,
     /// Signs the tokens of service accounts: key and public key.
     tokens: (String, String),
-}
-
-struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    certificate: String,
-}
-
-impl Authority {
-    fn make(name: &str) -> Result<Self, rcgen::Error> {
-        let mut parameters = CertificateParams::new(Vec::new())?;
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate()?;
-        let certificate = parameters.self_signed(&key)?.pem();
-        Ok(Self {
-            issuer: Issuer::new(parameters, key),
-            certificate,
-        })
-    }
-
-    fn issue(
-        &self,
-        name: &str,
-        organisation: Option<&str>,
-        hosts: &[&str],
-    ) -> Result<Pair, rcgen::Error> {
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let mut parameters = CertificateParams::new(hosts)?;
-        parameters.distinguished_name.push(DnType::CommonName, name);
-        if let Some(organisation) = organisation {
-            parameters
-                .distinguished_name
-                .push(DnType::OrganizationName, organisation);
-        }
-        parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        parameters.extended_key_usages = vec![
-            ExtendedKeyUsagePurpose::ClientAuth,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        ];
-        let key = KeyPair::generate()?;
-        let certificate = parameters.signed_by(&key, &self.issuer)?.pem();
-        Ok(Pair {
-            certificate,
-            key: key.serialize_pem(),
-        })
-    }
 }
 
 impl Certificates {

@@ -52,6 +52,7 @@ pub(super) async fn start_all(
                 authorization: plan.nats_authorization.clone(),
                 dir: Some(layout.part("nats")),
                 log: Some(layout.log("nats")),
+                plaintext: false,
             })
             .await?)
         }),

@@ -62,6 +62,7 @@ async fn a_running_nats_server_takes_other_users() -> Result<()> {
     };
     let server = NatsServer::start(NatsOptions {
         authorization: Some(users("old")),
+        plaintext: true,
         ..NatsOptions::default()
     })
     .await?;
