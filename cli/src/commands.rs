@@ -2,6 +2,7 @@
 
 pub(crate) mod deploy;
 pub(crate) mod diagnose;
+pub(crate) mod dlq;
 pub(crate) mod incidents;
 pub(crate) mod keys;
 pub(crate) mod provision;

@@ -1,7 +1,7 @@
 //! The `bonesetter` command: what people do with Bonesetter from a terminal.
 //!
 //! Reading commands (`incidents`, `show`, `replay`, `watch`) use the operator's identity, which can read every
-//! stream but the raw one and write nothing. `scan`, `redact` and `diagnose` need no bus at all.
+//! stream but the raw one and write nothing. `dlq redrive` and `dlq drop` use that of the redriver. `scan`, `redact` and `diagnose` need no bus at all.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,15 @@ mod bus;
 mod commands;
 mod json;
 pub mod layout;
+pub mod letters;
 mod pipe;
 pub mod render;
 mod replay;
 pub mod timeline;
 
 use commands::{
-    deploy, diagnose, incidents, keys, provision, redact, replay as replaying, scan, show, watch,
+    deploy, diagnose, dlq, incidents, keys, provision, redact, replay as replaying, scan, show,
+    watch,
 };
 
 /// How much of an error is shown.
@@ -46,6 +48,9 @@ enum Command {
     Replay(replaying::Arguments),
     /// Follow incidents as they pass the stages.
     Watch(watch::Arguments),
+    /// List and show what could not be handled, and decide what is to become of it.
+    #[command(subcommand)]
+    Dlq(dlq::Command),
     /// Redact standard input.
     Redact(redact::Arguments),
     /// Diagnose redacted evidence from a file, offline.
@@ -68,6 +73,7 @@ pub async fn run(arguments: Arguments) -> ExitCode {
         Command::Show(arguments) => show::run(arguments).await,
         Command::Replay(arguments) => replaying::run(arguments).await,
         Command::Watch(arguments) => watch::run(arguments).await,
+        Command::Dlq(command) => Box::pin(dlq::run(command)).await,
         Command::Redact(arguments) => redact::run(&arguments),
         Command::Diagnose(arguments) => diagnose::run(&arguments),
         Command::Keys(command) => keys::run(&command),

@@ -12,6 +12,9 @@ use crate::topology::{
 /// JetStream's own window for message ids; the unique subject protects beyond it.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
+/// Pulls that may be open on one consumer over all replicas.
+const MAX_WAITING: i64 = 512;
+
 /// What could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot provision {what}: {reason}")]
@@ -22,7 +25,7 @@ pub struct ProvisionError {
 
 impl ProvisionError {
     /// A refusal comes as an event of its own, and as a timeout here.
-    fn new(bus: &Bus, what: String, error: &async_nats::Error) -> Self {
+    pub(super) fn new(bus: &Bus, what: String, error: &async_nats::Error) -> Self {
         Self::as_user(bus, what, error, "provisioner")
     }
 
@@ -94,7 +97,7 @@ async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionEr
         .map_err(|error| ProvisionError::new(bus, format!("bucket {}", bucket.name), &error.into()))
 }
 
-fn stream_config(stream: &StreamSpec) -> Config {
+pub(super) fn stream_config(stream: &StreamSpec) -> Config {
     Config {
         name: stream.name.to_owned(),
         subjects: stream.subjects(),
@@ -114,7 +117,26 @@ fn stream_config(stream: &StreamSpec) -> Config {
     }
 }
 
-fn consumer_config(consumer: &ConsumerSpec) -> pull::Config {
+/// The stream by which the server keeps a bucket, as far as we rely on it.
+/// Source: ADR-8, "JetStream based Key-Value Stores".
+pub(super) fn bucket_stream(bucket: &BucketSpec) -> serde_json::Value {
+    serde_json::json!({
+        "name": format!("KV_{}", bucket.name),
+        "description": bucket.description,
+        "subjects": [format!("$KV.{}.>", bucket.name)],
+        "retention": "limits",
+        "storage": "file",
+        "discard": "new",
+        "max_msgs_per_subject": 1,
+        "num_replicas": 1,
+        "duplicate_window": DUPLICATE_WINDOW.as_nanos(),
+        "deny_delete": true,
+        "allow_rollup_hdrs": true,
+        "allow_direct": true,
+    })
+}
+
+pub(super) fn consumer_config(consumer: &ConsumerSpec) -> pull::Config {
     pull::Config {
         durable_name: Some(consumer.name.to_owned()),
         filter_subject: consumer.filter(),
@@ -127,6 +149,8 @@ fn consumer_config(consumer: &ConsumerSpec) -> pull::Config {
             limit => i64::from(limit) + 1,
         },
         max_ack_pending: consumer.max_ack_pending,
+        // The server's default, said so that it can be compared.
+        max_waiting: MAX_WAITING,
         ..pull::Config::default()
     }
 }

@@ -197,18 +197,19 @@ impl StreamReader {
     ) -> Result<A, ReadError> {
         let subject = format!("{verb}.{}", self.stream);
         let answered = self.bus.js.request(subject.clone(), query).await;
-        answered.map_err(
-            |source| match self.bus.violations.take(&format!("$JS.API.{subject}")) {
-                Some(reason) => ReadError::NotAllowed {
-                    stream: self.stream.clone(),
-                    reason,
-                },
-                None => ReadError::Request {
-                    stream: self.stream.clone(),
-                    source,
-                },
-            },
-        )
+        answered.map_err(|source| {
+            let stream = self.stream.clone();
+            let violations = &self.bus.violations;
+            if let Some(reason) = violations.take(&format!("$JS.API.{subject}")) {
+                return ReadError::NotAllowed { stream, reason };
+            }
+            // The answer cannot be listened for under another user's inbox.
+            if let Some(refusal) = violations.take_of("_INBOX_") {
+                let reason = format!("{refusal}; the nkey is another user's than is asked for");
+                return ReadError::NotAllowed { stream, reason };
+            }
+            ReadError::Request { stream, source }
+        })
     }
 }
 

@@ -85,6 +85,8 @@ fn get(stream: &str) -> String {
 
 fn provisioner(permissions: &mut Permissions) {
     permissions.publish.push("$JS.API.INFO".to_owned());
+    // What is there that the table does not have.
+    permissions.publish.push("$JS.API.STREAM.NAMES".to_owned());
     let streams = STREAMS.iter().map(|stream| stream.name.to_owned());
     let buckets = BUCKETS.iter().map(|bucket| format!("KV_{}", bucket.name));
     for name in streams.chain(buckets) {
@@ -99,6 +101,9 @@ fn provisioner(permissions: &mut Permissions) {
         permissions
             .publish
             .push(format!("$JS.API.CONSUMER.INFO.{name}.>"));
+        permissions
+            .publish
+            .push(format!("$JS.API.CONSUMER.LIST.{name}"));
     }
 }
 

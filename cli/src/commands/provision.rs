@@ -1,11 +1,19 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bonesetter_chassis::bus::{provision, provision_external};
+use bonesetter_chassis::bus::{Drift, drift, provision, provision_external};
 use clap::Args;
+use serde_json::Value;
 
+use super::Format;
 use crate::bus::Connection;
+use crate::layout;
 use crate::pipe;
+use crate::render::clean;
+
+/// There is drift.
+const DRIFT: u8 = 2;
+const MAX_VALUE: usize = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -15,10 +23,22 @@ pub(crate) struct Arguments {
     /// too.
     #[arg(long, env = "BONESETTER_EXTERNAL_NKEY_FILE")]
     external_nkey_file: Option<PathBuf>,
+    /// Change nothing; print what is missing, differs, or is there and should not be.
+    ///
+    /// Exits 2 when there is drift, 0 when there is none, 1 on error. The account of external tools is
+    /// not compared.
+    #[arg(long, conflicts_with = "external_nkey_file")]
+    diff: bool,
+    /// How to print the difference.
+    #[arg(long, short, value_enum, default_value = "table", requires = "diff")]
+    output: Format,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let bus = arguments.connection.connect("provisioner").await?;
+    if arguments.diff {
+        return print(&drift(&bus).await?, arguments.output);
+    }
     let done = provision(&bus).await?;
     pipe::print(&format!(
         "provisioned {} streams, {} consumers, {} buckets\n",
@@ -33,4 +53,73 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         ))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn print(drift: &[Drift], format: Format) -> anyhow::Result<ExitCode> {
+    match format {
+        Format::Json => pipe::print(&format!("{}\n", serde_json::to_string_pretty(drift)?))?,
+        Format::Table if drift.is_empty() => {
+            pipe::print("no drift: streams, consumers and buckets are as they should be\n")?;
+        }
+        Format::Table => pipe::print(&format!("{}\n", table(drift)))?,
+    }
+    Ok(if drift.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(DRIFT)
+    })
+}
+
+fn table(drift: &[Drift]) -> comfy_table::Table {
+    let mut table = layout::table(["DRIFT", "WHAT", "FIELD", "WANTED", "FOUND"], &[0, 1, 2]);
+    for one in drift {
+        let none = String::new();
+        table.add_row(match one {
+            Drift::Missing { what } => [
+                "missing".to_owned(),
+                what.clone(),
+                none.clone(),
+                none.clone(),
+                none,
+            ],
+            Drift::Unknown { what } => [
+                "unknown".to_owned(),
+                clean(what, MAX_VALUE),
+                none.clone(),
+                none.clone(),
+                none,
+            ],
+            Drift::Differs {
+                what,
+                field,
+                wanted,
+                found,
+            } => [
+                "differs".to_owned(),
+                what.clone(),
+                clean(field, MAX_VALUE),
+                value(field, wanted),
+                value(field, found),
+            ],
+        });
+    }
+    table
+}
+
+/// Fields that the server writes in nanoseconds.
+const DURATIONS: [&str; 4] = [
+    "max_age",
+    "duplicate_window",
+    "ack_wait",
+    "inactive_threshold",
+];
+
+fn value(field: &str, value: &Value) -> String {
+    match (value, value.as_u64()) {
+        (Value::Null, _) => "(default)".to_owned(),
+        (_, Some(nanos)) if DURATIONS.contains(&field) => {
+            format!("{:?}", std::time::Duration::from_nanos(nanos))
+        }
+        _ => clean(&value.to_string(), MAX_VALUE),
+    }
 }

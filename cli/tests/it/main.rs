@@ -1,6 +1,7 @@
 //! The command as people use it.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
+mod dlq;
 mod files;
 mod generated;
 mod replay;

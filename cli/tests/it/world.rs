@@ -220,6 +220,11 @@ impl World {
         }
     }
 
+    /// Another replica of a service.
+    pub(crate) async fn another(&self, name: &'static str) -> Service {
+        start(&self.nats, &self.keys, name, None).await
+    }
+
     /// The arguments by which the command reaches this bus, after the command's own.
     pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
         let mut arguments: Vec<String> = command.iter().map(|it| (*it).to_owned()).collect();

@@ -44,3 +44,14 @@ fn nats_server_accepts_the_configuration_with_keys_and_with_variables() {
     }
     run(check.arg("-t").arg("-c").arg(&config), "");
 }
+
+/// The server's default keeps what it has acknowledged in memory for up to two minutes.
+#[test]
+fn what_is_acknowledged_is_on_the_disk() {
+    let config = fs::read_to_string(root().join("deploy/nats/nats-server.conf")).unwrap();
+    assert!(
+        config
+            .lines()
+            .any(|line| line.trim() == "sync_interval: always")
+    );
+}

@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull, stream};
+use bonesetter_chassis::bus::{Drift, drift, provision};
+use bonesetter_chassis::topology::{BUCKETS, DETECTED, ENRICHED, ENRICHER, STREAMS, consumers};
+
+use crate::bed::Bed;
+use crate::runner::nats_client;
+
+fn differs(drift: &[Drift]) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for one in drift {
+        if let Drift::Differs { what, field, .. } = one {
+            found.push((what.as_str(), field.as_str()));
+        }
+    }
+    found
+}
+
+fn unknown(drift: &[Drift]) -> Vec<&str> {
+    let mut found = Vec::new();
+    for one in drift {
+        if let Drift::Unknown { what } = one {
+            found.push(what.as_str());
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_missing_on_a_new_server_and_nothing_after_it_is_provisioned() {
+    let bed = Bed::start_bare().await;
+    let bus = bed.bus("provisioner").await;
+    let found = drift(&bus).await.unwrap();
+    let is_missing = |drift: &&Drift| matches!(drift, Drift::Missing { .. });
+    let missing = found.iter().filter(is_missing).count();
+    let all = STREAMS.len() + consumers().count() + BUCKETS.len();
+    assert_eq!((missing, found.len()), (all, all));
+    provision(&bus).await.unwrap();
+    assert_eq!(drift(&bus).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
+    // A user who may create more than ours, as somebody with the server's configuration could.
+    let bed = Bed::start_with(&[], |text| {
+        text.replace(
+            "$JS.API.STREAM.CREATE.BONESETTER_DLQ\"",
+            "$JS.API.STREAM.CREATE.*\"",
+        )
+    })
+    .await;
+    let bus = bed.bus("provisioner").await;
+    provision(&bus).await.unwrap();
+    let js = jetstream::new(nats_client(&bed, "provisioner").await);
+    let mut config = js
+        .get_stream(DETECTED.name)
+        .await
+        .unwrap()
+        .cached_info()
+        .config
+        .clone();
+    config.max_age = Duration::from_hours(1);
+    config.allow_message_ttl = true;
+    js.update_stream(config).await.unwrap();
+    // Everything that is not said is another default than ours.
+    let consumer = pull::Config {
+        durable_name: Some(ENRICHER.name.to_owned()),
+        filter_subject: ENRICHER.filter(),
+        ack_wait: Duration::from_secs(3),
+        backoff: vec![Duration::from_secs(3)],
+        max_deliver: 3,
+        ..pull::Config::default()
+    };
+    js.create_consumer_on_stream(consumer, DETECTED.name)
+        .await
+        .unwrap();
+    let extra = pull::Config {
+        durable_name: Some("spy".to_owned()),
+        ..pull::Config::default()
+    };
+    js.create_consumer_on_stream(extra, ENRICHED.name)
+        .await
+        .unwrap();
+    for name in ["BONESETTER_OLD", "SOMEBODYS"] {
+        let config = stream::Config {
+            name: name.to_owned(),
+            subjects: vec![format!("{name}.>")],
+            ..stream::Config::default()
+        };
+        js.create_stream(config).await.unwrap();
+    }
+    let found = drift(&bus).await.unwrap();
+    let consumer = "consumer enricher of BONESETTER_DETECTED";
+    assert_eq!(
+        differs(&found),
+        [
+            ("stream BONESETTER_DETECTED", "allow_msg_ttl"),
+            ("stream BONESETTER_DETECTED", "max_age"),
+            (consumer, "ack_wait"),
+            (consumer, "backoff"),
+            (consumer, "max_ack_pending"),
+            (consumer, "max_deliver"),
+        ]
+    );
+    assert_eq!(
+        unknown(&found),
+        [
+            "consumer spy of BONESETTER_ENRICHED",
+            "stream BONESETTER_OLD"
+        ]
+    );
+}
+
+/// `backoff` replaces `ack_wait` and does nothing for a nak: none of ours has one.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_consumer_of_ours_has_a_backoff_or_several_filters() {
+    let bed = Bed::start().await;
+    let js = jetstream::new(nats_client(&bed, "provisioner").await);
+    for spec in consumers() {
+        let consumer: jetstream::consumer::PullConsumer = js
+            .get_consumer_from_stream(spec.name, spec.stream.name)
+            .await
+            .unwrap();
+        let config = &consumer.cached_info().config;
+        assert!(config.backoff.is_empty(), "{}", spec.name);
+        assert_eq!(config.ack_wait, spec.ack_wait, "{}", spec.name);
+        assert!(config.filter_subjects.is_empty(), "{}", spec.name);
+        assert_eq!(config.filter_subject, spec.filter());
+    }
+}
