@@ -27,6 +27,9 @@ pub use users::{Role, USERS, User, user};
 const DAY: Duration = Duration::from_hours(24);
 const MIB: i64 = 1024 * 1024;
 
+/// The user that writes the ledger.
+const LEDGER: &str = "svc-audit";
+
 /// The largest message that any stream accepts: 256 KiB of evidence and what surrounds it.
 pub const MAX_MESSAGE_BYTES: i32 = 512 * 1024;
 
@@ -109,6 +112,7 @@ streams! {
     AUDIT = "BONESETTER_AUDIT", Some(Stage::Audit), 90 days, 256 MiB, deny_delete: true;
     DLQ = "BONESETTER_DLQ", Some(Stage::Dlq), 90 days, 64 MiB, deny_delete: true;
     REDRIVE = "BONESETTER_REDRIVE", Some(Stage::Redrive), 90 days, 32 MiB, deny_delete: true;
+    OVERDUE = "BONESETTER_OVERDUE", Some(Stage::Overdue), 90 days, 64 MiB, deny_delete: false;
     ADVISORY = "BONESETTER_ADVISORY", None, 90 days, 64 MiB, deny_delete: true;
 }
 
@@ -188,12 +192,14 @@ consumers! {
     // Gives up on a receiver by age, and publishes that it did.
     NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
     NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
+    NOTIFIER_OVERDUE = "notifier-overdue" on OVERDUE, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
     // The ledger never gives up: what it has not stored stays in the stream.
     AUDIT_DETECTED = "audit-detected" on DETECTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_REDACTED = "audit-redacted" on REDACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_DIAGNOSED = "audit-diagnosed" on DIAGNOSED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_OVERDUE = "audit-overdue" on OVERDUE, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     // Second layer of the dead letters; does without the database.
     AUDIT_ADVISORIES = "audit-advisories" on ADVISORY, "svc-audit", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 256;
 }
@@ -201,6 +207,13 @@ consumers! {
 /// Every durable consumer.
 pub fn consumers() -> impl Iterator<Item = &'static ConsumerSpec> {
     CONSUMERS.iter().chain(REDRIVES)
+}
+
+/// The consumers by which the ledger records what the stages publish.
+pub fn ledger_consumers() -> impl Iterator<Item = &'static ConsumerSpec> {
+    let is_ledger =
+        |consumer: &&ConsumerSpec| consumer.user == LEDGER && consumer.stream.stage.is_some();
+    CONSUMERS.iter().filter(is_ledger)
 }
 
 /// What a consumer is asked to handle again.

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use anstyle::{AnsiColor, Style};
 use bonesetter_proto::v1::{
-    Acted, Archived, Decision, Detected, Diagnosed, FailureClass, Incident, NoticeKind, Notified,
-    Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
+    Acted, Archived, Awaited, Decision, Detected, Diagnosed, FailureClass, Incident, NoticeKind,
+    Notified, Overdue, Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
 };
 
 use bonesetter_proto::{Stage, Subject, from_timestamp};
@@ -135,6 +135,7 @@ pub(crate) fn statement(body: &Body) -> (Style, String) {
         Body::Diagnosed(diagnosed) => (YELLOW, diagnosed_line(diagnosed)),
         Body::Acted(acted) => acted_line(acted),
         Body::Notified(notified) => (DIM, notified_line(notified)),
+        Body::Overdue(overdue) => (RED, overdue_line(overdue)),
         Body::Archived(archived) => (DIM, archived_line(archived)),
         Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
     }
@@ -207,6 +208,28 @@ fn notified_line(notified: &Notified) -> String {
         notice(notified.kind()),
         told.join(", ")
     )
+}
+
+fn overdue_line(overdue: &Overdue) -> String {
+    let limit = age(Duration::from_secs(overdue.limit_seconds));
+    format!(
+        "{}: {} after {limit}",
+        workload(overdue.incident.as_ref()),
+        awaited(overdue.awaited())
+    )
+}
+
+/// What has not come in time.
+pub const fn awaited(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Unspecified => "nothing has followed",
+        Awaited::Evidence => "no evidence yet",
+        Awaited::Diagnosis => "not diagnosed yet",
+        Awaited::Decision => "nothing decided yet",
+        Awaited::Change => "the intended change is neither applied nor refused",
+        Awaited::Verification => "the change is neither verified nor taken back",
+        Awaited::Notice => "nobody was told",
+    }
 }
 
 fn archived_line(archived: &Archived) -> String {
@@ -317,6 +340,7 @@ pub const fn notice(kind: NoticeKind) -> &'static str {
         NoticeKind::RolledBack => "told that it was taken back",
         NoticeKind::Resolved => "told that it is over",
         NoticeKind::Attention => "asked for attention",
+        NoticeKind::Overdue => "told what is overdue",
     }
 }
 

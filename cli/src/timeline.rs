@@ -5,7 +5,9 @@ use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
 use bonesetter_chassis::topology::{ADVISORY, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec};
-use bonesetter_proto::v1::{Acted, Archived, Detected, Diagnosed, Notified, Phase, Redacted};
+use bonesetter_proto::v1::{
+    Acted, Archived, Detected, Diagnosed, Notified, Overdue, Phase, Redacted,
+};
 use bonesetter_proto::{IncidentId, Stage, Subject};
 
 /// One stored message, decoded.
@@ -36,6 +38,8 @@ pub enum Body {
     Acted(Box<Acted>),
     /// svc-notifier told somebody.
     Notified(Box<Notified>),
+    /// The sweeper missed something.
+    Overdue(Box<Overdue>),
     /// svc-audit archived.
     Archived(Box<Archived>),
     /// Not a message that this version can read.
@@ -70,6 +74,7 @@ impl Body {
             Stage::Acted => boxed(payload, Self::Acted),
             Stage::Notified => boxed(payload, Self::Notified),
             Stage::Audit => boxed(payload, Self::Archived),
+            Stage::Overdue => boxed(payload, Self::Overdue),
             Stage::Enriched | Stage::Approval | Stage::Dlq | Stage::Redrive => return None,
         })
     }
@@ -156,6 +161,8 @@ pub struct Overview {
     pub diagnosed: Option<Diagnosed>,
     /// The newest step of svc-actuator.
     pub acted: Option<Acted>,
+    /// The newest stage that has not answered in time, unless something came after that.
+    pub overdue: Option<(SystemTime, Overdue)>,
 }
 
 impl Overview {
@@ -163,12 +170,23 @@ impl Overview {
     pub fn is_resolved(&self) -> bool {
         self.detected.phase() == Phase::Resolved
     }
+
+    /// What a later stage says answers what was overdue before.
+    fn answer(&mut self, at: SystemTime) {
+        self.overdue = self.overdue.take().filter(|(since, _)| *since >= at);
+    }
 }
 
 /// Every incident that the streams still hold, the newest first.
 pub async fn overviews(bus: &Bus) -> Result<Vec<Overview>, ReadError> {
     let mut incidents: BTreeMap<IncidentId, Overview> = BTreeMap::new();
-    for stage in [Stage::Detected, Stage::Diagnosed, Stage::Acted] {
+    // What is overdue before what answers it.
+    for stage in [
+        Stage::Detected,
+        Stage::Overdue,
+        Stage::Diagnosed,
+        Stage::Acted,
+    ] {
         let Some(stream) = readable_streams().find(|stream| stream.stage == Some(stage)) else {
             continue;
         };
@@ -200,12 +218,20 @@ fn add(incidents: &mut BTreeMap<IncidentId, Overview>, step: Step) {
                 last_at: step.at,
                 diagnosed: None,
                 acted: None,
+                overdue: None,
                 subject: step.subject.clone(),
             };
             incidents.insert(step.subject.incident, overview);
         }
-        (Body::Diagnosed(diagnosed), Some(known)) => known.diagnosed = Some(*diagnosed),
-        (Body::Acted(acted), Some(known)) => known.acted = Some(*acted),
+        (Body::Overdue(overdue), Some(known)) => known.overdue = Some((step.at, *overdue)),
+        (Body::Diagnosed(diagnosed), Some(known)) => {
+            known.answer(step.at);
+            known.diagnosed = Some(*diagnosed);
+        }
+        (Body::Acted(acted), Some(known)) => {
+            known.answer(step.at);
+            known.acted = Some(*acted);
+        }
         _ => {}
     }
 }
@@ -289,6 +315,22 @@ mod tests {
                 .as_secs(),
             8
         );
+    }
+
+    #[test]
+    fn what_is_overdue_stays_so_until_something_follows() {
+        let overdue = |at| step("a", at, "diagnosis-open", Body::Overdue(Box::default()));
+        for (at, is_overdue) in [(5, true), (3, false)] {
+            let mut incidents = BTreeMap::new();
+            add(&mut incidents, step("a", 1, "open", detected(Phase::Open)));
+            add(&mut incidents, overdue(at));
+            add(
+                &mut incidents,
+                step("a", 4, "open", Body::Diagnosed(Box::default())),
+            );
+            let overview = incidents.into_values().next().unwrap();
+            assert_eq!(overview.overdue.is_some(), is_overdue, "{at}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Environment {
         connect(&self.state, &self.keys, user).await
     }
 
-    /// The seven services and the archive job, configured for this environment.
+    /// The seven services, the archive job and the sweeper, configured for this environment.
     pub fn specs(&self, receiver: &Receiver) -> anyhow::Result<Vec<Spec>> {
         let kubeconfig = |service: &str| self.kubeconfigs.get(service).cloned().unwrap_or_default();
         let keys = &self.keys;
@@ -149,6 +149,12 @@ impl Environment {
             ),
             spec(
                 "svc-audit",
+                Some("sweep"),
+                json!({}),
+                json!({"database": {"url_file": self.dir.join("sweeper-url")}}),
+            ),
+            spec(
+                "svc-audit",
                 Some("export"),
                 json!({}),
                 json!({
@@ -217,6 +223,7 @@ async fn prepare_database(state: &State, sources: &Path, dir: &Path) -> anyhow::
     for (role, file) in [
         ("audit_ingest", "ingest-url"),
         ("audit_archiver", "archiver-url"),
+        ("audit_sweeper", "sweeper-url"),
     ] {
         let password = hex::encode(rand::random::<[u8; 16]>());
         postgres.set_password(role, &password).await?;

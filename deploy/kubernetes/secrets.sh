@@ -40,4 +40,5 @@ secret svc-actuator-keys svc-actuator signing.key=signing/svc-actuator.key "$dig
 secret svc-notifier-keys svc-notifier webhook.key=webhook.key
 secret svc-audit-keys svc-audit
 secret svc-audit-export-keys svc-audit-export
+secret svc-audit-sweep-keys svc-audit-sweep
 print configmap bonesetter-trusted --from-file="$keys/trusted"

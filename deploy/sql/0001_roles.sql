@@ -8,6 +8,7 @@ begin
       ('audit_owner', 'nologin'),
       ('audit_ingest', 'login'),
       ('audit_archiver', 'login'),
+      ('audit_sweeper', 'login'),
       ('audit_reader', 'login')
     ) as roles (name, login)
   loop
@@ -25,7 +26,7 @@ begin
 
   execute format('revoke all on database %I from public', current_database());
   execute format(
-    'grant connect on database %I to audit_ingest, audit_archiver, audit_reader',
+    'grant connect on database %I to audit_ingest, audit_archiver, audit_sweeper, audit_reader',
     current_database());
 end
 $$;

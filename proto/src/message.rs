@@ -120,6 +120,9 @@ message!(
     None,
     |_| None
 );
+message!(Overdue, Overdue, "dev.bonesetter.overdue.v1", None, |m| m
+    .incident
+    .as_ref());
 message!(Redrive, Redrive, "dev.bonesetter.redrive.v1", None, |_| {
     None
 });

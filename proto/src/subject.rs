@@ -64,11 +64,13 @@ pub enum Stage {
     Dlq,
     /// What people decided about dead letters.
     Redrive,
+    /// Written by the sweeper of svc-audit.
+    Overdue,
 }
 
 impl Stage {
     /// Every stage, in pipeline order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Detected,
         Self::Enriched,
         Self::Redacted,
@@ -79,6 +81,7 @@ impl Stage {
         Self::Approval,
         Self::Dlq,
         Self::Redrive,
+        Self::Overdue,
     ];
 
     /// The token that stands for the stage in a subject.
@@ -94,6 +97,7 @@ impl Stage {
             Self::Approval => "approval",
             Self::Dlq => "dlq",
             Self::Redrive => "redrive",
+            Self::Overdue => "overdue",
         }
     }
 

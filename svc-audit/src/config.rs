@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bonesetter_chassis::config::{Problems, Settings, duration};
+use bonesetter_proto::v1::Awaited;
 use serde::{Deserialize, Serialize};
 
 /// The settings.
@@ -15,6 +16,8 @@ pub struct Config {
     pub database: DatabaseSettings,
     /// The archive; needed by `export` and `export-once` only.
     pub export: Option<ExportSettings>,
+    /// When an incident is overdue; for `sweep` only.
+    pub sweep: SweepSettings,
 }
 
 /// How to reach the database.
@@ -22,7 +25,7 @@ pub struct Config {
 #[serde(default)]
 pub struct DatabaseSettings {
     /// File with `postgres://role:password@host:port/database`; the role is `audit_ingest` for the
-    /// service and `audit_archiver` for `export`.
+    /// service, `audit_archiver` for `export` and `audit_sweeper` for `sweep`.
     pub url_file: PathBuf,
     /// How many connections this process opens at most.
     pub connections: u32,
@@ -60,6 +63,103 @@ pub struct ExportSettings {
     pub rows: u32,
 }
 
+/// When an incident is overdue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SweepSettings {
+    /// How often it is looked for.
+    #[serde(with = "duration")]
+    pub every: Duration,
+    /// What has been waiting for longer is left alone, so that a sweeper that was away, or is new,
+    /// does not tell old stories.
+    #[serde(with = "duration")]
+    pub horizon: Duration,
+    /// How long each stage may take.
+    pub within: Within,
+}
+
+/// How long each stage may take, counted from the message that it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Within {
+    /// Collecting and redacting.
+    #[serde(with = "duration")]
+    pub evidence: Duration,
+    /// Diagnosing.
+    #[serde(with = "duration")]
+    pub diagnosis: Duration,
+    /// Deciding.
+    #[serde(with = "duration")]
+    pub decision: Duration,
+    /// From the intent to the change, or its refusal.
+    #[serde(with = "duration")]
+    pub change: Duration,
+    /// From the change to its verification; longer than `verification.deadline` of svc-actuator.
+    #[serde(with = "duration")]
+    pub verification: Duration,
+    /// Telling people; a receiver that is away does not count, svc-notifier goes on trying.
+    #[serde(with = "duration")]
+    pub notice: Duration,
+}
+
+impl Default for SweepSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(15),
+            horizon: Duration::from_hours(24),
+            within: Within::default(),
+        }
+    }
+}
+
+impl Default for Within {
+    fn default() -> Self {
+        Self {
+            evidence: Duration::from_mins(5),
+            diagnosis: Duration::from_mins(10),
+            decision: Duration::from_mins(5),
+            change: Duration::from_mins(5),
+            verification: Duration::from_mins(30),
+            notice: Duration::from_mins(30),
+        }
+    }
+}
+
+impl Within {
+    /// How long that may take.
+    pub const fn of(&self, awaited: Awaited) -> Duration {
+        match awaited {
+            Awaited::Evidence | Awaited::Unspecified => self.evidence,
+            Awaited::Diagnosis => self.diagnosis,
+            Awaited::Decision => self.decision,
+            Awaited::Change => self.change,
+            Awaited::Verification => self.verification,
+            Awaited::Notice => self.notice,
+        }
+    }
+}
+
+impl SweepSettings {
+    fn validate(&self, problems: &mut Problems) {
+        if self.every < Duration::from_secs(1) {
+            problems.add("sweep.every", "must be at least 1s");
+        }
+        let within = &self.within;
+        for (key, limit) in [
+            ("sweep.within.evidence", within.evidence),
+            ("sweep.within.diagnosis", within.diagnosis),
+            ("sweep.within.decision", within.decision),
+            ("sweep.within.change", within.change),
+            ("sweep.within.verification", within.verification),
+            ("sweep.within.notice", within.notice),
+        ] {
+            if limit < Duration::from_secs(1) || limit >= self.horizon {
+                problems.add(key, "must be at least 1s and less than sweep.horizon");
+            }
+        }
+    }
+}
+
 fn default_region() -> String {
     "us-east-1".to_owned()
 }
@@ -83,6 +183,7 @@ impl Settings for Config {
                 "is a URL; it holds a password: put it into a file and set the path of that file",
             );
         }
+        self.sweep.validate(problems);
         let Some(export) = &self.export else { return };
         if !export.endpoint.starts_with("https://") && !is_loopback(&export.endpoint) {
             problems.add(
@@ -173,8 +274,10 @@ mod tests {
             export.every = Duration::ZERO;
             export.rows = 0;
         }
+        config.sweep.every = Duration::ZERO;
+        config.sweep.within.notice = config.sweep.horizon;
         let found = problems(&config);
-        assert_eq!(found.len(), 5, "{found:?}");
+        assert_eq!(found.len(), 7, "{found:?}");
         assert!(!found.concat().contains("canary"));
     }
 }

@@ -11,7 +11,8 @@ use bonesetter_chassis::bus::header;
 use bonesetter_chassis::stage::Delivery;
 use bonesetter_keys::{Signature, Verified, VerifyError, VerifyingKeys, content_hash};
 use bonesetter_proto::v1::{
-    Acted, Detected, Diagnosed, Envelope, Notified, Phase, QueryRecord, Redacted, Step,
+    Acted, Awaited, Detected, Diagnosed, Envelope, Notified, Overdue, Phase, QueryRecord, Redacted,
+    Step,
 };
 use bonesetter_proto::{Message, Stage, escape, from_timestamp};
 use serde::{Deserialize, Serialize};
@@ -116,6 +117,7 @@ impl AuditEvent {
             Stage::Diagnosed => signed(delivery, trusted).map(|message| split(&message, diagnosed)),
             Stage::Acted => signed(delivery, trusted).map(|message| split(&message, acted)),
             Stage::Notified => plain(delivery).map(|message| split(&message, notified)),
+            Stage::Overdue => plain(delivery).map(|message| split(&message, overdue)),
             Stage::Enriched | Stage::Audit | Stage::Approval | Stage::Dlq | Stage::Redrive => {
                 Err(Doubt::Undecodable)
             }
@@ -313,6 +315,23 @@ fn notified(message: &Notified) -> Content {
     }
 }
 
+fn overdue(message: &Overdue) -> Content {
+    let awaited = match message.awaited() {
+        Awaited::Unspecified => "unspecified",
+        Awaited::Evidence => "evidence",
+        Awaited::Diagnosis => "diagnosis",
+        Awaited::Decision => "decision",
+        Awaited::Change => "change",
+        Awaited::Verification => "verification",
+        Awaited::Notice => "notice",
+    };
+    Content {
+        event_type: "incident_overdue",
+        failure_reason: Some(format!("no-{awaited}")),
+        ..Content::default()
+    }
+}
+
 /// The one service that may write to the stage's stream, by permission and, where it signs, by its key.
 const fn writer(stage: Stage) -> &'static str {
     match stage {
@@ -322,7 +341,8 @@ const fn writer(stage: Stage) -> &'static str {
         Stage::Diagnosed => "svc-llm",
         Stage::Acted => "svc-actuator",
         Stage::Notified => "svc-notifier",
-        Stage::Audit => "svc-audit",
+        Stage::Audit => "svc-audit-export",
+        Stage::Overdue => "svc-audit-sweep",
         Stage::Approval | Stage::Dlq | Stage::Redrive => UNVERIFIED,
     }
 }

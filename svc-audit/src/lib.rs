@@ -1,7 +1,7 @@
 //! svc-audit keeps the ledger, and its archive job brings it into locked storage.
 //!
 //! # Consumes
-//! `Detected`, `Redacted`, `Diagnosed`, `Acted` and `Notified`, each with a durable of its own
+//! `Detected`, `Redacted`, `Diagnosed`, `Acted`, `Notified` and `Overdue`, each with a durable of its own
 //! (`audit-*`). Never the raw stage. The server's advisories about messages that it will not deliver
 //! again (`audit-advisories`).
 //!
@@ -13,6 +13,8 @@
 //! - `svc-audit export` (or `export-once`), another process with another user of the bus
 //!   (`svc-audit-export`), another database role and a credential that can only put: objects `events/<cluster>/<yyyy>/<mm>/<dd>/<from>-<to>-<digest>.jsonl`,
 //!   and per object and incident an `Archived` under the step `archived-<to>`.
+//! - `svc-audit sweep`, again with a user (`svc-audit-sweep`) and a database role of its own: an
+//!   `Overdue` under `<awaited>-<step>` for every message that nothing followed in time ([`sweep`]).
 //!
 //! # Guarantees
 //! - Rows hold identifiers, enumerations, hashes and counts; no text of a cluster, a model or a
@@ -22,6 +24,8 @@
 //!   with one that could update, delete, truncate, add triggers, or is the owner or a superuser.
 //! - Every row is exported exactly once, also those whose transactions commit out of order; a crash
 //!   at any point is made good by the next run ([`archive`]). Objects are never overwritten.
+//! - What is overdue is told once, whatever number of sweepers runs and whenever they are restarted,
+//!   and never because the ledger is behind: what is not certain is not judged.
 //! - Not guaranteed here: that nobody with rights beyond these roles changes the database. What was
 //!   exported before is then the evidence.
 //!
@@ -29,7 +33,7 @@
 //! While PostgreSQL is away messages stay in their streams and are tried again with growing delays
 //! for as long as it takes. A row that the database refuses for its content goes to the dead letters
 //! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
-//! whose rows have changed stops the archive job until somebody has looked.
+//! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next.
 //!
 //! # Settings
 //! See [`config::Config`]; the service needs `keys.trusted_dir`.
@@ -37,7 +41,9 @@
 //! # Metrics
 //! `bonesetter_audit_rows_total{event_type,outcome}`; outcome is `stored` or `repeated`. Of the
 //! archive job: `bonesetter_audit_exported_rows_total`, `bonesetter_audit_exported_through`,
-//! `bonesetter_audit_export_failures_total`.
+//! `bonesetter_audit_export_failures_total`. Of the sweeper:
+//! `bonesetter_audit_overdue_total{awaited}`, `bonesetter_audit_sweep_behind_seconds{awaited}`,
+//! `bonesetter_audit_sweep_failures_total`.
 
 pub mod archive;
 pub mod config;
@@ -45,9 +51,10 @@ pub mod event;
 pub mod postgres;
 pub mod run;
 pub mod s3;
+pub mod sweep;
 
 mod metrics;
 mod stage;
 
 pub use config::Config;
-pub use run::{ABOUT, EXPORT, EXPORT_ONCE, run};
+pub use run::{ABOUT, EXPORT, EXPORT_ONCE, SWEEP, run};

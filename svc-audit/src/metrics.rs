@@ -1,6 +1,7 @@
 //! What svc-audit counts.
 
 use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 use bonesetter_chassis::metrics::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -43,6 +44,71 @@ impl IngestMetrics {
                 outcome,
             })
             .inc();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwaitedLabel {
+    awaited: &'static str,
+}
+
+/// What was found overdue.
+#[derive(Debug, Clone)]
+pub struct SweepMetrics {
+    overdue: Family<AwaitedLabel, Counter>,
+    behind: Family<AwaitedLabel, Gauge<f64, AtomicU64>>,
+    failures: Counter,
+}
+
+impl SweepMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self {
+            overdue: Family::default(),
+            behind: Family::default(),
+            failures: Counter::default(),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "audit_overdue",
+                "Incidents that did not reach their next stage in time",
+                this.overdue.clone(),
+            );
+            registry.register(
+                "audit_sweep_behind_seconds",
+                "Age of the moment up to which the ledger is complete, so that it can be judged",
+                this.behind.clone(),
+            );
+            registry.register(
+                "audit_sweep_failures",
+                "Rounds of the sweeper that failed",
+                this.failures.clone(),
+            );
+        });
+        this
+    }
+
+    pub(crate) fn told(&self, awaited: &'static str) {
+        self.overdue.get_or_create(&AwaitedLabel { awaited }).inc();
+    }
+
+    pub(crate) fn judged(
+        &self,
+        awaited: &'static str,
+        complete: Option<SystemTime>,
+        now: SystemTime,
+    ) {
+        let behind = complete.map_or(f64::INFINITY, |complete| {
+            now.duration_since(complete)
+                .unwrap_or_default()
+                .as_secs_f64()
+        });
+        self.behind
+            .get_or_create(&AwaitedLabel { awaited })
+            .set(behind);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.inc();
     }
 }
 

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 pub mod archive;
 pub mod ingest;
 pub mod privileges;
+pub mod sweep;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 

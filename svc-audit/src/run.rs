@@ -1,4 +1,4 @@
-//! Wiring: the service, and its archive job.
+//! Wiring: the service, its archive job and its sweeper.
 
 use std::time::Duration;
 
@@ -6,21 +6,28 @@ use anyhow::Context as _;
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Mode, Service};
 use bonesetter_chassis::topology::{
-    AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_REDACTED,
+    AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_OVERDUE,
+    AUDIT_REDACTED,
 };
 
 use crate::archive::{ArchiveError, Archiver};
 use crate::config::Config;
-use crate::metrics::{ExportMetrics, IngestMetrics};
+use crate::metrics::{ExportMetrics, IngestMetrics, SweepMetrics};
 use crate::postgres::ingest::Ledger;
+use crate::postgres::sweep::SweepLedger;
 use crate::postgres::{Database, DatabaseError};
 use crate::s3::Bucket;
 use crate::stage::Record;
+use crate::sweep::Sweeper;
+use crate::sweep::position::Positions;
 
 /// Exports again and again.
 pub const EXPORT: &str = "export";
 /// Exports what is there and ends.
 pub const EXPORT_ONCE: &str = "export-once";
+
+/// Looks for what is overdue.
+pub const SWEEP: &str = "sweep";
 
 /// The archive job's user on the bus, the only writer of the audit stage.
 const ARCHIVIST: Option<&str> = Some("svc-audit-export");
@@ -38,6 +45,10 @@ pub const ABOUT: About = About {
             name: EXPORT_ONCE,
             user: ARCHIVIST,
         },
+        Mode {
+            name: SWEEP,
+            user: Some("svc-audit-sweep"),
+        },
     ],
 };
 
@@ -50,6 +61,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let database = Database::new(file, config.database.connections)?;
     let result = match service.mode.as_deref() {
         Some(EXPORT) => export(&config, &service, &database).await,
+        Some(SWEEP) => sweep(&config, &service, &database).await,
         Some(EXPORT_ONCE) => archiver(&config, &service, &database)?
             .export()
             .await
@@ -71,7 +83,7 @@ async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
         service.common.keys.trusted_dir.is_some(),
         "keys.trusted_dir is not set, so nobody's signature could be verified"
     );
-    let Some(ledger) = open(service, database).await? else {
+    let Some(ledger) = open(service, database, Ledger::open).await? else {
         return Ok(());
     };
     let record = Record {
@@ -84,18 +96,26 @@ async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
         service.run_sink(&AUDIT_REDACTED, record.clone()),
         service.run_sink(&AUDIT_DIAGNOSED, record.clone()),
         service.run_sink(&AUDIT_ACTED, record.clone()),
-        service.run_sink(&AUDIT_NOTIFIED, record),
+        service.run_sink(&AUDIT_NOTIFIED, record.clone()),
+        service.run_sink(&AUDIT_OVERDUE, record),
     )?;
     Ok(())
 }
 
 /// Waits for a database that is away; one that refuses us, or would let us do too much, is an error.
 /// `None` when shut down meanwhile.
-async fn open(service: &Service, database: &Database) -> anyhow::Result<Option<Ledger>> {
+async fn open<L, F>(
+    service: &Service,
+    database: &Database,
+    try_open: impl Fn(Database) -> F,
+) -> anyhow::Result<Option<L>>
+where
+    F: Future<Output = Result<L, DatabaseError>>,
+{
     let waiting = service.readiness.awaiting("postgresql");
     let mut delay = FIRST_RETRY;
     loop {
-        match Ledger::open(database.clone()).await {
+        match try_open(database.clone()).await {
             Ok(ledger) => {
                 waiting.ready();
                 return Ok(Some(ledger));
@@ -110,6 +130,35 @@ async fn open(service: &Service, database: &Database) -> anyhow::Result<Option<L
         }
         refresh(database);
         delay = (delay * 2).min(LAST_RETRY);
+    }
+}
+
+async fn sweep(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
+    let Some(ledger) = open(service, database, SweepLedger::open).await? else {
+        return Ok(());
+    };
+    let mut sweeper = Sweeper {
+        ledger,
+        bus: service.bus.clone(),
+        publisher: service.publisher(),
+        clock: service.clock.clone(),
+        settings: config.sweep.clone(),
+        metrics: SweepMetrics::new(&service.metrics),
+        positions: Positions::default(),
+    };
+    loop {
+        match sweeper.sweep().await {
+            Ok(0) => {}
+            Ok(told) => tracing::warn!(told, "incidents are overdue"),
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?config.sweep.every, "the ledger was not swept");
+                sweeper.metrics.failed();
+                refresh(database);
+            }
+        }
+        if sleep(service, config.sweep.every).await {
+            return Ok(());
+        }
     }
 }
 

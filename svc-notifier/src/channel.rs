@@ -191,6 +191,7 @@ mod tests {
             cause: Some("memory-limit-too-low".to_owned()),
             is_proposal: true,
             ends_with: None,
+            waits_for: None,
         };
         assert_eq!(record.plan(candidate, &["slack"], 0), Plan::Tell(0));
         record.told.remove(0)

@@ -4,6 +4,7 @@
 //! - `Acted` (durable `notifier-acted`): `proposed`, `applied`, `refused`, `verified`, `rolled-back`
 //!   and `stuck`, also of reclassified incidents. An intent is not told: what came of it follows.
 //! - `Detected` (durable `notifier-resolved`): the step `resolved` only.
+//! - `Overdue` (durable `notifier-overdue`): the bare fact that something has not come in time.
 //!
 //! # Produces
 //! `Notified` under `<notice kind>-<input step>`, with the result on every channel.
@@ -13,6 +14,8 @@
 //!   evidence lines, recommendation, suggested command and the decision with its reason; and new
 //!   posts when something is applied, refused, verified, taken back or resolved. A reclassified
 //!   incident is told again only if its cause is another one.
+//! - What is overdue is told even when svc-llm or svc-actuator is dead, and not when what was awaited
+//!   has been told meanwhile. It carries no text of a cluster or a model.
 //! - Of an incident of which nothing was told, the end is not told either. If its first notice comes
 //!   after its end (the pipeline was slower than the recovery), that notice says so.
 //! - Each channel gets the notices of an incident in order and, while the process does not die

@@ -3,7 +3,8 @@
 use bonesetter_keys::content_hash;
 use bonesetter_proto::Subject;
 use bonesetter_proto::v1::{
-    Acted, Detected, Diagnosed, FailureClass, Incident, NoticeKind, ObjectRef, ResolvedReason, Step,
+    Acted, Detected, Diagnosed, FailureClass, Incident, NoticeKind, ObjectRef, Overdue,
+    ResolvedReason, Step,
 };
 use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -36,6 +37,8 @@ pub struct Notice {
     pub diagnosed: Option<Diagnosed>,
     /// Set when the incident has ended.
     pub resolution: Option<Resolution>,
+    /// Set when it is that something has not come in time.
+    pub overdue: Option<Overdue>,
 }
 
 /// Why a message cannot be told to anybody.
@@ -83,6 +86,7 @@ impl Notice {
             acted: Some(acted.clone()),
             diagnosed,
             resolution: None,
+            overdue: None,
         }))
     }
 
@@ -106,7 +110,22 @@ impl Notice {
             acted: None,
             diagnosed: None,
             resolution: Some(resolution),
+            overdue: None,
         }))
+    }
+
+    /// The bare fact that something has not come in time.
+    pub fn of_overdue(subject: &Subject, overdue: &Overdue) -> Result<Self, NoticeError> {
+        Ok(Self {
+            subject: subject.clone(),
+            incident: incident_of(subject, overdue.incident.as_ref())?,
+            failure_class: overdue.failure_class(),
+            kind: NoticeKind::Overdue,
+            acted: None,
+            diagnosed: None,
+            resolution: None,
+            overdue: Some(overdue.clone()),
+        })
     }
 
     /// The step under which it is published, and its name within the incident.
@@ -158,6 +177,8 @@ pub(crate) fn time(at: Option<&Timestamp>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use bonesetter_proto::v1::Awaited;
+
     use super::*;
     use crate::samples;
 
@@ -215,6 +236,12 @@ mod tests {
             Notice::of_acted(&subject, &nameless, None).unwrap_err(),
             NoticeError::NoIncident
         );
+    }
+
+    #[test]
+    fn what_is_overdue_is_told_under_the_step_of_the_sweeper() {
+        let notice = samples::overdue(Awaited::Diagnosis, "diagnosis-open");
+        assert_eq!(notice.step(), "overdue-diagnosis-open");
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bonesetter_proto::v1::Delivery;
+use bonesetter_proto::v1::{Awaited, Delivery, Overdue};
 use serde::{Deserialize, Serialize};
 
 use crate::notice::Resolution;
@@ -76,6 +76,46 @@ pub struct Candidate {
     pub is_proposal: bool,
     /// Whether it is the end of the incident.
     pub ends_with: Option<Resolution>,
+    /// Whether it says that something has not come.
+    pub waits_for: Option<Wait>,
+}
+
+/// What a notice says has not come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// What.
+    pub awaited: Awaited,
+    /// The step that it should have followed.
+    pub after: String,
+}
+
+impl Wait {
+    /// What an overdue incident waits for.
+    pub fn of(overdue: &Overdue) -> Self {
+        let cause = overdue.envelope.as_ref().map(|it| it.caused_by.as_str());
+        let step = cause.and_then(|subject| subject.rsplit('.').next());
+        Self {
+            awaited: overdue.awaited(),
+            after: step.unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Whether people know better by now: messages overtake each other, and what was overdue may have
+    /// come, and have been told, before this is.
+    fn is_over(&self, record: &Record) -> bool {
+        let told_of = |steps: &[&str]| {
+            let is_one = |told: &Told| steps.iter().any(|step| told.step.ends_with(step));
+            record.told.iter().any(is_one)
+        };
+        match self.awaited {
+            Awaited::Evidence | Awaited::Diagnosis | Awaited::Decision | Awaited::Unspecified => {
+                record.resolution.is_some() || record.told.iter().any(|told| told.full)
+            }
+            Awaited::Change => told_of(&["-applied", "-refused"]),
+            Awaited::Verification => told_of(&["-verified", "-rolled-back", "-stuck"]),
+            Awaited::Notice => told_of(&[&format!("-{}", self.after)]),
+        }
+    }
 }
 
 /// What to do with a candidate.
@@ -85,6 +125,8 @@ pub enum Plan {
     Tell(usize),
     /// People know this cause already.
     AlreadyTold,
+    /// What did not come in time has come, and people know.
+    Over,
     /// Nobody was told of the incident, so nobody is told of its end. It is remembered, in case that
     /// the pipeline is slower than the recovery: a first notice after it then says so.
     NothingToEnd,
@@ -119,6 +161,14 @@ impl Record {
                 return Plan::NothingToEnd;
             }
             return self.add(told);
+        }
+        if let Some(wait) = candidate.waits_for {
+            // The bare fact: there is nothing more to tell of the incident.
+            return if wait.is_over(self) {
+                Plan::Over
+            } else {
+                self.add(told)
+            };
         }
         let is_known = self
             .told
@@ -236,6 +286,22 @@ mod tests {
             cause: cause.map(str::to_owned),
             is_proposal: step.starts_with("incident"),
             ends_with: step.starts_with("resolved").then(recovered),
+            waits_for: step.strip_prefix("overdue-").map(wait),
+        }
+    }
+
+    fn wait(step: &str) -> Wait {
+        let (awaited, after) = step.split_once('-').unwrap();
+        let awaited = match awaited {
+            "diagnosis" => Awaited::Diagnosis,
+            "change" => Awaited::Change,
+            "verification" => Awaited::Verification,
+            "notice" => Awaited::Notice,
+            other => panic!("{other}"),
+        };
+        Wait {
+            awaited,
+            after: after.to_owned(),
         }
     }
 
@@ -305,6 +371,41 @@ mod tests {
                 &["0 full", "1 full"],
             ),
             (&[("resolved-resolved", None)], &["NothingToEnd"]),
+            // Overdue, then explained after all, and over.
+            (
+                &[
+                    ("overdue-diagnosis-open", None),
+                    ("incident-proposed", Some("oom")),
+                    ("resolved-resolved", None),
+                ],
+                &["0 short", "1 full", "2 short"],
+            ),
+            // What has come and was told is not overdue any more.
+            (
+                &[
+                    ("incident-proposed", Some("oom")),
+                    ("overdue-diagnosis-open", None),
+                    ("overdue-notice-proposed", None),
+                    ("overdue-change-intended", None),
+                    ("applied-applied", Some("oom")),
+                    ("overdue-change-intended-2", None),
+                    ("overdue-verification-applied", None),
+                    ("rolled-back-rolled-back", Some("oom")),
+                    ("overdue-verification-applied-2", None),
+                ],
+                &[
+                    "0 full", "Over", "Over", "1 short", "2 short", "Over", "3 short", "4 short",
+                    "Over",
+                ],
+            ),
+            // Nobody is told that a diagnosis is overdue of what has ended.
+            (
+                &[
+                    ("resolved-resolved", None),
+                    ("overdue-diagnosis-open", None),
+                ],
+                &["NothingToEnd", "Over"],
+            ),
         ];
         for (candidates, expected) in cases {
             assert_eq!(plans(candidates), *expected, "{candidates:?}");

@@ -6,18 +6,18 @@ use std::time::Duration;
 use bonesetter_chassis::config::KeySettings;
 use bonesetter_chassis::http::{HttpOptions, client};
 use bonesetter_chassis::service::Service;
-use bonesetter_chassis::topology::{NOTICES, NOTIFIER_ACTED, NOTIFIER_RESOLVED};
+use bonesetter_chassis::topology::{NOTICES, NOTIFIER_ACTED, NOTIFIER_OVERDUE, NOTIFIER_RESOLVED};
 
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::metrics::NotifierMetrics;
 use crate::notices::Notices;
-use crate::stage::{Notifier, TellActed, TellResolved};
+use crate::stage::{Notifier, TellActed, TellOverdue, TellResolved};
 
 /// Beyond the time of a post: writing down what came of it.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// Runs both stages until shut down.
+/// Runs its stages until shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let channels = channels(&config, &service)?;
     let options = HttpOptions {
@@ -38,10 +38,14 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
         notifier: notifier.clone(),
         trusted: service.trusted(),
     };
+    let overdue = TellOverdue {
+        notifier: notifier.clone(),
+    };
     let resolved = TellResolved { notifier };
     tokio::try_join!(
         service.run_stage(&NOTIFIER_ACTED, acted),
         service.run_stage(&NOTIFIER_RESOLVED, resolved),
+        service.run_stage(&NOTIFIER_OVERDUE, overdue),
     )?;
     Ok(())
 }

@@ -3,9 +3,9 @@
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::remedy::Fix;
 use bonesetter_proto::v1::{
-    Acted, Change, Citation, Decision, Detected, Diagnosed, Diagnosis, EvidenceItem, FailureClass,
-    Incident, LogChunk, LogLine, Mode, ObjectRef, Phase, Remedy, ResolvedReason, SetMemory, Step,
-    Target, Verification, Violation,
+    Acted, Awaited, Change, Citation, Decision, Detected, Diagnosed, Diagnosis, EvidenceItem,
+    FailureClass, Incident, LogChunk, LogLine, Mode, ObjectRef, Overdue, Phase, Remedy,
+    ResolvedReason, SetMemory, Step, Target, Verification, Violation,
 };
 use bonesetter_proto::{IncidentId, Namespace, Stage, Subject};
 use prost_types::Timestamp;
@@ -196,6 +196,19 @@ pub(crate) fn notice(step: Step, name: &str) -> Notice {
     Notice::of_acted(&subject, &acted, Some(diagnosed()))
         .unwrap()
         .unwrap()
+}
+
+/// Something that has not come.
+pub(crate) fn overdue(awaited: Awaited, step: &str) -> Notice {
+    let overdue = Overdue {
+        incident: Some(incident()),
+        failure_class: FailureClass::OomKilled.into(),
+        awaited: awaited.into(),
+        waiting_since: Some(at(1_795_600_003)),
+        limit_seconds: 600,
+        ..Overdue::default()
+    };
+    Notice::of_overdue(&subject(Stage::Overdue, step), &overdue).unwrap()
 }
 
 /// The end of the incident.

@@ -5,7 +5,7 @@
 //! into links and mentions by itself. An incoming webhook takes no idempotency key and returns no id:
 //! what follows is a new post, and a crash between a post and its record shows it twice.
 
-use bonesetter_proto::v1::{Acted, Diagnosed, NoticeKind, Step};
+use bonesetter_proto::v1::{Acted, Diagnosed, NoticeKind, Overdue, Step};
 use serde::Serialize;
 
 use crate::evidence::cited_lines;
@@ -66,6 +66,7 @@ pub(crate) fn render(notice: &Notice, full: bool, ended: Option<&Resolution>) ->
         Some(acted) => sections.extend(what_happened(acted)),
         None => {}
     }
+    sections.extend(notice.overdue.as_ref().map(overdue));
     let end = notice.resolution.as_ref().or(ended);
     sections.extend(end.map(|end| resolution(end, notice.kind == NoticeKind::Resolved)));
     blocks.extend(
@@ -116,16 +117,19 @@ fn title(notice: &Notice) -> String {
         NoticeKind::Resolved => "Resolved",
         NoticeKind::Attention if step == Some(Step::Stuck) => "Needs a person",
         NoticeKind::Attention => "Not applied",
-        NoticeKind::Incident | NoticeKind::Unspecified => {
+        NoticeKind::Incident | NoticeKind::Overdue | NoticeKind::Unspecified => {
             words::failure_class(notice.failure_class)
         }
     };
-    let place = if workload.namespace.is_empty() {
-        workload.name
-    } else {
-        format!("{}/{}", workload.namespace, workload.name)
+    let overdue = notice.overdue.as_ref();
+    let overdue = overdue.map(|it| format!(", {}", words::overdue(it.awaited())));
+    let overdue = overdue.unwrap_or_default();
+    let place = match (workload.namespace.as_str(), workload.name.as_str()) {
+        ("", name) => name.to_owned(),
+        (namespace, "") => format!("in {namespace}"),
+        (namespace, name) => format!("{namespace}/{name}"),
     };
-    format!("{what}: {} {place}", workload.kind)
+    format!("{what}{overdue}: {} {place}", workload.kind)
 }
 
 fn diagnosis(diagnosed: &Diagnosed) -> Vec<String> {
@@ -296,6 +300,19 @@ fn resolution(resolution: &Resolution, is_the_news: bool) -> String {
     )
 }
 
+/// The bare fact: what has not come, since when, and where to look.
+fn overdue(overdue: &Overdue) -> String {
+    let since = time(overdue.waiting_since.as_ref()).unwrap_or_else(|| "unknown".to_owned());
+    let limit = words::limit(overdue.limit_seconds);
+    let awaited = overdue.awaited();
+    format!(
+        "*Overdue*\nWaiting since {since}, longer than {limit}: {}. \
+         Look whether {} is running, and at the dead letters.",
+        words::overdue(awaited),
+        words::answers(awaited)
+    )
+}
+
 fn labelled(label: &str, body: &str) -> String {
     let label = format!("*{label}*\n");
     let budget = MAX_SECTION - text::units(&label);
@@ -321,7 +338,7 @@ fn footer(notice: &Notice) -> String {
 
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::{ResolvedReason, Violation};
+    use bonesetter_proto::v1::{Awaited, ResolvedReason, Violation};
     use serde_json::Value;
 
     use super::*;
@@ -362,6 +379,17 @@ mod tests {
         insta::assert_json_snapshot!("recovered", posted(&notice, false));
         let notice = samples::end(ResolvedReason::Gone);
         insta::assert_json_snapshot!("gone", posted(&notice, false));
+    }
+
+    #[test]
+    fn what_is_overdue() {
+        let notice = samples::overdue(Awaited::Diagnosis, "diagnosis-open");
+        insta::assert_json_snapshot!("overdue", posted(&notice, false));
+        let mut nameless = samples::overdue(Awaited::Verification, "verification-applied");
+        if let Some(owner) = nameless.incident.root_owner.as_mut() {
+            owner.name.clear();
+        }
+        insta::assert_json_snapshot!("overdue-nameless", posted(&nameless, false));
     }
 
     fn outcomes(step: Step, violations: &[(&str, &str)], command: &str) -> String {

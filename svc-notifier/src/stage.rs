@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_keys::{Signature, VerifyingKeys};
-use bonesetter_proto::v1::{Acted, Detected, Diagnosed, NoticeKind, Notified, SignedMessage};
+use bonesetter_proto::v1::{
+    Acted, Detected, Diagnosed, NoticeKind, Notified, Overdue, SignedMessage,
+};
 use futures::future::join_all;
 
 use crate::channel::Channel;
@@ -14,7 +16,7 @@ use crate::metrics::NotifierMetrics;
 use crate::notice::{Notice, NoticeError};
 use crate::notices::{Notices, NoticesError};
 use crate::post::Attempt;
-use crate::record::{Candidate, Plan, Progress, Record, Told};
+use crate::record::{Candidate, Plan, Progress, Record, Told, Wait};
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(5);
@@ -45,6 +47,12 @@ pub(crate) struct TellActed {
 /// Tells how incidents end.
 #[derive(Debug)]
 pub(crate) struct TellResolved {
+    pub(crate) notifier: Arc<Notifier>,
+}
+
+/// Tells that a stage has not answered in time.
+#[derive(Debug)]
+pub(crate) struct TellOverdue {
     pub(crate) notifier: Arc<Notifier>,
 }
 
@@ -106,6 +114,18 @@ impl Stage for TellResolved {
         match Notice::of_detected(&input.subject, &input.message) {
             Ok(None) => Outcome::Done(Vec::new()),
             Ok(Some(notice)) => self.notifier.tell(&notice, input.deliveries).await,
+            Err(error) => reject(error),
+        }
+    }
+}
+
+impl Stage for TellOverdue {
+    type In = Overdue;
+    type Out = Notified;
+
+    async fn handle(&self, input: &Input<Overdue>) -> Outcome<Notified> {
+        match Notice::of_overdue(&input.subject, &input.message) {
+            Ok(notice) => self.notifier.tell(&notice, input.deliveries).await,
             Err(error) => reject(error),
         }
     }
@@ -287,6 +307,7 @@ fn candidate(notice: &Notice) -> Candidate {
         cause: notice.cause(),
         is_proposal: notice.kind == NoticeKind::Incident,
         ends_with: notice.resolution.clone(),
+        waits_for: notice.overdue.as_ref().map(Wait::of),
     }
 }
 

@@ -1,6 +1,6 @@
 #![doc = include_str!("webhook.md")]
 
-use bonesetter_proto::v1::{Acted, Change, Decision, Diagnosed, Step, Verification};
+use bonesetter_proto::v1::{Acted, Change, Decision, Diagnosed, Overdue, Step, Verification};
 use serde::Serialize;
 
 use crate::evidence::{CitedLine, cited_lines};
@@ -25,6 +25,7 @@ pub(crate) struct Body {
     change: Option<ChangeBody>,
     verification: Option<VerificationBody>,
     resolution: Option<ResolutionBody>,
+    overdue: Option<OverdueBody>,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +90,13 @@ struct ResolutionBody {
     at: Option<String>,
 }
 
+#[derive(Debug, Serialize)]
+struct OverdueBody {
+    awaited: &'static str,
+    waiting_since: Option<String>,
+    limit_seconds: u64,
+}
+
 /// Renders a notice.
 pub(crate) fn render(notice: &Notice, full: bool, ended: Option<&Resolution>) -> Body {
     let acted = notice.acted.as_ref();
@@ -107,6 +115,7 @@ pub(crate) fn render(notice: &Notice, full: bool, ended: Option<&Resolution>) ->
             .and_then(|acted| acted.verification.as_ref())
             .map(verification),
         resolution: notice.resolution.as_ref().or(ended).map(resolution),
+        overdue: notice.overdue.as_ref().map(overdue),
     }
 }
 
@@ -198,9 +207,17 @@ fn resolution(resolution: &Resolution) -> ResolutionBody {
     }
 }
 
+fn overdue(overdue: &Overdue) -> OverdueBody {
+    OverdueBody {
+        awaited: words::awaited(overdue.awaited()),
+        waiting_since: time(overdue.waiting_since.as_ref()),
+        limit_seconds: overdue.limit_seconds,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::ResolvedReason;
+    use bonesetter_proto::v1::{Awaited, ResolvedReason};
 
     use super::*;
     use crate::samples;
@@ -223,5 +240,7 @@ mod tests {
         }
         let notice = samples::end(ResolvedReason::Recovered);
         insta::assert_json_snapshot!("resolved", render(&notice, false, None));
+        let notice = samples::overdue(Awaited::Diagnosis, "diagnosis-open");
+        insta::assert_json_snapshot!("overdue", render(&notice, false, None));
     }
 }

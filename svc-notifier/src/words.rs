@@ -1,7 +1,7 @@
 //! How enumerations and typed fixes read in a message for people.
 
 use bonesetter_proto::v1::remedy::Fix;
-use bonesetter_proto::v1::{FailureClass, Mode, NoticeKind, Remedy, ResolvedReason};
+use bonesetter_proto::v1::{Awaited, FailureClass, Mode, NoticeKind, Remedy, ResolvedReason};
 
 use crate::text;
 
@@ -34,6 +34,53 @@ pub(crate) const fn kind(kind: NoticeKind) -> &'static str {
         NoticeKind::RolledBack => "rolled-back",
         NoticeKind::Resolved => "resolved",
         NoticeKind::Attention => "attention",
+        NoticeKind::Overdue => "overdue",
+    }
+}
+
+/// The token of what has not come in time.
+pub(crate) const fn awaited(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Unspecified => "unspecified",
+        Awaited::Evidence => "evidence",
+        Awaited::Diagnosis => "diagnosis",
+        Awaited::Decision => "decision",
+        Awaited::Change => "change",
+        Awaited::Verification => "verification",
+        Awaited::Notice => "notice",
+    }
+}
+
+/// What has not come in time, in a few words.
+pub(crate) const fn overdue(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Unspecified => "stuck",
+        Awaited::Evidence => "no evidence yet",
+        Awaited::Diagnosis => "not diagnosed yet",
+        Awaited::Decision => "nothing decided yet",
+        Awaited::Change => "change neither applied nor refused",
+        Awaited::Verification => "change not verified",
+        Awaited::Notice => "nobody was told",
+    }
+}
+
+/// Which service should have answered.
+pub(crate) const fn answers(awaited: Awaited) -> &'static str {
+    match awaited {
+        Awaited::Unspecified => "a service",
+        Awaited::Evidence => "svc-enricher or svc-redactor",
+        Awaited::Diagnosis => "svc-llm",
+        Awaited::Decision | Awaited::Change | Awaited::Verification => "svc-actuator",
+        Awaited::Notice => "svc-notifier",
+    }
+}
+
+/// `45s`, `10m`, `2h`.
+pub(crate) fn limit(seconds: u64) -> String {
+    match seconds {
+        seconds if seconds.is_multiple_of(3600) => format!("{}h", seconds / 3600),
+        seconds if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 

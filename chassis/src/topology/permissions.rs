@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use bonesetter_proto::Stage;
 
 use super::{
-    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DLQ, ENRICHED, REDRIVE, Role, STREAMS,
-    User, consumers, stream_of,
+    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, REDRIVE, Role,
+    STREAMS, User, consumers, ledger_consumers, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
@@ -24,6 +24,7 @@ pub fn permissions(user: &User) -> Permissions {
     };
     match user.role {
         Role::Service { writes } => service(user, writes, &mut permissions),
+        Role::Sweeper => sweeper(user, &mut permissions),
         Role::Provisioner => provisioner(&mut permissions),
         Role::Operator => operator(&mut permissions),
         Role::RawReader => permissions.publish.push(get(ENRICHED.name)),
@@ -76,6 +77,20 @@ fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
         publish.push(get(&format!("KV_{name}")));
         publish.push(format!("$KV.{name}.>"));
     }
+}
+
+fn sweeper(user: &User, permissions: &mut Permissions) {
+    service(user, Some(Stage::Overdue), permissions);
+    for consumer in ledger_consumers() {
+        permissions.publish.push(info(consumer));
+    }
+    permissions.publish.push(get(DETECTED.name));
+}
+
+/// Asking how far a consumer is.
+fn info(consumer: &ConsumerSpec) -> String {
+    let (stream, name) = (consumer.stream.name, consumer.name);
+    format!("$JS.API.CONSUMER.INFO.{stream}.{name}")
 }
 
 /// Getting stored messages of a stream, one at a time.
@@ -146,6 +161,7 @@ mod tests {
             "svc-notifier",
             "svc-audit",
             "svc-audit-export",
+            "svc-audit-sweep",
             "operator",
             "redriver",
         ] {
@@ -191,6 +207,25 @@ mod tests {
         let writes = |subject: &&String| subject.starts_with("bonesetter.");
         let written: Vec<_> = ledger.publish.iter().filter(writes).collect();
         assert_eq!(written, ["bonesetter.v1.dlq.*.*.*.*.svc-audit"]);
+    }
+
+    #[test]
+    fn the_sweeper_reads_no_text_and_takes_nobodys_messages() {
+        let sweeper = of("svc-audit-sweep").publish;
+        let reads = |subject: &&String| subject.contains("MSG.GET");
+        assert_eq!(
+            sweeper.iter().filter(reads).collect::<Vec<_>>(),
+            [
+                "$JS.API.STREAM.MSG.GET.BONESETTER_OVERDUE",
+                "$JS.API.STREAM.MSG.GET.BONESETTER_DETECTED"
+            ]
+        );
+        for subject in &sweeper {
+            let is_known = ["MSG.GET", "CONSUMER.INFO", "bonesetter.v1.overdue.>"]
+                .iter()
+                .any(|known| subject.contains(known));
+            assert!(is_known && !subject.contains("MSG.NEXT"), "{subject}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub enum Role {
     Operator,
     /// Reads the raw stream, sealed as it is, for `svc-redactor replay`; writes nothing.
     RawReader,
+    /// Publishes what is overdue, and judges by the place of the ledger's consumers how far the ledger
+    /// is complete. Of the stages' messages it reads what was detected, which holds no free text.
+    Sweeper,
     /// Reads what the operator reads and decides about dead letters; writes nothing else.
     Redriver,
     /// Creates the copies in the account of external tools; the one user of ours there.
@@ -64,6 +67,10 @@ pub const USERS: &[User] = &[
     service("svc-notifier", Some(Stage::Notified)),
     service("svc-audit", None),
     service("svc-audit-export", Some(Stage::Audit)),
+    User {
+        name: "svc-audit-sweep",
+        role: Role::Sweeper,
+    },
     User {
         name: "provisioner",
         role: Role::Provisioner,

@@ -3,7 +3,7 @@ use std::time::SystemTime;
 
 use bonesetter_chassis::clock::{Clock, rfc3339};
 use bonesetter_proto::Namespace;
-use bonesetter_proto::v1::Step as ActedStep;
+use bonesetter_proto::v1::{Awaited, Step as ActedStep};
 use clap::Args;
 use comfy_table::Table;
 use serde_json::{Value, json};
@@ -83,13 +83,24 @@ fn summary(overview: &Overview) -> String {
     overview
         .diagnosed
         .as_ref()
-        .map_or_else(|| "not diagnosed yet".to_owned(), render::summary)
+        .map_or_else(|| not_diagnosed(overview), render::summary)
+}
+
+fn not_diagnosed(overview: &Overview) -> String {
+    let awaited = overview
+        .overdue
+        .as_ref()
+        .map_or(Awaited::Diagnosis, |(_, overdue)| overdue.awaited());
+    render::awaited(awaited).to_owned()
 }
 
 /// Where the incident stands, in a word.
 fn state(overview: &Overview) -> &'static str {
     if overview.is_resolved() {
         return "resolved";
+    }
+    if overview.overdue.is_some() {
+        return "overdue";
     }
     match overview
         .acted
@@ -130,6 +141,7 @@ fn as_json(overview: &Overview) -> Value {
         "state": state(overview),
         "opened_at": rfc3339(overview.opened_at),
         "last_at": rfc3339(overview.last_at),
+        "overdue": overview.overdue.as_ref().map(|(_, it)| render::awaited(it.awaited())),
         "summary": summary(overview),
     })
 }

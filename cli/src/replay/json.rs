@@ -121,6 +121,10 @@ fn of_body(body: &Body) -> Value {
             "sha256": archived.sha256,
             "events": archived.events,
         }),
+        Body::Overdue(overdue) => json!({
+            "awaited": render::awaited(overdue.awaited()),
+            "limit_seconds": overdue.limit_seconds,
+        }),
         Body::Unreadable => Value::Null,
     }
 }

@@ -137,6 +137,7 @@ impl Entry {
             Body::Diagnosed(message) => message.envelope(),
             Body::Acted(message) => message.envelope(),
             Body::Notified(message) => message.envelope(),
+            Body::Overdue(message) => message.envelope(),
             Body::Archived(message) => message.envelope(),
             Body::Unreadable => None,
         }
@@ -149,6 +150,7 @@ impl Entry {
             Body::Diagnosed(message) => message.incident(),
             Body::Acted(message) => message.incident(),
             Body::Notified(message) => message.incident(),
+            Body::Overdue(message) => message.incident(),
             Body::Archived(message) => message.incident(),
             Body::Unreadable => None,
         }

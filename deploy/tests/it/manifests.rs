@@ -180,7 +180,7 @@ fn reach(policy: &Object) -> BTreeSet<(String, u64)> {
 fn every_workload_reaches_what_it_needs_and_no_more() {
     let nats: Places = &[("nats", 4222)];
     let api: Places = &[("any", 443), ("any", 6443)];
-    let cases: [(&str, &[Places]); 8] = [
+    let cases: [(&str, &[Places]); 9] = [
         ("svc-watcher", &[nats, api]),
         ("svc-enricher", &[nats, api, &[("monitoring", 3100)]]),
         ("svc-redactor", &[nats]),
@@ -192,6 +192,7 @@ fn every_workload_reaches_what_it_needs_and_no_more() {
             "svc-audit-export",
             &[nats, &[("postgresql", 5432), ("minio", 9000)]],
         ),
+        ("svc-audit-sweep", &[nats, &[("postgresql", 5432)]]),
     ];
     for (name, expected) in cases {
         let policy = find("NetworkPolicy", name);

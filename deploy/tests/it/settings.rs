@@ -46,6 +46,8 @@ fn every_service_accepts_its_configuration() {
     assert_eq!(ledger.export, None);
     let archive = check::<svc_audit::Config>("svc-audit-export");
     assert!(archive.export.is_some());
+    let sweeper = check::<svc_audit::Config>("svc-audit-sweep");
+    assert_eq!(sweeper.export, None);
 }
 
 #[test]
@@ -58,7 +60,7 @@ fn nothing_is_changed_and_no_model_is_asked_unless_somebody_says_so() {
 }
 
 #[test]
-fn the_archive_job_is_the_ledgers_program_in_another_mode() {
+fn the_archive_job_and_the_sweeper_are_the_ledgers_program_in_other_modes() {
     let arguments = |name: &str| {
         let deployment = find("Deployment", name);
         let container = deployment.at("/spec/template/spec/containers/0");
@@ -68,5 +70,7 @@ fn the_archive_job_is_the_ledgers_program_in_another_mode() {
     let image = json!("bonesetter/svc-audit:0.1.0");
     assert_eq!(arguments("svc-audit"), (image.clone(), json!(config)));
     let export = json!([svc_audit::EXPORT, config[0], config[1]]);
-    assert_eq!(arguments("svc-audit-export"), (image, export));
+    assert_eq!(arguments("svc-audit-export"), (image.clone(), export));
+    let sweep = json!([svc_audit::SWEEP, config[0], config[1]]);
+    assert_eq!(arguments("svc-audit-sweep"), (image, sweep));
 }

@@ -1,4 +1,4 @@
-//! The eight processes of an installation, and where things are.
+//! The nine processes of an installation, and where things are.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use bonesetter_deploy::{Object, read_folder};
 use serde_json::Value;
 
-/// Every Deployment; the archive job is the program of svc-audit in another mode.
-pub(crate) const WORKLOADS: [&str; 8] = [
+/// Every Deployment; the archive job and the sweeper are the program of svc-audit
+/// in other modes.
+pub(crate) const WORKLOADS: [&str; 9] = [
     "svc-watcher",
     "svc-enricher",
     "svc-redactor",
@@ -16,6 +17,7 @@ pub(crate) const WORKLOADS: [&str; 8] = [
     "svc-notifier",
     "svc-audit",
     "svc-audit-export",
+    "svc-audit-sweep",
 ];
 
 /// Those that talk to the API server.

@@ -1272,6 +1272,36 @@ impl ::prost::Name for Notified {
         "/bonesetter.v1.Notified".into()
     }
 }
+/// Overdue says that an incident has not reached its next stage in time. It holds identifiers,
+/// enumerations and times only. The message that nothing followed is `envelope.caused_by`.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Overdue {
+    #[prost(message, optional, tag = "1")]
+    pub envelope: ::core::option::Option<Envelope>,
+    /// Without the name of its root owner when the first detection is not kept any more.
+    #[prost(message, optional, tag = "2")]
+    pub incident: ::core::option::Option<Incident>,
+    #[prost(enumeration = "FailureClass", tag = "3")]
+    pub failure_class: i32,
+    #[prost(enumeration = "Awaited", tag = "4")]
+    pub awaited: i32,
+    /// When the message that nothing followed was stored.
+    #[prost(message, optional, tag = "5")]
+    pub waiting_since: ::core::option::Option<::prost_types::Timestamp>,
+    /// How long that may take.
+    #[prost(uint64, tag = "6")]
+    pub limit_seconds: u64,
+}
+impl ::prost::Name for Overdue {
+    const NAME: &'static str = "Overdue";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.Overdue".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.Overdue".into()
+    }
+}
 /// Archived says that every audit row of the incident up to `through_event` is in the object store.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Archived {
@@ -1317,6 +1347,8 @@ pub enum NoticeKind {
     Resolved = 5,
     /// A change was refused at the last moment, or could not be taken back.
     Attention = 6,
+    /// The bare fact that a stage has not answered in time.
+    Overdue = 7,
 }
 impl NoticeKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1332,6 +1364,7 @@ impl NoticeKind {
             Self::RolledBack => "NOTICE_KIND_ROLLED_BACK",
             Self::Resolved => "NOTICE_KIND_RESOLVED",
             Self::Attention => "NOTICE_KIND_ATTENTION",
+            Self::Overdue => "NOTICE_KIND_OVERDUE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1344,6 +1377,54 @@ impl NoticeKind {
             "NOTICE_KIND_ROLLED_BACK" => Some(Self::RolledBack),
             "NOTICE_KIND_RESOLVED" => Some(Self::Resolved),
             "NOTICE_KIND_ATTENTION" => Some(Self::Attention),
+            "NOTICE_KIND_OVERDUE" => Some(Self::Overdue),
+            _ => None,
+        }
+    }
+}
+/// Awaited is what should have followed a message and has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Awaited {
+    Unspecified = 0,
+    /// Of what was detected, redacted.
+    Evidence = 1,
+    Diagnosis = 2,
+    /// Of svc-actuator: proposed or intended.
+    Decision = 3,
+    /// Of what was intended: applied or refused.
+    Change = 4,
+    /// Of what was applied: verified, rolled back or stuck.
+    Verification = 5,
+    /// That people were told of what svc-actuator decided or did.
+    Notice = 6,
+}
+impl Awaited {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AWAITED_UNSPECIFIED",
+            Self::Evidence => "AWAITED_EVIDENCE",
+            Self::Diagnosis => "AWAITED_DIAGNOSIS",
+            Self::Decision => "AWAITED_DECISION",
+            Self::Change => "AWAITED_CHANGE",
+            Self::Verification => "AWAITED_VERIFICATION",
+            Self::Notice => "AWAITED_NOTICE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AWAITED_UNSPECIFIED" => Some(Self::Unspecified),
+            "AWAITED_EVIDENCE" => Some(Self::Evidence),
+            "AWAITED_DIAGNOSIS" => Some(Self::Diagnosis),
+            "AWAITED_DECISION" => Some(Self::Decision),
+            "AWAITED_CHANGE" => Some(Self::Change),
+            "AWAITED_VERIFICATION" => Some(Self::Verification),
+            "AWAITED_NOTICE" => Some(Self::Notice),
             _ => None,
         }
     }

@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 
 use bonesetter_proto::v1::{
-    Acted, Archived, Change, Citation, DeadLetter, Decision, Delivery, Detected, Diagnosed,
-    Diagnosis, Enriched, Envelope, Evidence, EvidenceItem, FailureClass, FieldChange, Incident,
-    KubernetesEvent, KubernetesObject, LogChunk, LogLine, LogSource, Mode, NodeCondition,
-    NodeState, Note, NoticeKind, Notified, ObjectRef, Phase, QueryRecord, Redacted, Redrive,
-    RedriveAction, Remedy, Removal, ResolvedReason, RollBack, RolloutChange, Sealed, SetMemory,
-    SignedMessage, Step, Symptom, Target, Verification, Violation, evidence_item::Content,
-    remedy::Fix,
+    Acted, Archived, Awaited, Change, Citation, DeadLetter, Decision, Delivery, Detected,
+    Diagnosed, Diagnosis, Enriched, Envelope, Evidence, EvidenceItem, FailureClass, FieldChange,
+    Incident, KubernetesEvent, KubernetesObject, LogChunk, LogLine, LogSource, Mode, NodeCondition,
+    NodeState, Note, NoticeKind, Notified, ObjectRef, Overdue, Phase, QueryRecord, Redacted,
+    Redrive, RedriveAction, Remedy, Removal, ResolvedReason, RollBack, RolloutChange, Sealed,
+    SetMemory, SignedMessage, Step, Symptom, Target, Verification, Violation,
+    evidence_item::Content, remedy::Fix,
 };
 use prost_types::Timestamp;
 
@@ -377,5 +377,16 @@ pub(crate) fn redrive() -> Redrive {
         letter: 7,
         action: RedriveAction::Handle.into(),
         note: text("the provider is back"),
+    }
+}
+
+pub(crate) fn overdue() -> Overdue {
+    Overdue {
+        envelope: envelope("overdue", "diagnosis-open", &subject("redacted", "open")),
+        incident: incident(),
+        failure_class: FailureClass::ProbeKill.into(),
+        awaited: Awaited::Diagnosis.into(),
+        waiting_since: at(1_700_000_003),
+        limit_seconds: 600,
     }
 }

@@ -12,6 +12,8 @@ pub enum Purpose {
     Ingest,
     /// Reads events and records exports.
     Archive,
+    /// Reads what waits and records what was told.
+    Sweep,
 }
 
 /// What the present role may do with one table; ownership and superuser count.
@@ -34,6 +36,7 @@ pub struct Privileges {
 
 const EVENTS: &str = "audit.audit_events";
 const EXPORTS: &str = "audit.audit_exports";
+const OVERDUE: &str = "audit.overdue";
 const RESULTS: &str = "audit.audit_export_results";
 
 /// Table-level and column-level grants both count (PostgreSQL, "Access privilege inquiry functions").
@@ -53,6 +56,7 @@ impl Purpose {
     const fn tables(self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Ingest => &[(EVENTS, true)],
+            Self::Sweep => &[(EVENTS, false), (OVERDUE, true)],
             Self::Archive => &[(EVENTS, false), (EXPORTS, true), (RESULTS, true)],
         }
     }

@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
@@ -13,7 +14,7 @@ use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, Postgres, State, identity};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use svc_audit::Config;
-use svc_audit::config::{DatabaseSettings, ExportSettings};
+use svc_audit::config::{DatabaseSettings, ExportSettings, SweepSettings, Within};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -60,7 +61,12 @@ impl Ledger {
                 .await
                 .expect("applied");
         }
-        for role in ["audit_ingest", "audit_archiver", "audit_reader"] {
+        for role in [
+            "audit_ingest",
+            "audit_archiver",
+            "audit_sweeper",
+            "audit_reader",
+        ] {
             let statement = format!("alter role {role} password '{PASSWORD}'");
             sqlx::raw_sql(AssertSqlSafe(statement))
                 .execute(&mut server)
@@ -101,6 +107,26 @@ impl Ledger {
     /// Settings of the service.
     pub(crate) fn ingest(&self) -> Config {
         config(self.url_file("audit_ingest"), None)
+    }
+
+    /// Settings of the sweeper, for which what follows a message within a second is in time.
+    pub(crate) fn sweep(&self) -> Config {
+        let second = Duration::from_secs(1);
+        Config {
+            sweep: SweepSettings {
+                every: second,
+                within: Within {
+                    evidence: second,
+                    diagnosis: second,
+                    decision: second,
+                    change: second,
+                    verification: second,
+                    notice: second,
+                },
+                ..SweepSettings::default()
+            },
+            ..config(self.url_file("audit_sweeper"), None)
+        }
     }
 
     /// Settings of the archive job, which puts into the testbed's bucket.
@@ -159,6 +185,7 @@ pub(crate) fn config(url_file: PathBuf, export: Option<ExportSettings>) -> Confi
             connections: 4,
         },
         export,
+        ..Config::default()
     }
 }
 
@@ -300,14 +327,16 @@ impl Nats {
 }
 
 /// Runs the service until `until` is done, then drains it.
-pub(crate) async fn while_running<T>(
+pub(crate) fn while_running<'a, T: 'a>(
     config: Config,
     service: Service,
-    until: impl Future<Output = T>,
-) -> T {
-    let running = tokio::spawn(svc_audit::run(config, service.clone()));
-    let value = until.await;
-    service.shutdown.cancel();
-    running.await.unwrap().expect("drained");
-    value
+    until: impl Future<Output = T> + 'a,
+) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(async move {
+        let running = tokio::spawn(svc_audit::run(config, service.clone()));
+        let value = until.await;
+        service.shutdown.cancel();
+        running.await.unwrap().expect("drained");
+        value
+    })
 }

@@ -10,4 +10,5 @@ mod bed;
 mod export;
 mod ingest;
 mod permissions;
+mod sweep;
 mod tls;

@@ -52,7 +52,7 @@ async fn each_role_may_do_its_work_and_nothing_else() {
         "set role audit_owner",
         "alter role audit_ingest superuser",
     ];
-    let allowed: [(&str, &[&str]); 3] = [
+    let allowed: [(&str, &[&str]); 4] = [
         ("audit_ingest", &[INSERT]),
         (
             "audit_archiver",
@@ -63,9 +63,16 @@ async fn each_role_may_do_its_work_and_nothing_else() {
                 "select count(*) from audit.audit_exports",
             ],
         ),
+        (
+            "audit_sweeper",
+            &[
+                "select count(*) from audit.waiting",
+                "insert into audit.overdue (session_id, awaited, step) values ('i', 'notice', 's')",
+            ],
+        ),
         ("audit_reader", &["select count(*) from audit.audit_events"]),
     ];
-    let denied: [(&str, &[&str]); 3] = [
+    let denied: [(&str, &[&str]); 4] = [
         (
             "audit_ingest",
             &[
@@ -77,7 +84,20 @@ async fn each_role_may_do_its_work_and_nothing_else() {
                 "select count(*) from audit.audit_exports",
             ],
         ),
-        ("audit_archiver", &[INSERT]),
+        (
+            "audit_archiver",
+            &[INSERT, "select count(*) from audit.waiting"],
+        ),
+        (
+            "audit_sweeper",
+            &[
+                INSERT,
+                "select count(*) from audit.audit_events",
+                "select count(*) from audit.overdue",
+                "select audit.archive_horizon()",
+                plan,
+            ],
+        ),
         (
             "audit_reader",
             &[INSERT, plan, "select audit.archive_horizon()"],

@@ -10,8 +10,8 @@ use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, SigningKey};
 use bonesetter_proto::v1::{
-    Acted, Detected, Diagnosed, Diagnosis, Envelope, Incident, ObjectRef, Phase, ResolvedReason,
-    SignedMessage, Step,
+    Acted, Awaited, Detected, Diagnosed, Diagnosis, Envelope, Incident, ObjectRef, Overdue, Phase,
+    ResolvedReason, SignedMessage, Step,
 };
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
@@ -173,6 +173,22 @@ impl Bed {
         self.publish("svc-actuator", name, acted).await;
     }
 
+    /// The sweeper missed a diagnosis.
+    pub(crate) async fn miss_diagnosis(&self) {
+        let overdue = Overdue {
+            incident: Some(incident()),
+            awaited: Awaited::Diagnosis.into(),
+            limit_seconds: 600,
+            ..Overdue::default()
+        };
+        let publisher = self.service("svc-audit-sweep").await.publisher();
+        let cause = subject(Stage::Redacted, "open").to_string();
+        publisher
+            .publish(&subject(Stage::Overdue, "diagnosis-open"), overdue, &cause)
+            .await
+            .expect("published");
+    }
+
     pub(crate) async fn resolve(&self) {
         let detected = Detected {
             incident: Some(incident()),
@@ -199,6 +215,23 @@ impl Bed {
             assert!(
                 tokio::time::Instant::now() < deadline,
                 "the end was not handled"
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Polls until what is overdue has been acknowledged.
+    pub(crate) async fn overdue_is_handled(&self) {
+        let bus = self.bus("svc-notifier").await;
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let state = bus.consumer_state(&topology::NOTIFIER_OVERDUE).await;
+            if state.expect("readable").acknowledged > 0 {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "what is overdue was not handled"
             );
             tokio::task::yield_now().await;
         }

@@ -3,4 +3,5 @@
 
 mod bed;
 mod delivery;
+mod overdue;
 mod trust;
