@@ -58,6 +58,7 @@ pub(crate) struct RunnerMetrics {
     pub(crate) dead: Family<DeadLabel, Counter>,
     pub(crate) in_flight: Family<ConsumerLabel, Gauge>,
     pub(crate) pending: Family<ConsumerLabel, Gauge>,
+    pub(crate) lag: Family<ConsumerLabel, Gauge>,
     pub(crate) seconds: Family<ConsumerLabel, Histogram>,
 }
 
@@ -70,6 +71,7 @@ impl RunnerMetrics {
             dead: Family::default(),
             in_flight: Family::default(),
             pending: Family::default(),
+            lag: Family::default(),
             seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 18))
             }),
@@ -104,6 +106,11 @@ impl RunnerMetrics {
                 "messages_pending",
                 "Messages not yet delivered",
                 this.pending.clone(),
+            );
+            registry.register(
+                "consumer_lag",
+                "Messages that are not done: not yet delivered, or not acknowledged",
+                this.lag.clone(),
             );
             registry.register(
                 "handle_seconds",

@@ -29,6 +29,7 @@ use redrive::Request;
 
 mod advisory;
 mod input;
+mod lag;
 mod redrive;
 
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
@@ -108,7 +109,7 @@ impl Runner {
             }
         });
         let direct = Box::pin(pull(&shared, direct.0, direct.1, false));
-        tokio::join!(direct, redriven);
+        tokio::join!(direct, redriven, shared.0.watch_lag());
     }
 
     async fn handle(&self, work: &impl Work, pulled: Pulled) {

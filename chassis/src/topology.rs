@@ -216,6 +216,15 @@ pub fn ledger_consumers() -> impl Iterator<Item = &'static ConsumerSpec> {
     CONSUMERS.iter().filter(is_ledger)
 }
 
+/// The streams that the keeper may purge: those whose messages the ledger records, and the raw one.
+/// Dead letters, advisories, decisions about them, and what was archived are never purged.
+pub fn kept_streams() -> impl Iterator<Item = &'static StreamSpec> {
+    let is_kept = |stream: &&StreamSpec| {
+        **stream == ENRICHED || ledger_consumers().any(|consumer| consumer.stream == **stream)
+    };
+    STREAMS.iter().filter(is_kept)
+}
+
 /// What a consumer is asked to handle again.
 pub fn redrive_of(consumer: &ConsumerSpec) -> Option<&'static ConsumerSpec> {
     REDRIVES

@@ -41,4 +41,5 @@ secret svc-notifier-keys svc-notifier webhook.key=webhook.key
 secret svc-audit-keys svc-audit
 secret svc-audit-export-keys svc-audit-export
 secret svc-audit-sweep-keys svc-audit-sweep
+secret keeper-keys keeper
 print configmap bonesetter-trusted --from-file="$keys/trusted"

@@ -9,6 +9,7 @@ begin
       ('audit_ingest', 'login'),
       ('audit_archiver', 'login'),
       ('audit_sweeper', 'login'),
+      ('audit_keeper', 'login'),
       ('audit_reader', 'login')
     ) as roles (name, login)
   loop
@@ -26,7 +27,8 @@ begin
 
   execute format('revoke all on database %I from public', current_database());
   execute format(
-    'grant connect on database %I to audit_ingest, audit_archiver, audit_sweeper, audit_reader',
+    'grant connect on database %I to audit_ingest, audit_archiver, audit_sweeper, audit_keeper,
+     audit_reader',
     current_database());
 end
 $$;

@@ -18,6 +18,8 @@ pub struct Config {
     pub export: Option<ExportSettings>,
     /// When an incident is overdue; for `sweep` only.
     pub sweep: SweepSettings,
+    /// When streams are purged; for `keep` only.
+    pub keep: KeepSettings,
 }
 
 /// How to reach the database.
@@ -25,7 +27,8 @@ pub struct Config {
 #[serde(default)]
 pub struct DatabaseSettings {
     /// File with `postgres://role:password@host:port/database`; the role is `audit_ingest` for the
-    /// service, `audit_archiver` for `export` and `audit_sweeper` for `sweep`.
+    /// service, `audit_archiver` for `export`,
+    /// `audit_sweeper` for `sweep` and `audit_keeper` for `keep`.
     pub url_file: PathBuf,
     /// How many connections this process opens at most.
     pub connections: u32,
@@ -139,6 +142,43 @@ impl Within {
     }
 }
 
+/// When streams are purged, and how far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KeepSettings {
+    /// How often they are looked at.
+    #[serde(with = "duration")]
+    pub every: Duration,
+    /// Filled so far, a stream is purged.
+    pub high_percent: u8,
+    /// It is purged until it is filled so far.
+    pub low_percent: u8,
+}
+
+impl Default for KeepSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(30),
+            high_percent: 80,
+            low_percent: 60,
+        }
+    }
+}
+
+impl KeepSettings {
+    fn validate(&self, problems: &mut Problems) {
+        if self.every < Duration::from_secs(1) {
+            problems.add("keep.every", "must be at least 1s");
+        }
+        if !(1..=99).contains(&self.high_percent) {
+            problems.add("keep.high_percent", "must be between 1 and 99");
+        }
+        if self.low_percent >= self.high_percent {
+            problems.add("keep.low_percent", "must be less than keep.high_percent");
+        }
+    }
+}
+
 impl SweepSettings {
     fn validate(&self, problems: &mut Problems) {
         if self.every < Duration::from_secs(1) {
@@ -184,6 +224,7 @@ impl Settings for Config {
             );
         }
         self.sweep.validate(problems);
+        self.keep.validate(problems);
         let Some(export) = &self.export else { return };
         if !export.endpoint.starts_with("https://") && !is_loopback(&export.endpoint) {
             problems.add(
@@ -275,9 +316,10 @@ mod tests {
             export.rows = 0;
         }
         config.sweep.every = Duration::ZERO;
+        config.keep.low_percent = config.keep.high_percent;
         config.sweep.within.notice = config.sweep.horizon;
         let found = problems(&config);
-        assert_eq!(found.len(), 7, "{found:?}");
+        assert_eq!(found.len(), 8, "{found:?}");
         assert!(!found.concat().contains("canary"));
     }
 }

@@ -19,10 +19,12 @@ use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 use uuid::Uuid;
 
+use clean::{hash, stable, version};
+
+mod clean;
+
 /// Of the ids of rows; made once, at random.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_1b1e_53f7_4f0e_9a53_0e1d_64a2_7c55);
-const MAX_NAME: usize = 64;
-const MAX_VERSION: usize = 128;
 const MAX_FAILURE: usize = 512;
 /// Who wrote a message whose signature does not prove it.
 const UNVERIFIED: &str = "unverified";
@@ -344,41 +346,6 @@ const fn writer(stage: Stage) -> &'static str {
         Stage::Audit => "svc-audit-export",
         Stage::Overdue => "svc-audit-sweep",
         Stage::Approval | Stage::Dlq | Stage::Redrive => UNVERIFIED,
-    }
-}
-
-/// A name of ours, or the word `invalid`: never a sentence, a path or a line.
-fn stable(name: &str) -> String {
-    let is_name = (1..=MAX_NAME).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
-    if is_name {
-        name.to_owned()
-    } else {
-        "invalid".to_owned()
-    }
-}
-
-/// 64 lower-case hex digits.
-fn hash(text: &str) -> Option<String> {
-    let is_hash = text.len() == 64
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    is_hash.then(|| text.to_owned())
-}
-
-/// Version and configuration digest, for example `0.1.0+3f2a9c0d1e2b`.
-fn version(text: &str) -> String {
-    let is_version = text.len() <= MAX_VERSION
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    if is_version {
-        text.to_owned()
-    } else {
-        "invalid".to_owned()
     }
 }
 

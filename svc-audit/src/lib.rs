@@ -15,6 +15,7 @@
 //!   and per object and incident an `Archived` under the step `archived-<to>`.
 //! - `svc-audit sweep`, again with a user (`svc-audit-sweep`) and a database role of its own: an
 //!   `Overdue` under `<awaited>-<step>` for every message that nothing followed in time ([`sweep`]).
+//! - `svc-audit keep`, with the user `keeper`, publishes nothing: it purges streams that fill up ([`keep`]).
 //!
 //! # Guarantees
 //! - Rows hold identifiers, enumerations, hashes and counts; no text of a cluster, a model or a
@@ -26,6 +27,8 @@
 //!   at any point is made good by the next run ([`archive`]). Objects are never overwritten.
 //! - What is overdue is told once, whatever number of sweepers runs and whenever they are restarted,
 //!   and never because the ledger is behind: what is not certain is not judged.
+//! - Nothing is purged that a consumer has not had, that an open dead letter refers to, or that is not
+//!   archived (of the raw stream: redacted).
 //! - Not guaranteed here: that nobody with rights beyond these roles changes the database. What was
 //!   exported before is then the evidence.
 //!
@@ -33,7 +36,8 @@
 //! While PostgreSQL is away messages stay in their streams and are tried again with growing delays
 //! for as long as it takes. A row that the database refuses for its content goes to the dead letters
 //! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
-//! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next.
+//! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next,
+//! and so is one of the keeper; meanwhile streams fill up, and a full one refuses messages.
 //!
 //! # Settings
 //! See [`config::Config`]; the service needs `keys.trusted_dir`.
@@ -43,11 +47,14 @@
 //! archive job: `bonesetter_audit_exported_rows_total`, `bonesetter_audit_exported_through`,
 //! `bonesetter_audit_export_failures_total`. Of the sweeper:
 //! `bonesetter_audit_overdue_total{awaited}`, `bonesetter_audit_sweep_behind_seconds{awaited}`,
-//! `bonesetter_audit_sweep_failures_total`.
+//! `bonesetter_audit_sweep_failures_total`. Of the keeper:
+//! `bonesetter_keeper_stream_fill_ratio{stream}`, `bonesetter_keeper_purged_total{stream}`,
+//! `bonesetter_keeper_failures_total`.
 
 pub mod archive;
 pub mod config;
 pub mod event;
+pub mod keep;
 pub mod postgres;
 pub mod run;
 pub mod s3;
@@ -57,4 +64,4 @@ mod metrics;
 mod stage;
 
 pub use config::Config;
-pub use run::{ABOUT, EXPORT, EXPORT_ONCE, SWEEP, run};
+pub use run::{ABOUT, EXPORT, EXPORT_ONCE, KEEP, SWEEP, run};

@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
+use bonesetter_chassis::bus::StreamState;
 use bonesetter_chassis::metrics::Metrics;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -105,6 +106,62 @@ impl SweepMetrics {
         self.behind
             .get_or_create(&AwaitedLabel { awaited })
             .set(behind);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failures.inc();
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StreamLabel {
+    stream: &'static str,
+}
+
+/// What was purged.
+#[derive(Debug, Clone)]
+pub(crate) struct KeepMetrics {
+    fill: Family<StreamLabel, Gauge<f64, AtomicU64>>,
+    purged: Family<StreamLabel, Counter>,
+    failures: Counter,
+}
+
+impl KeepMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self {
+            fill: Family::default(),
+            purged: Family::default(),
+            failures: Counter::default(),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "keeper_stream_fill_ratio",
+                "How full a stream is; at 1 it refuses messages",
+                this.fill.clone(),
+            );
+            registry.register(
+                "keeper_purged",
+                "Messages purged from a stream",
+                this.purged.clone(),
+            );
+            registry.register(
+                "keeper_failures",
+                "Streams that could not be looked at or purged",
+                this.failures.clone(),
+            );
+        });
+        this
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a ratio of sizes, for people")]
+    pub(crate) fn filled(&self, stream: &'static str, state: &StreamState) {
+        let ratio = state.bytes as f64 / state.max_bytes.max(1) as f64;
+        self.fill.get_or_create(&StreamLabel { stream }).set(ratio);
+    }
+
+    pub(crate) fn purged(&self, stream: &'static str, messages: u64) {
+        let label = StreamLabel { stream };
+        self.purged.get_or_create(&label).inc_by(messages);
     }
 
     pub(crate) fn failed(&self) {

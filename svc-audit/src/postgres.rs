@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
 pub mod archive;
 pub mod ingest;
+pub mod keep;
 pub mod privileges;
 pub mod sweep;
 

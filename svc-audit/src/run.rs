@@ -1,4 +1,4 @@
-//! Wiring: the service, its archive job and its sweeper.
+//! Wiring: the service, its archive job, its sweeper and its keeper.
 
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use bonesetter_chassis::topology::{
 
 use crate::archive::{ArchiveError, Archiver};
 use crate::config::Config;
+use crate::keep::Keeper;
 use crate::metrics::{ExportMetrics, IngestMetrics, SweepMetrics};
 use crate::postgres::ingest::Ledger;
+use crate::postgres::keep::KeepLedger;
 use crate::postgres::sweep::SweepLedger;
 use crate::postgres::{Database, DatabaseError};
 use crate::s3::Bucket;
@@ -28,6 +30,9 @@ pub const EXPORT_ONCE: &str = "export-once";
 
 /// Looks for what is overdue.
 pub const SWEEP: &str = "sweep";
+
+/// Makes room in streams that fill up.
+pub const KEEP: &str = "keep";
 
 /// The archive job's user on the bus, the only writer of the audit stage.
 const ARCHIVIST: Option<&str> = Some("svc-audit-export");
@@ -49,6 +54,10 @@ pub const ABOUT: About = About {
             name: SWEEP,
             user: Some("svc-audit-sweep"),
         },
+        Mode {
+            name: KEEP,
+            user: Some("keeper"),
+        },
     ],
 };
 
@@ -61,6 +70,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let database = Database::new(file, config.database.connections)?;
     let result = match service.mode.as_deref() {
         Some(EXPORT) => export(&config, &service, &database).await,
+        Some(KEEP) => keep(&config, &service, &database).await,
         Some(SWEEP) => sweep(&config, &service, &database).await,
         Some(EXPORT_ONCE) => archiver(&config, &service, &database)?
             .export()
@@ -157,6 +167,21 @@ async fn sweep(config: &Config, service: &Service, database: &Database) -> anyho
             }
         }
         if sleep(service, config.sweep.every).await {
+            return Ok(());
+        }
+    }
+}
+
+async fn keep(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
+    let Some(ledger) = open(service, database, KeepLedger::open).await? else {
+        return Ok(());
+    };
+    let keeper = Keeper::new(ledger, service, config.keep.clone());
+    loop {
+        if !keeper.keep().await {
+            refresh(database);
+        }
+        if sleep(service, config.keep.every).await {
             return Ok(());
         }
     }

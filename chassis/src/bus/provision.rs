@@ -55,7 +55,17 @@ pub struct Provisioned {
 
 /// Creates or updates everything in the topology. May be repeated at any time; nothing is deleted.
 pub async fn provision(bus: &Bus) -> Result<Provisioned, ProvisionError> {
+    provision_small(bus, i64::MAX).await
+}
+
+/// As [`provision`], but no stream may grow beyond so many bytes: for a machine with a small disk, and
+/// for tests of what happens when streams are full.
+pub async fn provision_small(bus: &Bus, max_bytes: i64) -> Result<Provisioned, ProvisionError> {
     for stream in STREAMS {
+        let stream = &StreamSpec {
+            max_bytes: stream.max_bytes.min(max_bytes),
+            ..*stream
+        };
         bus.js
             .create_or_update_stream(stream_config(stream))
             .await

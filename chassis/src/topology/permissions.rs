@@ -4,7 +4,7 @@ use bonesetter_proto::Stage;
 
 use super::{
     ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, REDRIVE, Role,
-    STREAMS, User, consumers, ledger_consumers, stream_of,
+    STREAMS, User, consumers, kept_streams, ledger_consumers, redrive_of, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
@@ -25,6 +25,7 @@ pub fn permissions(user: &User) -> Permissions {
     match user.role {
         Role::Service { writes } => service(user, writes, &mut permissions),
         Role::Sweeper => sweeper(user, &mut permissions),
+        Role::Keeper => keeper(&mut permissions),
         Role::Provisioner => provisioner(&mut permissions),
         Role::Operator => operator(&mut permissions),
         Role::RawReader => permissions.publish.push(get(ENRICHED.name)),
@@ -85,6 +86,24 @@ fn sweeper(user: &User, permissions: &mut Permissions) {
         permissions.publish.push(info(consumer));
     }
     permissions.publish.push(get(DETECTED.name));
+}
+
+fn keeper(permissions: &mut Permissions) {
+    for stream in kept_streams() {
+        for verb in ["INFO", "PURGE"] {
+            let subject = format!("$JS.API.STREAM.{verb}.{}", stream.name);
+            permissions.publish.push(subject);
+        }
+    }
+    for consumer in CONSUMERS {
+        if kept_streams().any(|stream| *stream == consumer.stream) {
+            permissions.publish.push(info(consumer));
+            permissions.publish.extend(redrive_of(consumer).map(info));
+        }
+    }
+    permissions
+        .publish
+        .extend([get(DLQ.name), get(REDRIVE.name)]);
 }
 
 /// Asking how far a consumer is.
@@ -226,6 +245,37 @@ mod tests {
                 .any(|known| subject.contains(known));
             assert!(is_known && !subject.contains("MSG.NEXT"), "{subject}");
         }
+    }
+
+    #[test]
+    fn the_keeper_purges_what_is_recorded_elsewhere_and_reads_no_message_of_a_stage() {
+        let keeper = of("keeper").publish;
+        let of_kind = |kind: &str| -> Vec<&str> {
+            let prefix = format!("$JS.API.{kind}.");
+            keeper
+                .iter()
+                .filter_map(|subject| subject.strip_prefix(&prefix))
+                .collect()
+        };
+        assert_eq!(
+            of_kind("STREAM.PURGE"),
+            [
+                "BONESETTER_DETECTED",
+                "BONESETTER_ENRICHED",
+                "BONESETTER_REDACTED",
+                "BONESETTER_DIAGNOSED",
+                "BONESETTER_ACTED",
+                "BONESETTER_NOTIFIED",
+                "BONESETTER_OVERDUE"
+            ]
+        );
+        assert_eq!(of_kind("STREAM.PURGE"), of_kind("STREAM.INFO"));
+        assert_eq!(
+            of_kind("STREAM.MSG.GET"),
+            ["BONESETTER_DLQ", "BONESETTER_REDRIVE"]
+        );
+        let known = of_kind("STREAM").len() + of_kind("CONSUMER.INFO").len();
+        assert_eq!(keeper.len(), known, "{keeper:?}");
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub enum Role {
     /// Publishes what is overdue, and judges by the place of the ledger's consumers how far the ledger
     /// is complete. Of the stages' messages it reads what was detected, which holds no free text.
     Sweeper,
+    /// Purges streams that fill up. It asks how far consumers are, and reads dead letters, which are
+    /// references.
+    Keeper,
     /// Reads what the operator reads and decides about dead letters; writes nothing else.
     Redriver,
     /// Creates the copies in the account of external tools; the one user of ours there.
@@ -70,6 +73,10 @@ pub const USERS: &[User] = &[
     User {
         name: "svc-audit-sweep",
         role: Role::Sweeper,
+    },
+    User {
+        name: "keeper",
+        role: Role::Keeper,
     },
     User {
         name: "provisioner",

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::workloads::{WORKLOADS, find, folder, items, run};
 
 /// The keys of each; nothing more may be mounted.
-const HOLDERS: [(&str, &[&str]); 9] = [
+const HOLDERS: [(&str, &[&str]); 10] = [
     ("svc-watcher", &["nats.nk"]),
     ("svc-enricher", &["nats.nk", "evidence.key", "digest.key"]),
     (
@@ -26,6 +26,7 @@ const HOLDERS: [(&str, &[&str]); 9] = [
     ("svc-audit", &["nats.nk"]),
     ("svc-audit-export", &["nats.nk"]),
     ("svc-audit-sweep", &["nats.nk"]),
+    ("keeper", &["nats.nk"]),
 ];
 
 /// Every file of a pod by its path, and the Secret or ConfigMap that it comes from.

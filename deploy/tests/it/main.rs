@@ -10,6 +10,7 @@ mod documents;
 mod keys;
 mod manifests;
 mod nats;
+mod scaling;
 mod settings;
 mod sources;
 mod workloads;

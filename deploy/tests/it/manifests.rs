@@ -180,7 +180,7 @@ fn reach(policy: &Object) -> BTreeSet<(String, u64)> {
 fn every_workload_reaches_what_it_needs_and_no_more() {
     let nats: Places = &[("nats", 4222)];
     let api: Places = &[("any", 443), ("any", 6443)];
-    let cases: [(&str, &[Places]); 9] = [
+    let cases: [(&str, &[Places]); 10] = [
         ("svc-watcher", &[nats, api]),
         ("svc-enricher", &[nats, api, &[("monitoring", 3100)]]),
         ("svc-redactor", &[nats]),
@@ -193,6 +193,7 @@ fn every_workload_reaches_what_it_needs_and_no_more() {
             &[nats, &[("postgresql", 5432), ("minio", 9000)]],
         ),
         ("svc-audit-sweep", &[nats, &[("postgresql", 5432)]]),
+        ("keeper", &[nats, &[("postgresql", 5432)]]),
     ];
     for (name, expected) in cases {
         let policy = find("NetworkPolicy", name);
@@ -223,6 +224,9 @@ fn every_workload_reaches_what_it_needs_and_no_more() {
 #[test]
 fn the_optional_files_open_nothing_but_the_way_to_a_provider() {
     let objects = read_folder(&folder().join("optional")).unwrap();
+    let is_policy = |object: &Object| object.kind() == "NetworkPolicy";
+    let (objects, others): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_policy);
+    assert!(others.iter().all(|it| it.kind() == "ScaledObject"));
     assert_eq!(objects.len(), 1);
     assert_eq!(
         reach(&objects[0]),

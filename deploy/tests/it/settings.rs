@@ -48,6 +48,8 @@ fn every_service_accepts_its_configuration() {
     assert!(archive.export.is_some());
     let sweeper = check::<svc_audit::Config>("svc-audit-sweep");
     assert_eq!(sweeper.export, None);
+    let keeper = check::<svc_audit::Config>("keeper");
+    assert_eq!(keeper.export, None);
 }
 
 #[test]
@@ -60,7 +62,7 @@ fn nothing_is_changed_and_no_model_is_asked_unless_somebody_says_so() {
 }
 
 #[test]
-fn the_archive_job_and_the_sweeper_are_the_ledgers_program_in_other_modes() {
+fn the_archive_job_the_sweeper_and_the_keeper_are_the_ledgers_program_in_other_modes() {
     let arguments = |name: &str| {
         let deployment = find("Deployment", name);
         let container = deployment.at("/spec/template/spec/containers/0");
@@ -72,5 +74,7 @@ fn the_archive_job_and_the_sweeper_are_the_ledgers_program_in_other_modes() {
     let export = json!([svc_audit::EXPORT, config[0], config[1]]);
     assert_eq!(arguments("svc-audit-export"), (image.clone(), export));
     let sweep = json!([svc_audit::SWEEP, config[0], config[1]]);
-    assert_eq!(arguments("svc-audit-sweep"), (image, sweep));
+    assert_eq!(arguments("svc-audit-sweep"), (image.clone(), sweep));
+    let keep = json!([svc_audit::KEEP, config[0], config[1]]);
+    assert_eq!(arguments("keeper"), (image, keep));
 }

@@ -1,4 +1,4 @@
-//! The nine processes of an installation, and where things are.
+//! The ten processes of an installation, and where things are.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use bonesetter_deploy::{Object, read_folder};
 use serde_json::Value;
 
-/// Every Deployment; the archive job and the sweeper are the program of svc-audit
+/// Every Deployment; the archive job, the sweeper and the keeper are the program of svc-audit
 /// in other modes.
-pub(crate) const WORKLOADS: [&str; 9] = [
+pub(crate) const WORKLOADS: [&str; 10] = [
     "svc-watcher",
     "svc-enricher",
     "svc-redactor",
@@ -18,6 +18,7 @@ pub(crate) const WORKLOADS: [&str; 9] = [
     "svc-audit",
     "svc-audit-export",
     "svc-audit-sweep",
+    "keeper",
 ];
 
 /// Those that talk to the API server.

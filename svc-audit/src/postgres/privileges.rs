@@ -14,6 +14,8 @@ pub enum Purpose {
     Archive,
     /// Reads what waits and records what was told.
     Sweep,
+    /// Asks what is archived.
+    Keep,
 }
 
 /// What the present role may do with one table; ownership and superuser count.
@@ -56,6 +58,7 @@ impl Purpose {
     const fn tables(self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Ingest => &[(EVENTS, true)],
+            Self::Keep => &[(EVENTS, false), (EXPORTS, false), (RESULTS, false)],
             Self::Sweep => &[(EVENTS, false), (OVERDUE, true)],
             Self::Archive => &[(EVENTS, false), (EXPORTS, true), (RESULTS, true)],
         }

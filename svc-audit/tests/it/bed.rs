@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision_small};
 use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
@@ -65,6 +65,7 @@ impl Ledger {
             "audit_ingest",
             "audit_archiver",
             "audit_sweeper",
+            "audit_keeper",
             "audit_reader",
         ] {
             let statement = format!("alter role {role} password '{PASSWORD}'");
@@ -199,6 +200,11 @@ pub(crate) struct Nats {
 
 impl Nats {
     pub(crate) async fn start() -> Self {
+        Self::start_small(i64::MAX).await
+    }
+
+    /// With streams that are full at so many bytes.
+    pub(crate) async fn start_small(max_bytes: i64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authorization = identity::authorization(dir.path()).unwrap();
         let options = NatsOptions {
@@ -215,7 +221,7 @@ impl Nats {
             cluster,
             _dir: dir,
         };
-        provision(&nats.bus("provisioner").await)
+        provision_small(&nats.bus("provisioner").await, max_bytes)
             .await
             .expect("provisioned");
         nats

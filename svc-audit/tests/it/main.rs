@@ -9,6 +9,7 @@
 mod bed;
 mod export;
 mod ingest;
+mod keep;
 mod permissions;
 mod sweep;
 mod tls;

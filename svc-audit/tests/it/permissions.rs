@@ -25,6 +25,26 @@ async fn tried(connection: &mut PgConnection, statement: &str) -> String {
 
 const DENIED: &str = "42501";
 
+const PLAN: &str = "insert into audit.audit_exports (from_seq, to_seq, events, bucket, key, sha256) \
+    values (1, 1, 1, 'b', 'k', repeat('a', 64))";
+/// What no role may do.
+const CHANGES: [&str; 14] = [
+    "update audit.audit_events set user_id = 'z'",
+    "delete from audit.audit_events",
+    "truncate audit.audit_events",
+    "drop table audit.audit_events",
+    "alter table audit.audit_events disable trigger all",
+    "create table audit.other (a int)",
+    "create table public.other (a int)",
+    "select 1; lock table audit.audit_events in share mode",
+    "update audit.audit_exports set key = 'z'",
+    "delete from audit.audit_exports",
+    "truncate audit.audit_exports",
+    "delete from audit.audit_export_results",
+    "set role audit_owner",
+    "alter role audit_ingest superuser",
+];
+
 #[tokio::test]
 async fn each_role_may_do_its_work_and_nothing_else() {
     let ledger = Ledger::start().await;
@@ -34,32 +54,14 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     let own_time = INSERT
         .replace("(id,", "(recorded_at, id,")
         .replace("values (", "values (now(), ");
-    let plan = "insert into audit.audit_exports (from_seq, to_seq, events, bucket, key, sha256) \
-        values (1, 1, 1, 'b', 'k', repeat('a', 64))";
-    let changes = [
-        "update audit.audit_events set user_id = 'z'",
-        "delete from audit.audit_events",
-        "truncate audit.audit_events",
-        "drop table audit.audit_events",
-        "alter table audit.audit_events disable trigger all",
-        "create table audit.other (a int)",
-        "create table public.other (a int)",
-        "select 1; lock table audit.audit_events in share mode",
-        "update audit.audit_exports set key = 'z'",
-        "delete from audit.audit_exports",
-        "truncate audit.audit_exports",
-        "delete from audit.audit_export_results",
-        "set role audit_owner",
-        "alter role audit_ingest superuser",
-    ];
-    let allowed: [(&str, &[&str]); 4] = [
+    let allowed: [(&str, &[&str]); 5] = [
         ("audit_ingest", &[INSERT]),
         (
             "audit_archiver",
             &[
                 "select count(*) from audit.audit_events",
                 "select audit.archive_horizon()",
-                plan,
+                PLAN,
                 "select count(*) from audit.audit_exports",
             ],
         ),
@@ -70,9 +72,10 @@ async fn each_role_may_do_its_work_and_nothing_else() {
                 "insert into audit.overdue (session_id, awaited, step) values ('i', 'notice', 's')",
             ],
         ),
+        ("audit_keeper", &["select count(*) from audit.archived"]),
         ("audit_reader", &["select count(*) from audit.audit_events"]),
     ];
-    let denied: [(&str, &[&str]); 4] = [
+    let denied: [(&str, &[&str]); 5] = [
         (
             "audit_ingest",
             &[
@@ -80,8 +83,17 @@ async fn each_role_may_do_its_work_and_nothing_else() {
                 &own_seq,
                 &own_time,
                 "select audit.archive_horizon()",
-                plan,
+                PLAN,
                 "select count(*) from audit.audit_exports",
+            ],
+        ),
+        (
+            "audit_keeper",
+            &[
+                INSERT,
+                "select count(*) from audit.audit_events",
+                "select count(*) from audit.waiting",
+                PLAN,
             ],
         ),
         (
@@ -95,12 +107,12 @@ async fn each_role_may_do_its_work_and_nothing_else() {
                 "select count(*) from audit.audit_events",
                 "select count(*) from audit.overdue",
                 "select audit.archive_horizon()",
-                plan,
+                PLAN,
             ],
         ),
         (
             "audit_reader",
-            &[INSERT, plan, "select audit.archive_horizon()"],
+            &[INSERT, PLAN, "select audit.archive_horizon()"],
         ),
     ];
     for (role, statements) in allowed {
@@ -115,7 +127,7 @@ async fn each_role_may_do_its_work_and_nothing_else() {
     }
     for (role, statements) in denied {
         let mut connection = ledger.connect(role).await;
-        for statement in statements.iter().chain(&changes) {
+        for statement in statements.iter().chain(&CHANGES) {
             assert_eq!(
                 tried(&mut connection, statement).await,
                 DENIED,

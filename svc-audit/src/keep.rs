@@ -1,0 +1,154 @@
+//! The keeper: makes room in streams that fill up, out of what nobody needs any more.
+//!
+//! A full stream refuses new messages, which stops the stage that writes it. At a high mark the keeper
+//! purges the oldest messages down to a low mark, and nothing that
+//! - a consumer of the stream has not had and answered,
+//! - a dead letter refers to that nobody has decided about, because handling it again takes the message,
+//! - is not archived: of every stream but the raw one, whose messages may go when they are redacted.
+//!
+//! What holds it back is said, and counted as a stream that is too full. It reads no message of a stage.
+
+pub mod bound;
+
+use bonesetter_chassis::bus::{Bus, KeepError, LagError, ReadError, StreamReader, StreamState};
+use bonesetter_chassis::clock::rfc3339;
+use bonesetter_chassis::service::Service;
+use bonesetter_chassis::topology::{
+    CONSUMERS, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, redrive_of,
+};
+use bonesetter_proto::v1::{DeadLetter, Redrive};
+use prost::Message as _;
+
+use crate::config::KeepSettings;
+use crate::metrics::KeepMetrics;
+use crate::postgres::DatabaseError;
+use crate::postgres::keep::KeepLedger;
+use bound::Bound;
+
+/// Why a stream was left as it is; the next round tries again.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The stream.
+    #[error(transparent)]
+    Stream(#[from] KeepError),
+    /// A consumer.
+    #[error(transparent)]
+    Consumer(#[from] LagError),
+    /// Dead letters.
+    #[error(transparent)]
+    Letters(#[from] ReadError),
+    /// What is archived.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+/// Makes room.
+#[derive(Debug)]
+pub struct Keeper {
+    ledger: KeepLedger,
+    bus: Bus,
+    settings: KeepSettings,
+    metrics: KeepMetrics,
+}
+
+impl Keeper {
+    /// With a ledger opened as `audit_keeper` and the service `keeper`.
+    pub fn new(ledger: KeepLedger, service: &Service, settings: KeepSettings) -> Self {
+        Self {
+            ledger,
+            bus: service.bus.clone(),
+            settings,
+            metrics: KeepMetrics::new(&service.metrics),
+        }
+    }
+
+    /// Looks at every stream once; one that cannot be dealt with does not keep it from the others.
+    /// Says whether all could be.
+    pub async fn keep(&self) -> bool {
+        let mut is_well = true;
+        for stream in kept_streams() {
+            if let Err(error) = self.keep_one(stream).await {
+                tracing::error!(stream = stream.name, %error, "a stream was left as it is");
+                self.metrics.failed();
+                is_well = false;
+            }
+        }
+        is_well
+    }
+
+    async fn keep_one(&self, stream: &StreamSpec) -> Result<(), KeeperError> {
+        let state = self.bus.stream_state(stream).await?;
+        self.metrics.filled(stream.name, &state);
+        let Some(wanted) = self.settings.wanted(&state) else {
+            return Ok(());
+        };
+        let bound = self.bound(stream, &state).await?;
+        if bound.through() < wanted {
+            tracing::warn!(
+                stream = stream.name,
+                held_by = bound.held_by(),
+                through = bound.through(),
+                "a stream is filling up and cannot be purged as far as it should be"
+            );
+        }
+        let through = bound.through().min(wanted);
+        if through < state.first {
+            return Ok(());
+        }
+        let purged = self.bus.purge_through(stream, through).await?;
+        self.metrics.purged(stream.name, purged);
+        tracing::info!(stream = stream.name, purged, through, "made room");
+        Ok(())
+    }
+
+    /// How far the stream may be purged. The state was asked for before: a consumer that has had
+    /// everything since then has had everything up to the end that the state knows.
+    async fn bound(&self, stream: &StreamSpec, state: &StreamState) -> Result<Bound, KeeperError> {
+        let mut bound = Bound::of(state);
+        for consumer in CONSUMERS.iter().filter(|it| it.stream == *stream) {
+            bound.consumer(consumer.name, self.bus.consumer_state(consumer).await?);
+            if let Some(redrive) = redrive_of(consumer) {
+                bound.redrive(redrive.name, self.bus.consumer_state(redrive).await?);
+            }
+        }
+        for letter in self.open_letters(stream).await? {
+            bound.dead_letter(&letter);
+        }
+        if *stream != ENRICHED {
+            let created = rfc3339(state.created);
+            let archived = self
+                .ledger
+                .archived_through(stream.name, state.first, &created)
+                .await?;
+            bound.archived(archived);
+        }
+        Ok(bound)
+    }
+
+    /// The dead letters about a stream that nobody has answered.
+    async fn open_letters(&self, stream: &StreamSpec) -> Result<Vec<DeadLetter>, KeeperError> {
+        let mut open = Vec::new();
+        let mut from = 1;
+        let letters = StreamReader::new(self.bus.clone(), DLQ.name);
+        while let Some(stored) = letters.next(&DLQ.filter(), from).await? {
+            from = stored.sequence + 1;
+            // What is not a letter refers to nothing.
+            if let Ok(letter) = DeadLetter::decode(stored.payload)
+                && letter.stream == stream.name
+            {
+                open.push((stored.sequence, letter));
+            }
+        }
+        if !open.is_empty() {
+            let answers = StreamReader::new(self.bus.clone(), REDRIVE.name);
+            let mut from = 1;
+            while let Some(stored) = answers.next(&REDRIVE.filter(), from).await? {
+                from = stored.sequence + 1;
+                if let Ok(answer) = Redrive::decode(stored.payload) {
+                    open.retain(|(place, letter)| !bound::is_answered(*place, letter, &answer));
+                }
+            }
+        }
+        Ok(open.into_iter().map(|(_, letter)| letter).collect())
+    }
+}

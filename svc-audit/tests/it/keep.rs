@@ -1,0 +1,182 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bonesetter_chassis::bus::StreamState;
+use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::stage::{Delivery, Outcome, Sink};
+use bonesetter_chassis::topology::{
+    ACTED, AUDIT, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR, StreamSpec,
+};
+use bonesetter_proto::Message;
+use bonesetter_proto::v1::{Detected, Enriched, Incident, Sealed};
+use svc_audit::config::KeepSettings;
+use svc_audit::keep::Keeper;
+use svc_audit::postgres::Database;
+use svc_audit::postgres::keep::KeepLedger;
+use svc_audit::{EXPORT_ONCE, KEEP};
+
+use crate::bed::{Ledger, Nats, while_running};
+
+/// Streams of the tests are full at so many bytes.
+const SMALL: i64 = 96 * 1024;
+
+/// Takes every message; refuses those of one step.
+struct Take {
+    refused: &'static str,
+}
+
+impl Sink for Take {
+    async fn handle(&self, delivery: &Delivery) -> Outcome<Infallible> {
+        if delivery.subject.step == self.refused {
+            let cause = anyhow::anyhow!("the test refuses it");
+            return Outcome::Reject {
+                reason: "test",
+                cause,
+            };
+        }
+        Outcome::Done(Vec::new())
+    }
+}
+
+async fn state(nats: &Nats, stream: &StreamSpec) -> StreamState {
+    let bus = nats.bus("keeper").await;
+    bus.stream_state(stream).await.expect("a stream")
+}
+
+/// Publishes until the stream is at 85 percent or a little more; returns its state.
+async fn fill<M: Message>(
+    nats: &Nats,
+    writer: &'static str,
+    stream: &StreamSpec,
+    message: M,
+) -> StreamState {
+    let publisher = nats.service(writer).await.publisher::<M>();
+    let bus = nats.bus("keeper").await;
+    for number in 1.. {
+        let subject = nats.subject('a', M::STAGE, &format!("update-{number}"));
+        let stored = publisher.publish(&subject, message.clone(), "").await;
+        stored.expect("published");
+        let state = bus.stream_state(stream).await.expect("a stream");
+        if state.bytes * 100 >= state.max_bytes * 85 {
+            return state;
+        }
+    }
+    unreachable!("numbers do not end")
+}
+
+fn incident() -> Incident {
+    Incident {
+        id: "a".repeat(26),
+        ..Incident::default()
+    }
+}
+
+/// Lets a service that does nothing acknowledge all that its consumer has.
+async fn take(nats: &Nats, user: &'static str, consumer: &ConsumerSpec, refused: &'static str) {
+    let service = nats.service(user).await;
+    let running = {
+        let (service, consumer) = (service.clone(), *consumer);
+        tokio::spawn(async move { service.run_sink(&consumer, Take { refused }).await })
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !service
+        .bus
+        .consumer_state(consumer)
+        .await
+        .unwrap()
+        .is_idle()
+    {
+        assert!(tokio::time::Instant::now() < deadline, "{}", consumer.name);
+        tokio::task::yield_now().await;
+    }
+    service.shutdown.cancel();
+    running.await.unwrap().expect("drained");
+}
+
+async fn keeper(ledger: &Ledger, nats: &Nats) -> Keeper {
+    let file = SecretFile::new(ledger.url_file("audit_keeper"));
+    let database = Database::new(file, 2).unwrap();
+    let archive = KeepLedger::open(database).await.expect("the right role");
+    Keeper::new(archive, &nats.mode(KEEP).await, KeepSettings::default())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_every_consumer_has_had_and_what_is_archived_goes() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start_small(SMALL).await);
+    let keeper = keeper(&ledger, &nats).await;
+    let detected = Detected {
+        incident: Some(incident()),
+        ..Detected::default()
+    };
+    let full = fill(&nats, "svc-watcher", &DETECTED, detected).await;
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &DETECTED).await, full, "nobody has had it");
+
+    let rows = i64::try_from(full.messages).unwrap();
+    let recording = nats.service("svc-audit").await;
+    while_running(ledger.ingest(), recording, ledger.recorded(rows)).await;
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &DETECTED).await, full, "the enricher has not");
+
+    take(&nats, "svc-enricher", &ENRICHER, "").await;
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &DETECTED).await, full, "it is not archived");
+
+    let exporting = nats.mode(EXPORT_ONCE).await;
+    svc_audit::run(ledger.export(5000), exporting)
+        .await
+        .expect("exported");
+    assert!(keeper.keep().await);
+    let kept = state(&nats, &DETECTED).await;
+    assert!(
+        kept.first > full.first && kept.last == full.last,
+        "{kept:?}"
+    );
+    let percent = kept.bytes * 100 / kept.max_bytes;
+    assert!((50..=60).contains(&percent), "{percent} % are left");
+    // There is room now, so there is nothing to do.
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &DETECTED).await, kept);
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_evidence_goes_when_it_is_redacted_but_not_what_a_dead_letter_refers_to() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start_small(SMALL).await);
+    let keeper = keeper(&ledger, &nats).await;
+    let enriched = Enriched {
+        incident: Some(incident()),
+        evidence: Some(Sealed {
+            ciphertext: vec![7; 2048],
+            ..Sealed::default()
+        }),
+        ..Enriched::default()
+    };
+    let full = fill(&nats, "svc-enricher", &ENRICHED, enriched).await;
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &ENRICHED).await, full, "nothing is redacted");
+    take(&nats, "svc-redactor", &REDACTOR, "update-4").await;
+    assert!(keeper.keep().await);
+    let kept = state(&nats, &ENRICHED).await;
+    assert_eq!(
+        kept.first, 4,
+        "a dead letter refers to the fourth: {kept:?}"
+    );
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_keeper_can_purge_what_it_must_and_nothing_else() {
+    let nats = Nats::start().await;
+    let keeper = nats.bus("keeper").await;
+    // Single messages cannot be deleted there, but the keeper can make room.
+    const { assert!(ACTED.deny_delete) };
+    keeper.purge_through(&ACTED, 1).await.expect("allowed");
+    let error = keeper.purge_through(&AUDIT, 1).await.unwrap_err();
+    assert!(error.to_string().contains("ermissions"), "{error}");
+    for user in ["svc-audit", "svc-audit-export", "operator", "svc-watcher"] {
+        let other = nats.bus(user).await;
+        let error = other.purge_through(&DETECTED, 1).await.unwrap_err();
+        assert!(error.to_string().contains("ermissions"), "{user}: {error}");
+    }
+}
