@@ -62,6 +62,23 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
+/// Every run of base64 that is readable text: its place, and what it says.
+pub(crate) fn texts(text: &str) -> Vec<(usize, usize, String)> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    for run in text.split(|c: char| !u8::try_from(c).is_ok_and(is_base64)) {
+        let start = at;
+        at += run.len();
+        if (SHORTEST..=LONGEST).contains(&run.len())
+            && let Some(decoded) = decode(run)
+        {
+            found.push((start, at, decoded));
+        }
+        at += text[at..].chars().next().map_or(0, char::len_utf8);
+    }
+    found
+}
+
 /// The text in a base64 string, if it is text.
 pub(crate) fn decode(token: &str) -> Option<String> {
     let bytes = if token.contains(['-', '_']) {

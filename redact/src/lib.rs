@@ -66,6 +66,7 @@ mod gate;
 mod gate_runs;
 mod gate_values;
 mod gate_words;
+pub mod injection;
 mod json_scan;
 mod json_text;
 mod learn;

@@ -9,6 +9,7 @@ use crate::document::{self, Piece};
 use crate::egress::{self, Leak};
 use crate::engine::{Engine, Hit, Strength};
 use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
+use crate::injection::Detector;
 use crate::learn::Learnt;
 use crate::object;
 use crate::placeholder::{Pseudonyms, lookalikes};
@@ -45,6 +46,7 @@ impl Default for Limits {
 #[derive(Debug, Clone)]
 pub struct Redactor {
     engine: Arc<Engine>,
+    detector: Detector,
     limits: Limits,
 }
 
@@ -54,6 +56,7 @@ impl Redactor {
         let engine = Arc::new(Engine::new(rules.as_ref())?);
         Ok(Self {
             engine,
+            detector: Detector::builtin()?,
             limits: Limits::default(),
         })
     }
@@ -69,6 +72,7 @@ impl Redactor {
     pub fn session(&self, key: &[u8]) -> Session {
         Session {
             engine: Arc::clone(&self.engine),
+            detector: self.detector.clone(),
             limits: self.limits,
             pseudonyms: Pseudonyms::new(key),
             learnt: Learnt::default(),
@@ -81,6 +85,7 @@ impl Redactor {
 /// Everything that belongs to one incident: placeholders, what was learnt, the report.
 pub struct Session {
     engine: Arc<Engine>,
+    detector: Detector,
     pub(crate) limits: Limits,
     pseudonyms: Pseudonyms,
     learnt: Learnt,
@@ -202,6 +207,11 @@ impl Session {
     /// JSON-escaped, percent-encoded, in base64.
     pub fn egress_check(&self, bytes: &[u8]) -> Result<(), Leak> {
         egress::check(bytes, &self.learnt, |text| self.pseudonyms.is_issued(text))
+    }
+
+    /// Finds what tries to instruct the reader of a text; redact the text first.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
     }
 
     /// What was taken out so far.

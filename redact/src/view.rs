@@ -31,17 +31,23 @@ impl View {
         }
     }
 
+    /// A place in the view as one in the original.
+    pub(crate) fn origin(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+        let start = *self.starts.get(start)?;
+        let end = *self.ends.get(end.checked_sub(1)?)?;
+        (start < end).then_some((start, end))
+    }
+
     /// A find in the view as one in the original.
     pub(crate) fn back(&self, mut hit: Hit) -> Option<Hit> {
-        let start = *self.starts.get(hit.start)?;
-        let end = *self.ends.get(hit.end.checked_sub(1)?)?;
+        let (start, end) = self.origin(hit.start, hit.end)?;
         if hit.value.is_none() {
             hit.value = self.text.get(hit.start..hit.end).map(str::to_owned);
         }
         (hit.start, hit.end) = (start, end);
         // Inside a string, quotes would end it.
         hit.bare = false;
-        (start < end).then_some(hit)
+        Some(hit)
     }
 
     pub(crate) fn empty(length: usize) -> Self {
@@ -95,7 +101,7 @@ fn without_noise(text: &str) -> View {
 
 /// The end of a terminal escape sequence that starts here, also one whose escape character was lost or
 /// written as `\u001b` or `\x1b`.
-fn escape_end(bytes: &[u8], start: usize) -> Option<usize> {
+pub(crate) fn escape_end(bytes: &[u8], start: usize) -> Option<usize> {
     let rest = &bytes[start..];
     let introducers: [&[u8]; 6] = [b"\x1b[", b"\\u001b[", b"\\x1b[", b"\\033[", b"\\e[", b"["];
     let introducer = introducers

@@ -15,7 +15,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::removals::Tally;
-use crate::{change, log};
+use crate::{change, injection, log};
 
 /// Evidence, and what was taken out of it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,6 +63,9 @@ impl Redact for Dossier {
         for item in items {
             let redacted = redact_item(session, &mut tally, item, volumes.as_ref());
             evidence.items.push(redacted);
+        }
+        for item in &mut evidence.items {
+            injection::neutralise(session.detector(), &mut tally, item);
         }
         // What a late item taught may stand in an early one.
         for item in &mut evidence.items {

@@ -12,6 +12,8 @@
 //!   out or learnt to be secret, also encoded.
 //! - Within an incident, equal values and names have equal placeholders, in specs, events and logs;
 //!   nobody without the key can test a guess. Different incidents have nothing in common.
+//! - What tries to instruct the reader of evidence is counted with its place; what has no other
+//!   reading is cut, invisible characters and terminal escapes are removed, and a source can be blocked.
 //! - No log line, error or metric of this service holds content of the evidence, not even a panic's.
 //!
 //! # On failure
@@ -20,7 +22,7 @@
 //! the message goes to the dead letters and nothing is passed on.
 //!
 //! # Settings
-//! None of its own; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
+//! `block`; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
 //!
 //! # Replay
 //! `svc-redactor replay` redacts stored messages again, with rules more, and prints the result; see
@@ -32,8 +34,10 @@
 pub mod config;
 pub mod replay;
 
+mod block;
 mod change;
 mod evidence;
+mod injection;
 mod log;
 mod metrics;
 mod removals;

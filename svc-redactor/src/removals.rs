@@ -35,6 +35,11 @@ impl Tally {
         self.add("withheld", rule, id.to_owned());
     }
 
+    /// Counts what tries to instruct the reader.
+    pub(crate) fn injection(&mut self, rule: &str, place: String) {
+        self.add("injection", rule, place);
+    }
+
     /// The counts, sorted, few enough for a message.
     pub(crate) fn into_removals(self) -> Vec<Removal> {
         let mut counts = self.counts;

@@ -25,6 +25,7 @@ use clap::Parser as _;
 use prost::Message as _;
 use serde_json::json;
 
+use crate::block;
 use crate::config::Config;
 use crate::run::quiet_panics;
 use crate::stage::{open, redact};
@@ -72,7 +73,7 @@ pub fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let id = IncidentId::new(arguments.incident.as_str())?;
-    let (common, _): (Common, Config) = load(arguments.config.as_deref())?;
+    let (common, config): (Common, Config) = load(arguments.config.as_deref())?;
     let evidence = KeySettings::require("evidence_file", common.keys.evidence_file.as_ref())?;
     let digest = KeySettings::require("digest_file", common.keys.digest_file.as_ref())?;
     let seal = SealingKeys::read(evidence).context("keys.evidence_file")?;
@@ -100,7 +101,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             is_its_own,
             "a stored message names another subject than its own"
         );
-        let raw = open(&seal, &message.subject, &enriched)?;
+        let mut raw = open(&seal, &message.subject, &enriched)?;
+        block::withhold(&mut raw, &config.block);
         let redacted = redact(&redactor, &digest, &enriched, raw).await?;
         let line = json!({
             "subject": message.subject,

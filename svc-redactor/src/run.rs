@@ -12,7 +12,7 @@ use crate::metrics::RedactorMetrics;
 use crate::stage::Boundary;
 
 /// Runs svc-redactor until it is asked to end.
-pub async fn run(_config: Config, service: Service) -> anyhow::Result<()> {
+pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     quiet_panics();
     let keys = &service.common.keys;
     let evidence = KeySettings::require("evidence_file", keys.evidence_file.as_ref())?;
@@ -22,6 +22,7 @@ pub async fn run(_config: Config, service: Service) -> anyhow::Result<()> {
             .context("redaction rules")?,
         seal: SealingKeys::read(evidence).context("keys.evidence_file")?,
         digest: DigestKey::read(digest).context("keys.digest_file")?,
+        block: config.block,
         metrics: RedactorMetrics::new(&service.metrics),
     };
     Box::pin(service.run_stage(&topology::REDACTOR, stage)).await

@@ -7,6 +7,7 @@ use bonesetter_proto::v1::{Enriched, Evidence, Redacted};
 use bonesetter_redact::Redactor;
 use prost::Message as _;
 
+use crate::block;
 use crate::evidence::redact_evidence;
 use crate::metrics::RedactorMetrics;
 
@@ -21,6 +22,8 @@ pub(crate) struct Boundary {
     pub(crate) redactor: Redactor,
     pub(crate) seal: SealingKeys,
     pub(crate) digest: DigestKey,
+    /// Patterns of evidence ids.
+    pub(crate) block: Vec<String>,
     pub(crate) metrics: RedactorMetrics,
 }
 
@@ -30,7 +33,7 @@ impl Stage for Boundary {
 
     async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
         let subject = input.subject.to_string();
-        let evidence = match open(&self.seal, &subject, &input.message) {
+        let mut evidence = match open(&self.seal, &subject, &input.message) {
             Ok(evidence) => evidence,
             Err(cause) => {
                 return Outcome::Reject {
@@ -39,6 +42,7 @@ impl Stage for Boundary {
                 };
             }
         };
+        block::withhold(&mut evidence, &self.block);
         let redacted = redact(&self.redactor, &self.digest, &input.message, evidence).await;
         let message = match redacted {
             Ok(message) => message,

@@ -120,17 +120,25 @@ fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
         }
         let line: Line = serde_json::from_slice(&line)
             .with_context(|| format!("line {number} is not {{\"id\": ..., \"text\": \"...\"}}"))?;
-        let redacted = redactor.session(&key).redact_text(&line.text);
-        let findings = redacted.findings.into_iter().map(|finding| Found {
+        let mut session = redactor.session(&key);
+        let redacted = session.redact_text(&line.text);
+        let removed = redacted.findings.into_iter().map(|finding| Found {
             rule: finding.rule,
             kind: finding.kind,
             start: finding.start,
             end: finding.end,
         });
+        let flags = session.detector().inspect(&line.text).into_iter();
+        let suspicious = flags.map(|flag| Found {
+            rule: flag.rule,
+            kind: "injection".to_owned(),
+            start: flag.start,
+            end: flag.end,
+        });
         let answer = Answer {
             id: &line.id,
             output: redacted.text,
-            findings: findings.collect(),
+            findings: removed.chain(suspicious).collect(),
         };
         if !pipe::is_printed(&format!("{}\n", serde_json::to_string(&answer)?))? {
             break;

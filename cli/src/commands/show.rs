@@ -87,11 +87,15 @@ fn object(archived: &Archived) -> String {
     text
 }
 
-/// What was taken out: how many of each kind, or in which places.
+/// What was taken out: how many of each kind, or in which places; and what tries to instruct its reader.
 pub(crate) fn removals(redacted: &Redacted, places: bool) -> String {
     let mut text = String::new();
+    let (suspicious, removed): (Vec<_>, Vec<_>) = redacted
+        .removals
+        .iter()
+        .partition(|removal| removal.kind == "injection");
     if places {
-        for removal in &redacted.removals {
+        for removal in removed {
             let what = format!(
                 "{} × {} by {} in {}",
                 removal.count, removal.kind, removal.rule, removal.place
@@ -100,7 +104,7 @@ pub(crate) fn removals(redacted: &Redacted, places: bool) -> String {
         }
     } else {
         let mut kinds: BTreeMap<&str, u32> = BTreeMap::new();
-        for removal in &redacted.removals {
+        for removal in removed {
             *kinds.entry(&removal.kind).or_default() += removal.count;
         }
         let kinds: Vec<String> = kinds
@@ -108,6 +112,10 @@ pub(crate) fn removals(redacted: &Redacted, places: bool) -> String {
             .map(|(kind, count)| format!("{count} × {kind}"))
             .collect();
         render::field(&mut text, "Removed", &kinds.join(", "));
+    }
+    for removal in suspicious {
+        let what = format!("{} at {}", removal.rule, removal.place);
+        render::field(&mut text, "Suspicious", &what);
     }
     text
 }

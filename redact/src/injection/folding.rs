@@ -1,0 +1,265 @@
+//! One reading of a text that the many ways of writing the same thing share.
+
+use std::borrow::Cow;
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use super::Flag;
+use crate::decode;
+use crate::view::{View, escape_end, is_invisible};
+
+/// So many characters that nobody sees are a joint, or an emoji.
+const HARMLESS_JOINERS: usize = 3;
+
+/// A folded text, with a way back.
+pub(super) enum Folded<'a> {
+    /// Plain ASCII folds byte by byte.
+    Plain { original: &'a str, text: String },
+    /// Anything else.
+    Mapped { original: &'a str, view: View },
+}
+
+impl<'a> Folded<'a> {
+    pub(super) fn new(original: &'a str) -> Self {
+        let is_plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'%' | b'\\' | 0x1b | 0x7f);
+        if original.bytes().all(is_plain) {
+            let text = original.to_ascii_lowercase();
+            return Self::Plain { original, text };
+        }
+        Self::Mapped {
+            original,
+            view: mapped(original),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Plain { text, .. } => text,
+            Self::Mapped { view, .. } => &view.text,
+        }
+    }
+
+    /// A place in the folded text as one in the original.
+    pub(super) fn origin(&self, start: usize, end: usize) -> Option<(usize, usize)> {
+        match self {
+            Self::Plain { .. } => (start < end).then_some((start, end)),
+            Self::Mapped { view, .. } => view.origin(start, end),
+        }
+    }
+
+    /// Base64 of readable text: its place in the original, and what it says.
+    pub(super) fn encoded(&self) -> Vec<(usize, usize, String)> {
+        let (Self::Plain { original, .. } | Self::Mapped { original, .. }) = self;
+        decode::texts(original)
+    }
+}
+
+fn mapped(original: &str) -> View {
+    let bytes = original.as_bytes();
+    let mut view = View::empty(original.len());
+    let mut skip_to = 0;
+    for (index, character) in original.char_indices() {
+        if index < skip_to {
+            continue;
+        }
+        if let Some(end) = escape_end(bytes, index) {
+            skip_to = end;
+            continue;
+        }
+        let (character, end) = unescaped(bytes, index, character);
+        skip_to = end;
+        // Tag characters spell ASCII that nobody sees.
+        let character = match u32::from(character) {
+            tag @ 0xe_0020..=0xe_007e => char::from_u32(tag - 0xe_0000).unwrap_or(character),
+            _ if is_invisible(character) => continue,
+            _ => character,
+        };
+        for folded in std::iter::once(character)
+            .nfkc()
+            .flat_map(char::to_lowercase)
+        {
+            view.push(latin(folded), index, end);
+        }
+    }
+    view
+}
+
+/// The character that an escape stands for, and where the escape ends.
+fn unescaped(bytes: &[u8], index: usize, character: char) -> (char, usize) {
+    let end = index + character.len_utf8();
+    let hex = |from: usize, digits: usize| {
+        let digits = bytes.get(from..from + digits)?;
+        let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        char::from_u32(code)
+    };
+    match (character, bytes.get(end)) {
+        ('\\', Some(b'u')) => match hex(end + 1, 4) {
+            Some(decoded) => (decoded, end + 5),
+            None => (character, end),
+        },
+        ('\\', Some(b'x')) => match hex(end + 1, 2) {
+            Some(decoded) => (decoded, end + 3),
+            None => (character, end),
+        },
+        ('\\', Some(b'n' | b'r' | b't')) => ('\n', end + 1),
+        ('\\', Some(b'"')) => ('"', end + 1),
+        ('%', Some(_)) => match hex(end, 2).filter(|decoded| matches!(decoded, ' '..='~')) {
+            Some(decoded) => (decoded, end + 2),
+            None => (character, end),
+        },
+        _ => (character, end),
+    }
+}
+
+/// Letters of other scripts that look like Latin ones. Words wholly in those scripts lose their
+/// meaning to the rules for Latin text, and keep it to the rules written in their own: those match
+/// folded letters too.
+const fn latin(character: char) -> char {
+    match character {
+        'ɡ' => 'g',
+        'ı' | 'ɩ' | 'ι' | 'і' | 'ӏ' => 'i',
+        'ѕ' => 's',
+        'ј' => 'j',
+        'ԁ' => 'd',
+        'ԛ' => 'q',
+        'ԝ' => 'w',
+        'ɑ' | 'α' => 'a',
+        'ο' | 'օ' => 'o',
+        'ν' => 'v',
+        'ρ' => 'p',
+        'τ' => 't',
+        'κ' => 'k',
+        'ℓ' => 'l',
+        'ո' => 'n',
+        'ѵ' => 'v',
+        'һ' => 'h',
+        '‘' | '’' | 'ʼ' => '\'',
+        '“' | '”' | '„' => '"',
+        other => other,
+    }
+}
+
+/// Flags for characters that nobody sees and that change what is read.
+pub(super) fn hidden(text: &str) -> Vec<Flag> {
+    if text.bytes().all(|byte| byte.is_ascii() && byte != 0x1b) {
+        return Vec::new();
+    }
+    let mut flags: Vec<Flag> = Vec::new();
+    let mut joiners = Vec::new();
+    for (start, character) in text.char_indices() {
+        let end = start + character.len_utf8();
+        let rule = match character {
+            '\u{e0000}'..='\u{e007f}' => "tag-characters",
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => "bidirectional",
+            '\u{1b}' if matches!(text.as_bytes().get(end), Some(b']' | b'P' | b'_' | b'^')) => {
+                "terminal-escape"
+            }
+            '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{ad}' => {
+                joiners.push(start..end);
+                continue;
+            }
+            _ => continue,
+        };
+        match flags.last_mut() {
+            Some(last) if last.end == start && last.rule == rule => last.end = end,
+            _ => flags.push(flag(rule, start, end)),
+        }
+    }
+    if joiners.len() > HARMLESS_JOINERS {
+        let invisible = joiners
+            .into_iter()
+            .map(|at| flag("invisible", at.start, at.end));
+        flags.extend(invisible);
+    }
+    flags
+}
+
+fn flag(rule: &str, start: usize, end: usize) -> Flag {
+    Flag {
+        rule: rule.to_owned(),
+        start,
+        end,
+        is_cut: true,
+    }
+}
+
+/// Whether what a flag names is only removed, and nothing put in its place.
+pub(super) fn is_hidden_kind(rule: &str) -> bool {
+    matches!(
+        rule,
+        "tag-characters" | "bidirectional" | "terminal-escape" | "invisible"
+    )
+}
+
+/// The text without characters that change how the rest is shown: terminal escapes, bidirectional
+/// overrides, tags, other control characters than tab and line ends.
+pub(super) fn visible(text: &str) -> Cow<'_, str> {
+    let changes = |character: char| {
+        matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+            || (character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
+    };
+    if !text.chars().any(changes) {
+        return Cow::Borrowed(text);
+    }
+    let bytes = text.as_bytes();
+    let mut visible = String::with_capacity(text.len());
+    let mut skip_to = 0;
+    for (index, character) in text.char_indices() {
+        if index < skip_to {
+            continue;
+        }
+        if character == '\u{1b}'
+            && let Some(end) = escape_end(bytes, index)
+        {
+            skip_to = end;
+        } else if !changes(character) {
+            visible.push(character);
+        }
+    }
+    Cow::Owned(visible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_ways_of_writing_fold_into_one() {
+        for text in [
+            "Ignore it",
+            "ＩＧＮＯＲＥ it",
+            "ig\u{200b}no\u{ad}re it",
+            "i\u{261}n\u{3bf}re it",
+            "\\u0069gnore it",
+            "%69gnore%20it",
+            "\u{1b}[31mignore\u{1b}[0m it",
+            "\u{e0069}\u{e0067}\u{e006e}\u{e006f}\u{e0072}\u{e0065} it",
+        ] {
+            assert_eq!(Folded::new(text).text(), "ignore it", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_leads_back_to_the_whole_origin() {
+        let text = "x %69gnore y";
+        let folded = Folded::new(text);
+        let start = folded.text().find("ignore").unwrap();
+        let (start, end) = folded.origin(start, start + 6).unwrap();
+        assert_eq!(&text[start..end], "%69gnore");
+    }
+
+    #[test]
+    fn hidden_characters_are_named_and_removed() {
+        for (text, rule, left) in [
+            ("a\u{202e}b", "bidirectional", "ab"),
+            ("a\u{e0041}\u{e0042}b", "tag-characters", "ab"),
+            ("a\u{1b}]0;title\u{7}b", "terminal-escape", "a]0;titleb"),
+        ] {
+            let flags = hidden(text);
+            assert_eq!(flags.len(), 1, "{text:?}");
+            assert_eq!(flags[0].rule, rule);
+            assert_eq!(visible(text), left);
+        }
+        assert_eq!(hidden("family \u{1f468}\u{200d}\u{1f469}"), []);
+    }
+}
