@@ -5,6 +5,8 @@
 //! DATA is a file of lines `{"text", "label", "kind", "context", "source"}`, LOGS are files of
 //! ordinary log lines. `redact/injection.model` is written. The same input gives the same bytes.
 
+#![expect(clippy::print_stdout, reason = "the report is the output")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -25,7 +27,7 @@ const LOG_STRIDE: usize = 20;
 const MOST_EXPANSIONS: usize = 24;
 
 #[derive(Debug, Clone, Deserialize)]
-struct Text {
+struct Labelled {
     text: String,
     label: u8,
     kind: String,
@@ -46,7 +48,7 @@ fn main() -> anyhow::Result<()> {
         .context("the first argument is the file with labelled texts")?;
     let mut texts = Vec::new();
     for line in fs::read_to_string(&data)?.lines() {
-        texts.push(serde_json::from_str::<Text>(line)?);
+        texts.push(serde_json::from_str::<Labelled>(line)?);
     }
     for path in arguments {
         let content = fs::read(&path)?;
@@ -77,8 +79,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn own(text: &str, label: u8, kind: &str, source: &str) -> Text {
-    Text {
+fn own(text: &str, label: u8, kind: &str, source: &str) -> Labelled {
+    Labelled {
         text: text.to_owned(),
         label,
         kind: kind.to_owned(),
@@ -114,7 +116,7 @@ fn expand(template: &str) -> Vec<String> {
 }
 
 /// Texts of one source are never in training and test at once.
-fn examples(texts: &[Text]) -> Vec<Example> {
+fn examples(texts: &[Labelled]) -> Vec<Example> {
     let mut examples = Vec::new();
     for text in texts {
         let source = text.source.trim_end_matches("+ctx");
@@ -173,7 +175,7 @@ fn carried(text: &str, seed: usize) -> Vec<String> {
 }
 
 /// The score of every text by a model that has not seen its source; the lowest for short texts.
-fn cross_validated(texts: &[Text], examples: &[Example]) -> Vec<f32> {
+fn cross_validated(texts: &[Labelled], examples: &[Example]) -> Vec<f32> {
     let mut scores = vec![f32::NEG_INFINITY; texts.len()];
     for fold_number in 0..FOLDS {
         let seen: Vec<&Example> = examples.iter().filter(|e| e.fold != fold_number).collect();
@@ -226,8 +228,8 @@ fn train(examples: &[&Example]) -> (Vec<f32>, f32) {
 }
 
 /// The lowest score that keeps false alarms on logs, and on questions with trigger words, in bounds.
-fn threshold(texts: &[Text], scores: &[f32]) -> f32 {
-    let bound = |is_counted: &dyn Fn(&Text) -> bool, share: f64| {
+fn threshold(texts: &[Labelled], scores: &[f32]) -> f32 {
+    let bound = |is_counted: &dyn Fn(&Labelled) -> bool, share: f64| {
         let mut harmless: Vec<f32> = texts
             .iter()
             .zip(scores)
@@ -248,7 +250,7 @@ fn threshold(texts: &[Text], scores: &[f32]) -> f32 {
     logs.max(bound(&|text| text.kind == "trigger-word", 0.01))
 }
 
-fn report(texts: &[Text], scores: &[f32], threshold: f32) -> anyhow::Result<()> {
+fn report(texts: &[Labelled], scores: &[f32], threshold: f32) -> anyhow::Result<()> {
     let detector = Detector::builtin()?;
     let mut rows: BTreeMap<String, (usize, usize, usize, usize)> = BTreeMap::new();
     for (text, score) in texts.iter().zip(scores) {

@@ -18,7 +18,7 @@ const LABELS: [&str; 4] = ["labels", "matchLabels", "nodeSelector", "podLabels"]
 /// Neutralises every text of an item.
 pub(crate) fn neutralise(detector: &Detector, tally: &mut Tally, item: &mut EvidenceItem) {
     let EvidenceItem { id, content } = item;
-    let mut text = |place: String, text: &mut String| neutral(detector, tally, place, text);
+    let mut text = |place: &str, text: &mut String| neutral(detector, tally, place, text);
     match content {
         Some(Content::Object(object)) => {
             let Ok(mut json) = serde_json::from_slice(&object.json) else {
@@ -28,51 +28,52 @@ pub(crate) fn neutralise(detector: &Detector, tally: &mut Tally, item: &mut Evid
             object.json = json.to_string().into_bytes();
         }
         Some(Content::Event(event)) => {
-            text(format!("{id}#/message"), &mut event.message);
-            text(format!("{id}#/reason"), &mut event.reason);
+            text(&format!("{id}#/message"), &mut event.message);
+            text(&format!("{id}#/reason"), &mut event.reason);
         }
         Some(Content::Log(log)) => {
             for (number, line) in (1..).zip(&mut log.lines) {
-                text(format!("{id}#line-{number}"), &mut line.text);
+                text(&format!("{id}#line-{number}"), &mut line.text);
             }
         }
         Some(Content::Change(rollout)) => {
             for field in &mut rollout.changes {
                 let place = format!("{id}#{}", field.path);
-                text(place.clone(), &mut field.before);
-                text(place, &mut field.after);
+                text(&place, &mut field.before);
+                text(&place, &mut field.after);
             }
         }
         Some(Content::Node(node)) => {
             for condition in &mut node.conditions {
-                text(format!("{id}#/status/conditions"), &mut condition.message);
+                text(&format!("{id}#/status/conditions"), &mut condition.message);
             }
             for taint in &mut node.taints {
-                text(format!("{id}#/spec/taints"), taint);
+                text(&format!("{id}#/spec/taints"), taint);
             }
         }
-        Some(Content::Note(note)) => text(id.clone(), &mut note.text),
+        Some(Content::Note(note)) => text(id, &mut note.text),
         None => {}
     }
 }
 
-fn neutral(detector: &Detector, tally: &mut Tally, place: String, text: &mut String) {
+fn neutral(detector: &Detector, tally: &mut Tally, place: &str, text: &mut String) {
     let (neutral, flags) = detector.neutralise(text);
     for flag in &flags {
-        tally.injection(&flag.rule, place.clone());
+        tally.injection(&flag.rule, place.to_owned());
     }
     if *neutral != **text {
         *text = neutral.into_owned();
     }
 }
 
-fn walk(value: &mut Value, place: &mut String, text: &mut impl FnMut(String, &mut String)) {
+fn walk(value: &mut Value, place: &mut String, text: &mut impl FnMut(&str, &mut String)) {
     match value {
-        Value::String(string) => text(place.clone(), string),
+        Value::String(string) => text(place, string),
         Value::Array(values) => {
             for (index, value) in values.iter_mut().enumerate() {
                 let length = place.len();
-                place.push_str(&format!("/{index}"));
+                place.push('/');
+                place.push_str(&index.to_string());
                 walk(value, place, text);
                 place.truncate(length);
             }

@@ -4,7 +4,7 @@ use bonesetter_proto::v1::{Detected, Enriched};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use serde_json::Value;
 
-use crate::world::{Case, End, OUT_OF_MEMORY, World};
+use crate::world::{Case, End, OUT_OF_MEMORY, World, connection};
 use crate::{bonesetter, stderr, stdout};
 
 /// An enricher that handles a message when it was mended.
@@ -31,10 +31,7 @@ impl Stage for Enricher {
 }
 
 fn run(world: &World, user: &str, command: &[&str]) -> std::process::Output {
-    let mut arguments: Vec<String> = world.arguments(command);
-    if let Some(last) = arguments.last_mut() {
-        *last = world.keys.nkey_seed(user).display().to_string();
-    }
+    let arguments = world.arguments_as(user, command);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     bonesetter(&arguments, "")
 }
@@ -155,18 +152,10 @@ async fn the_difference_of_a_server_is_told_by_the_exit_code_too() {
         ..NatsOptions::default()
     };
     let nats = NatsServer::start(options).await.expect("nats-server");
-    let seed = identity::keys(dir.path())
-        .expect("keys")
-        .nkey_seed("provisioner");
-    let (url, seed) = (nats.url(), seed.display().to_string());
-    let diff = [
-        "provision",
-        "--diff",
-        "--nats-url",
-        &url,
-        "--nkey-file",
-        &seed,
-    ];
+    let keys = identity::keys(dir.path()).expect("keys");
+    let options = connection(nats.settings(&keys, "provisioner").expect("settings"));
+    let mut diff = vec!["provision", "--diff"];
+    diff.extend(options.iter().map(String::as_str));
     let missing = bonesetter(&diff, "");
     assert_eq!(missing.status.code(), Some(2), "{}", stderr(&missing));
     assert!(stdout(&missing).contains("stream BONESETTER_REDRIVE"));

@@ -6,7 +6,9 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, provision};
-use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::{About, Service};
@@ -227,20 +229,14 @@ impl World {
 
     /// The arguments by which the command reaches this bus, after the command's own.
     pub(crate) fn arguments(&self, command: &[&str]) -> Vec<String> {
+        self.arguments_as("operator", command)
+    }
+
+    /// As [`World::arguments`], as another user.
+    pub(crate) fn arguments_as(&self, user: &str, command: &[&str]) -> Vec<String> {
         let mut arguments: Vec<String> = command.iter().map(|it| (*it).to_owned()).collect();
-        let settings = self.nats.settings(&self.keys, "operator");
-        let settings = settings.expect("settings");
-        arguments.extend(["--nats-url".to_owned(), settings.url]);
-        let files = [
-            ("--nkey-file", Some(settings.nkey_file)),
-            ("--nats-ca-file", settings.tls.ca_file),
-            ("--nats-certificate-file", settings.tls.certificate_file),
-            ("--nats-key-file", settings.tls.key_file),
-        ];
-        for (flag, file) in files {
-            let file = file.expect("the server speaks TLS");
-            arguments.extend([flag.to_owned(), file.display().to_string()]);
-        }
+        let settings = self.nats.settings(&self.keys, user).expect("settings");
+        arguments.extend(connection(settings));
         arguments
     }
 
@@ -421,4 +417,20 @@ pub(crate) async fn start(
     )
     .await
     .expect("started")
+}
+
+/// The options by which the command reaches a server.
+pub(crate) fn connection(settings: NatsSettings) -> Vec<String> {
+    let mut arguments = vec!["--nats-url".to_owned(), settings.url];
+    let files = [
+        ("--nkey-file", Some(settings.nkey_file)),
+        ("--nats-ca-file", settings.tls.ca_file),
+        ("--nats-certificate-file", settings.tls.certificate_file),
+        ("--nats-key-file", settings.tls.key_file),
+    ];
+    for (flag, file) in files {
+        let file = file.expect("the server speaks TLS");
+        arguments.extend([flag.to_owned(), file.display().to_string()]);
+    }
+    arguments
 }
