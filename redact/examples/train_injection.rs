@@ -297,9 +297,22 @@ fn report(texts: &[Labelled], scores: &[f32], threshold: f32) -> anyhow::Result<
         "{:<32} {:>6} {:>7} {:>7} {:>7}",
         "texts", "count", "rules", "model", "either"
     );
+    #[expect(clippy::cast_precision_loss, reason = "thousands")]
+    let share_of = |part: usize, count: usize| part as f64 / count as f64;
+    let either = |name: &str| {
+        rows.get(name)
+            .map_or(f64::NAN, |row| share_of(row.3, row.0))
+    };
+    let result = format!(
+        "result: train-injection hostile={:.3} indirect={:.3} embedded={:.3} log_false_alarms={:.4} trigger_word_false_alarms={:.4}",
+        either("hostile all"),
+        either("hostile indirect"),
+        either("hostile embedded"),
+        either("harmless embedded"),
+        either("harmless trigger-word"),
+    );
     for (name, (count, rules, model, either)) in rows {
-        #[expect(clippy::cast_precision_loss, reason = "thousands")]
-        let share = |part: usize| part as f64 / count as f64;
+        let share = |part: usize| share_of(part, count);
         println!(
             "{name:<32} {count:>6} {:>7.3} {:>7.3} {:>7.3}",
             share(rules),
@@ -307,5 +320,6 @@ fn report(texts: &[Labelled], scores: &[f32], threshold: f32) -> anyhow::Result<
             share(either)
         );
     }
+    println!("{result}");
     Ok(())
 }

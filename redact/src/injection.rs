@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::rules::RuleError;
+use crate::session::Session;
 use folding::Folded;
 pub use model::{FEATURES, Model, features};
 use rules::Compiled;
@@ -133,6 +134,13 @@ impl Detector {
         let mut found = false;
         self.inner.rules.find(folded.text(), |_, _, _| found = true);
         found || self.inner.model.is_hostile(folded.text())
+    }
+}
+
+impl Session {
+    /// Finds what tries to instruct the reader of a text; redact the text first.
+    pub fn detector(&self) -> &Detector {
+        &self.detector
     }
 }
 

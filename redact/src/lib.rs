@@ -41,6 +41,8 @@
 //! ([`Session::learn_object`], [`Session::learn_text`]), redact then, and prove it on the final bytes
 //! ([`Session::egress_check`]).
 //!
+//! What tries to instruct the reader of a text is another question, and asked last: [`injection`].
+//!
 //! Everything fails closed: what cannot be handled is withheld as `<withheld:reason>`. Reasons are
 //! `too-long` (a text of more than [`Limits::text_bytes`]), `too-many-findings`, `too-deep`, `unstable`
 //! (something is still uncovered after six rounds) and `internal-error` (a part of the engine has panicked).

@@ -85,7 +85,7 @@ impl Redactor {
 /// Everything that belongs to one incident: placeholders, what was learnt, the report.
 pub struct Session {
     engine: Arc<Engine>,
-    detector: Detector,
+    pub(crate) detector: Detector,
     pub(crate) limits: Limits,
     pseudonyms: Pseudonyms,
     learnt: Learnt,
@@ -207,11 +207,6 @@ impl Session {
     /// JSON-escaped, percent-encoded, in base64.
     pub fn egress_check(&self, bytes: &[u8]) -> Result<(), Leak> {
         egress::check(bytes, &self.learnt, |text| self.pseudonyms.is_issued(text))
-    }
-
-    /// Finds what tries to instruct the reader of a text; redact the text first.
-    pub fn detector(&self) -> &Detector {
-        &self.detector
     }
 
     /// What was taken out so far.
