@@ -57,6 +57,7 @@ bench-redact: ## Measure redaction on the labelled texts in DATA=... and on real
 
 generate: build ## Write the files that are generated from code (10 s).
 	BLESS=1 cargo test --quiet -p bonesetter-proto --test generated
+	BLESS=1 cargo test --quiet -p bonesetter-proto --test golden --test compatibility
 	$(BIN)/bonesetter deploy nats > deploy/nats/accounts.conf
 
 build: ## Build every program (5 min from nothing).

@@ -15,3 +15,7 @@ pub use message::{Message, Writer};
 pub use quote::node_lines;
 pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
 pub use time::{from_timestamp, to_timestamp};
+
+/// The descriptor set of package `bonesetter.v1` with its imports (a serialised
+/// `google.protobuf.FileDescriptorSet`), for reflection, and for tools that read messages by name.
+pub const DESCRIPTOR_SET: &[u8] = include_bytes!("generated/descriptor.bin");

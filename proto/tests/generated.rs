@@ -1,8 +1,11 @@
-//! The checked-in types are those of the `.proto` files.
+//! The checked-in types and the descriptor set are those of the `.proto` files.
 #![expect(clippy::expect_used, reason = "helpers of a test")]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 const PROTOS: [&str; 6] = [
     "common",
@@ -12,41 +15,61 @@ const PROTOS: [&str; 6] = [
     "acted",
     "notified",
 ];
-const GENERATED: &str = "src/generated/bonesetter.v1.rs";
+const GENERATED: &str = "src/generated";
+const TYPES: &str = "bonesetter.v1.rs";
+const DESCRIPTORS: &str = "descriptor.bin";
 
-fn generate(into: &Path) -> String {
+fn descriptors() -> FileDescriptorSet {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("protos");
     let files: Vec<PathBuf> = PROTOS
         .iter()
         .map(|name| root.join(format!("bonesetter/v1/{name}.proto")))
         .collect();
-    let descriptors = protox::compile(files, [&root]).expect("the .proto files compile");
+    protox::compile(files, [&root]).expect("the .proto files compile")
+}
+
+fn types(descriptors: FileDescriptorSet) -> Vec<u8> {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
     prost_build::Config::new()
-        .out_dir(into)
+        .out_dir(scratch.path())
         .enable_type_names()
         .btree_map(["."])
         .compile_fds(descriptors)
         .expect("code generation succeeds");
-    fs::read_to_string(into.join("bonesetter.v1.rs")).expect("one file per package")
+    fs::read(scratch.path().join(TYPES)).expect("one file per package")
 }
 
-#[test]
-fn checked_in_types_match_the_proto_files() {
-    let scratch = tempfile::tempdir().expect("a temporary directory");
-    let fresh = generate(scratch.path());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(GENERATED);
+/// For programs, which need no comments.
+fn without_comments(mut descriptors: FileDescriptorSet) -> Vec<u8> {
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    descriptors.encode_to_vec()
+}
+
+fn check(name: &str, fresh: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(GENERATED)
+        .join(name);
     #[expect(
         clippy::disallowed_methods,
         reason = "a test's switch, not configuration"
     )]
     if env::var("BLESS").is_ok() {
-        fs::write(&path, &fresh).expect("the generated file is writable");
+        fs::write(&path, fresh).expect("the generated file is writable");
     }
-    let checked_in = fs::read_to_string(&path).unwrap_or_default();
+    let checked_in = fs::read(&path).unwrap_or_default();
     assert!(
         checked_in == fresh,
-        "{GENERATED} is stale; run: BLESS=1 cargo test -p bonesetter-proto --test generated"
+        "{} is stale; run: BLESS=1 cargo test -p bonesetter-proto --test generated",
+        path.display()
     );
+}
+
+#[test]
+fn what_is_checked_in_matches_the_proto_files() {
+    check(TYPES, &types(descriptors()));
+    check(DESCRIPTORS, &without_comments(descriptors()));
 }
 
 #[test]
