@@ -3,7 +3,7 @@
 //! `golden/<version>/descriptor.bin` is the descriptor set of a release. It is written once
 //! (`BLESS=1` writes the one that is missing) and never again. The golden messages beside it show
 //! that old bytes decode; this shows that everything else which a subscriber may rest on still
-//! stands: numbers, types and names (the JSON of the CloudEvents twin is made of names), members of
+//! stands: numbers, types and names (tools read messages as JSON, which is made of names), members of
 //! oneofs, values of enumerations, methods. What is taken away must be `reserved`, number and name.
 #![expect(clippy::expect_used, reason = "helpers of a test")]
 
