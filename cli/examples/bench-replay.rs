@@ -137,10 +137,18 @@ fn long(document: &str) -> String {
 
 /// Reads the streams that the replay reads, as fast as this client and server can.
 async fn read_raw(world: &World) -> (Duration, u64) {
-    let seed = std::fs::read_to_string(world.keys.nkey_seed("provisioner")).expect("a seed");
+    let settings = world.nats.settings(&world.keys, "provisioner");
+    let settings = settings.expect("settings");
+    let seed = std::fs::read_to_string(&settings.nkey_file).expect("a seed");
+    let certificate = "the server speaks TLS";
     let client = ConnectOptions::with_nkey(seed.trim().to_owned())
         .custom_inbox_prefix("_INBOX_provisioner")
-        .connect(world.nats.url())
+        .add_root_certificates(settings.tls.ca_file.expect(certificate))
+        .add_client_certificate(
+            settings.tls.certificate_file.expect(certificate),
+            settings.tls.key_file.expect(certificate),
+        )
+        .connect(settings.url)
         .await
         .expect("connected");
     let js = jetstream::new(client);
