@@ -1,17 +1,14 @@
 //! Sources of evidence that an installation does not want anybody to read.
 
-use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{Evidence, Note};
+use bonesetter_proto::v1::Evidence;
+
+use crate::evidence::withheld_note;
 
 /// Replaces every item whose id fits one of the patterns by a note; `*` stands for any characters.
 pub(crate) fn withhold(evidence: &mut Evidence, patterns: &[String]) {
     for item in &mut evidence.items {
         if patterns.iter().any(|pattern| fits(pattern, &item.id)) {
-            item.id = format!("note/{}", item.id);
-            item.content = Some(Content::Note(Note {
-                source: "redaction".to_owned(),
-                text: "withheld: blocked by the setting `block`".to_owned(),
-            }));
+            *item = withheld_note(&item.id, "blocked by the setting `block`");
         }
     }
 }
@@ -37,7 +34,8 @@ fn fits(pattern: &str, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::EvidenceItem;
+    use bonesetter_proto::v1::evidence_item::Content;
+    use bonesetter_proto::v1::{EvidenceItem, Note};
 
     use super::*;
 

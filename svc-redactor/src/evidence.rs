@@ -188,6 +188,11 @@ fn redact_item(
 
 fn withheld(tally: &mut Tally, id: &str, reason: &str) -> EvidenceItem {
     tally.withheld(id, reason);
+    withheld_note(id, reason)
+}
+
+/// What stands in the place of an item that nobody may read.
+pub(crate) fn withheld_note(id: &str, reason: &str) -> EvidenceItem {
     EvidenceItem {
         id: format!("note/{id}"),
         content: Some(Content::Note(Note {
