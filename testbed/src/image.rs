@@ -111,10 +111,14 @@ fn architecture() -> &'static str {
     }
 }
 
-/// The folder of the workspace that this crate was built from.
+/// The checkout around the current folder, or else the one that this crate was built from: checkouts
+/// that share a target directory also share programs, and the one that built them may be gone.
 fn workspace() -> PathBuf {
+    let current = std::env::current_dir().unwrap_or_default();
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    package.parent().unwrap_or(package).to_owned()
+    let is_checkout = |folder: &&Path| folder.join("testbed/faultbox/Cargo.toml").is_file();
+    let found = current.ancestors().find(is_checkout);
+    found.or(package.parent()).unwrap_or(package).to_owned()
 }
 
 /// Builds the static `faultbox` binary, once for each state of its sources, and returns its place.
