@@ -15,7 +15,7 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact train-injection bench-replay
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact train-injection bench-replay check-alerts
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ fmt: ## Check the formatting (2 s).
 
 lint: ## Run clippy with warnings as errors (2 min).
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+check-alerts: ## Check the alert rules with Prometheus's promtool and evaluate them on sample series (5 s; the first time 10 min, to build it).
+	@cd deploy/prometheus && go tool promtool check rules rules.yaml && go tool promtool test rules rules_test.yaml
 
 deny: ## Check bans, licences and sources of dependencies (5 s; the first time 5 min, to build cargo-deny).
 	@testbed/tools.sh

@@ -27,6 +27,7 @@ mod publish;
 mod read;
 
 pub use bulk::Extent;
+pub(crate) use connection::Address;
 pub use connection::{Bus, ConnectError};
 pub(crate) use consume::{Pulled, Puller};
 pub use dead_letter::DeadLetters;

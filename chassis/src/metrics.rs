@@ -60,6 +60,7 @@ pub(crate) struct RunnerMetrics {
     pub(crate) pending: Family<ConsumerLabel, Gauge>,
     pub(crate) lag: Family<ConsumerLabel, Gauge>,
     pub(crate) seconds: Family<ConsumerLabel, Histogram>,
+    pub(crate) age: Family<ConsumerLabel, Histogram>,
 }
 
 impl RunnerMetrics {
@@ -74,6 +75,9 @@ impl RunnerMetrics {
             lag: Family::default(),
             seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 18))
+            }),
+            age: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 24))
             }),
         };
         metrics.register(|registry| {
@@ -116,6 +120,11 @@ impl RunnerMetrics {
                 "handle_seconds",
                 "Time to handle a delivery",
                 this.seconds.clone(),
+            );
+            registry.register(
+                "message_age_seconds",
+                "Time between storing a message and taking it",
+                this.age.clone(),
             );
         });
         this

@@ -4,33 +4,34 @@
 //! until it is stored, then ack and wait until that is known. A crash at any point leads to
 //! redelivery; outputs are stored once because their subjects are unique.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bonesetter_keys::VerifyingKeys;
-use bonesetter_proto::Message;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::bus::{Bus, Dead, DeadLetters, PublishError, Publisher, Pulled, Puller, header};
+use crate::bus::{Bus, Dead, DeadLetters, Publisher, Pulled, Puller};
+use crate::clock::Clock;
 use crate::errors::chain;
 use crate::health::Waiting;
 use crate::metrics::{ConsumerLabel, DeadLabel, RunnerMetrics};
-use crate::stage::{Delivery, Outcome, Sink, Stage};
-use crate::telemetry::continue_trace;
+use crate::stage::{Sink, Stage};
+use crate::telemetry;
 use crate::topology::ConsumerSpec;
 
 use advisory::{AdvisoryWork, epitaph};
-use input::{read_input, read_subject};
 use redrive::Request;
+use work::{End, SinkWork, StageWork, Work};
 
 mod advisory;
 mod input;
 mod lag;
+mod observe;
 mod redrive;
+mod work;
 
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
@@ -42,32 +43,12 @@ pub(crate) struct Runner {
     pub(crate) spec: ConsumerSpec,
     pub(crate) trusted: Arc<VerifyingKeys>,
     pub(crate) letters: DeadLetters,
+    pub(crate) clock: Clock,
     pub(crate) metrics: RunnerMetrics,
     pub(crate) waiting: Waiting,
     /// What the consumer is asked to handle again.
     pub(crate) redrive: Option<(ConsumerSpec, Waiting)>,
     pub(crate) shutdown: CancellationToken,
-}
-
-/// Turns one delivery into an end that the broker can be told.
-trait Work: Send + Sync + 'static {
-    fn work(&self, pulled: &Pulled) -> impl Future<Output = End> + Send;
-}
-
-enum End {
-    Done {
-        published: usize,
-    },
-    Retry {
-        after: Duration,
-        cause: anyhow::Error,
-    },
-    Dead {
-        reason: &'static str,
-        cause: anyhow::Error,
-    },
-    /// Shutting down: somebody else will do it.
-    HandBack,
 }
 
 impl Runner {
@@ -143,36 +124,6 @@ impl Runner {
         }
     }
 
-    fn received(&self, pulled: &Pulled) -> ConsumerLabel {
-        let label = ConsumerLabel {
-            consumer: pulled.consumer,
-        };
-        self.metrics.received.get_or_create(&label).inc();
-        self.metrics.in_flight.get_or_create(&label).inc();
-        let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
-        self.metrics.pending.get_or_create(&label).set(pending);
-        label
-    }
-
-    fn span(&self, pulled: &Pulled) -> tracing::Span {
-        let span = tracing::info_span!(
-            "process",
-            otel.name = format!("process {}", self.spec.name),
-            otel.kind = "consumer",
-            messaging.system = "nats",
-            messaging.destination.name = self.spec.stream.name,
-            messaging.consumer.group.name = pulled.consumer,
-            messaging.operation.type = "process",
-            consumer = pulled.consumer,
-            subject = %pulled.subject,
-            delivery = pulled.deliveries,
-        );
-        if let Some(traceparent) = pulled.headers.get(header::TRACEPARENT) {
-            continue_trace(&span, traceparent);
-        }
-        span
-    }
-
     /// Runs the handler and keeps telling the server that it does.
     async fn work_alive(&self, work: &impl Work, pulled: &Pulled) -> End {
         let mut alive = tokio::time::interval(self.spec.ack_wait / 3);
@@ -220,6 +171,7 @@ impl Runner {
         cause: &anyhow::Error,
     ) {
         let text = chain(cause);
+        telemetry::fail(&tracing::Span::current(), reason);
         tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
         let letter = match self.letters.bury(dead, reason, &text).await {
             Ok(letter) => letter,
@@ -290,103 +242,6 @@ fn backoff(asked: Duration, deliveries: u64, unlimited: bool) -> Duration {
     asked
         .saturating_mul(1 << doublings)
         .clamp(SHORTEST_RETRY, LONGEST_RETRY)
-}
-
-struct StageWork<S: Stage> {
-    stage: S,
-    publisher: Publisher<S::Out>,
-    trusted: Arc<VerifyingKeys>,
-    stream: &'static str,
-}
-
-impl<S: Stage> Work for StageWork<S> {
-    async fn work(&self, pulled: &Pulled) -> End {
-        let input = match read_input::<S::In>(pulled, self.stream, &self.trusted) {
-            Ok(input) => input,
-            Err(error) => {
-                return End::Dead {
-                    reason: error.reason(),
-                    cause: error.into(),
-                };
-            }
-        };
-        let outputs = match self.stage.handle(&input).await {
-            Outcome::Done(outputs) => outputs,
-            Outcome::Retry { after, cause } => return End::Retry { after, cause },
-            Outcome::Reject { reason, cause } => return End::Dead { reason, cause },
-        };
-        let published = outputs.len();
-        for output in outputs {
-            let subject = input.subject.at(S::Out::STAGE, output.step);
-            match self
-                .publisher
-                .publish(&subject, output.message, &pulled.subject)
-                .await
-            {
-                Ok(stored) => tracing::info!(published = %subject, ?stored, "passed on"),
-                Err(error) => return publish_end(error),
-            }
-        }
-        End::Done { published }
-    }
-}
-
-fn publish_end(error: PublishError) -> End {
-    match error {
-        PublishError::ShuttingDown { .. } => End::HandBack,
-        PublishError::TooLarge { .. } => End::Dead {
-            reason: "too-large",
-            cause: error.into(),
-        },
-        PublishError::Foreign { .. } => End::Dead {
-            reason: "foreign-output",
-            cause: error.into(),
-        },
-        // Somebody must mend the installation; the message waits.
-        PublishError::NotAllowed { .. } | PublishError::NoSigningKey { .. } => End::Retry {
-            after: Duration::from_secs(5),
-            cause: error.into(),
-        },
-    }
-}
-
-struct SinkWork<S> {
-    sink: S,
-    stream: &'static str,
-}
-
-impl<S: Sink> Work for SinkWork<S> {
-    async fn work(&self, pulled: &Pulled) -> End {
-        let subject = match read_subject(pulled) {
-            Ok(subject) => subject,
-            Err(error) => {
-                return End::Dead {
-                    reason: error.reason(),
-                    cause: error.into(),
-                };
-            }
-        };
-        let delivery = Delivery {
-            subject,
-            payload: pulled.payload.clone(),
-            headers: pulled.headers.clone(),
-            sequence: pulled.sequence,
-            stream: self.stream,
-            stored_at: pulled.stored_at,
-            deliveries: pulled.deliveries,
-        };
-        match self.sink.handle(&delivery).await {
-            Outcome::Done(outputs) => End::Done {
-                published: no_outputs(&outputs),
-            },
-            Outcome::Retry { after, cause } => End::Retry { after, cause },
-            Outcome::Reject { reason, cause } => End::Dead { reason, cause },
-        }
-    }
-}
-
-const fn no_outputs(outputs: &[crate::stage::Output<Infallible>]) -> usize {
-    outputs.len()
 }
 
 #[cfg(test)]

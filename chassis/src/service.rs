@@ -190,6 +190,7 @@ impl Service {
             spec: *spec,
             trusted: self.trusted.clone(),
             letters: DeadLetters::new(self.bus.clone(), self.clock.clone(), self.producer()),
+            clock: self.clock.clone(),
             metrics: self.runner_metrics.clone(),
             waiting: self.readiness.awaiting(format!("consumer {}", spec.name)),
             redrive: topology::redrive_of(spec).map(|redrive| {

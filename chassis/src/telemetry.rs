@@ -7,7 +7,8 @@ use async_nats::HeaderMap;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{
-    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState, TracerProvider as _,
+    SpanContext, SpanId, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+    TracerProvider as _,
 };
 use opentelemetry_otlp::{WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
@@ -22,6 +23,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
+use crate::bus::Address;
 use crate::config::TelemetrySettings;
 use crate::http::{self, HttpError, HttpOptions};
 
@@ -166,9 +168,61 @@ pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
     }
 }
 
-/// Makes the span a child of the one that published the message; one incident is one trace.
+/// What is done to a message, in the words of the OpenTelemetry semantic conventions for messaging
+/// spans. The destination is the stream: a subject names an incident and would be a destination of
+/// one message.
+#[derive(Debug)]
+pub(crate) struct Messaging<'a> {
+    /// What is done: `send` or `process`.
+    pub(crate) operation: &'static str,
+    pub(crate) stream: &'static str,
+    pub(crate) consumer: Option<&'static str>,
+    pub(crate) message_id: Option<&'a str>,
+    pub(crate) server: &'a Address,
+}
+
+impl Messaging<'_> {
+    /// The name of the span.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.operation, self.stream)
+    }
+
+    /// Sets the attributes on the span alone: log lines say what is theirs in fewer words.
+    pub(crate) fn describe(&self, span: &tracing::Span) {
+        span.set_attribute("messaging.system", "nats");
+        span.set_attribute("messaging.operation.name", self.operation);
+        span.set_attribute("messaging.operation.type", self.operation);
+        span.set_attribute("messaging.destination.name", self.stream);
+        if let Some(consumer) = self.consumer {
+            span.set_attribute("messaging.consumer.group.name", consumer);
+        }
+        if let Some(id) = self.message_id {
+            span.set_attribute("messaging.message.id", id.to_owned());
+        }
+        span.set_attribute("server.address", self.server.host.clone());
+        span.set_attribute("server.port", i64::from(self.server.port));
+    }
+}
+
+/// Sets the size of the message that a span is about.
+pub(crate) fn set_body_size(span: &tracing::Span, bytes: usize) {
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    span.set_attribute("messaging.message.body.size", bytes);
+}
+
+/// Marks a span as failed, with the reason as `error.type`.
+pub(crate) fn fail(span: &tracing::Span, reason: &'static str) {
+    span.set_status(Status::error(reason));
+    span.set_attribute("error.type", reason);
+}
+
+/// Links the span to the one that sent the message, and makes it its child; one incident is one trace.
 pub(crate) fn continue_trace(span: &tracing::Span, traceparent: &str) {
     let context = TraceContextPropagator::new().extract(&OneHeader(traceparent));
+    let sender = context.span().span_context().clone();
+    if sender.is_valid() {
+        span.add_link(sender);
+    }
     if let Err(error) = span.set_parent(context) {
         tracing::debug!(%error, "trace context was not continued");
     }

@@ -135,6 +135,19 @@ impl Services {
         self.dir.join(format!("{name}.log"))
     }
 
+    /// What every service exports at this moment: its name, and the text of `/metrics`.
+    pub async fn metrics(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let options = bonesetter_chassis::http::HttpOptions::to("http://127.0.0.1");
+        let client = bonesetter_chassis::http::client(&options)?;
+        let mut texts = Vec::new();
+        for running in &self.running {
+            let url = running.health.replace("/readyz", "/metrics");
+            let answer = client.get(url).send().await?.error_for_status()?;
+            texts.push((running.name.clone(), answer.text().await?));
+        }
+        Ok(texts)
+    }
+
     /// The names of all services.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.running.iter().map(|running| running.name.as_str())

@@ -6,7 +6,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{Client, ConnectOptions, Event, ServerError};
+use async_nats::{Client, ConnectOptions, Event, ServerAddr, ServerError};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::watch;
 
@@ -62,6 +62,30 @@ pub struct Bus {
     /// Counts the connects, so that pulls can be made anew after each.
     pub(crate) connects: watch::Receiver<u64>,
     pub(crate) violations: Violations,
+    /// For spans.
+    pub(crate) server: Arc<Address>,
+}
+
+/// Where the server is said to be.
+#[derive(Debug, Default)]
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Address {
+    /// Of several servers, the first.
+    fn of(url: &str) -> Self {
+        let first = url.split(',').next().unwrap_or_default();
+        let parsed = first.parse::<ServerAddr>();
+        parsed.map_or_else(
+            |_| Self::default(),
+            |address| Self {
+                host: address.host().to_owned(),
+                port: address.port(),
+            },
+        )
+    }
 }
 
 impl fmt::Debug for Bus {
@@ -117,6 +141,7 @@ impl Bus {
             js,
             connects,
             violations,
+            server: Arc::new(Address::of(&settings.url)),
         })
     }
 

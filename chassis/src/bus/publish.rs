@@ -18,7 +18,7 @@ use tracing::Instrument as _;
 
 use super::{Bus, ReadError, StreamReader, header};
 use crate::clock::{Clock, rfc3339};
-use crate::telemetry::{begin_trace, inject};
+use crate::telemetry::{self, Messaging, begin_trace, inject};
 use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -82,6 +82,19 @@ pub enum PublishError {
     },
 }
 
+impl PublishError {
+    /// The value of `error.type` on the span.
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAllowed { .. } => "not-allowed",
+            Self::TooLarge { .. } => "too-large",
+            Self::Foreign { .. } => "foreign-output",
+            Self::NoSigningKey { .. } => "no-signing-key",
+            Self::ShuttingDown { .. } => "shutting-down",
+        }
+    }
+}
+
 /// Publishes the messages of one stage.
 #[derive(Debug)]
 pub struct Publisher<M> {
@@ -139,18 +152,30 @@ impl<M: Message> Publisher<M> {
         message: M,
         caused_by: &str,
     ) -> Result<Stored, PublishError> {
+        let id = message_id(subject);
+        let messaging = Messaging {
+            operation: "send",
+            stream: stream_of(subject.stage).map_or("", |stream| stream.name),
+            consumer: None,
+            message_id: Some(&id),
+            server: &self.bus.server,
+        };
         let span = tracing::info_span!(
-            "publish",
-            otel.name = format!("publish {}", subject.stage),
+            "send",
+            otel.name = messaging.name(),
             otel.kind = "producer",
-            messaging.system = "nats",
-            messaging.operation.type = "send",
             subject = %subject,
         );
+        messaging.describe(&span);
         begin_trace(&span, subject.incident.as_str());
-        self.build_and_store(subject, message, caused_by)
-            .instrument(span)
-            .await
+        let stored = self
+            .build_and_store(subject, message, caused_by)
+            .instrument(span.clone())
+            .await;
+        if let Err(error) = &stored {
+            telemetry::fail(&span, error.kind());
+        }
+        stored
     }
 
     async fn build_and_store(
@@ -171,6 +196,7 @@ impl<M: Message> Publisher<M> {
             producer_version: self.producer.version.clone(),
         });
         let payload = Bytes::from(message.encode_to_vec());
+        telemetry::set_body_size(&tracing::Span::current(), payload.len());
         let limit = usize::try_from(MAX_MESSAGE_BYTES).unwrap_or(usize::MAX) - HEADER_ALLOWANCE;
         if payload.len() > limit {
             return Err(PublishError::TooLarge {

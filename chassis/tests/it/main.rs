@@ -10,6 +10,7 @@ mod drift;
 mod external;
 mod injection;
 mod isolation;
+mod metrics;
 mod runner;
 mod spy;
 mod startup;

@@ -1,10 +1,11 @@
 //! The demo on the real node, with more questions asked afterwards. One run answers all of them,
 //! because a cluster is broken once.
 //! A second run shows what happens to remedies that do not help.
-#![expect(clippy::expect_used, reason = "helpers of tests")]
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests")]
 
 mod canaries;
 mod ledger;
+mod metrics;
 mod notices;
 mod taken_back;
 mod traces;
@@ -29,6 +30,7 @@ struct Outcome {
     story: Story,
     canaries: Canaries,
     logs: Vec<(String, Vec<u8>)>,
+    metrics: Vec<(String, String)>,
     drain_problems: Vec<String>,
 }
 
@@ -56,6 +58,7 @@ impl Outcome {
         let story = tell(&environment, &variables).await.expect("told");
         let names: Vec<String> = services.names().map(str::to_owned).collect();
         let files: Vec<_> = names.iter().map(|name| services.log(name)).collect();
+        let metrics = services.metrics().await.expect("metrics of every service");
         let drain_problems = services.stop().await;
         let logs = names
             .into_iter()
@@ -68,6 +71,7 @@ impl Outcome {
             story,
             canaries,
             logs,
+            metrics,
             drain_problems,
         }
     }
@@ -86,6 +90,7 @@ async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets
     ledger::rows_are_archived_under_lock(&outcome).await;
     canaries::no_canary_got_out(&outcome).await;
     traces::every_incident_is_one_trace(&outcome).await;
+    metrics::running_services_export_what_is_documented(&outcome);
     services_ended_well(&outcome);
 }
 

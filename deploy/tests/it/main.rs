@@ -10,6 +10,7 @@ mod documents;
 mod keys;
 mod manifests;
 mod nats;
+mod observability;
 mod scaling;
 mod settings;
 mod sources;

@@ -1,0 +1,54 @@
+//! What is counted of a delivery, and its span.
+
+use async_nats::header::NATS_MESSAGE_ID;
+
+use super::Runner;
+use crate::bus::{Pulled, header};
+use crate::metrics::ConsumerLabel;
+use crate::telemetry::{Messaging, continue_trace, set_body_size};
+
+impl Runner {
+    pub(super) fn received(&self, pulled: &Pulled) -> ConsumerLabel {
+        let label = ConsumerLabel {
+            consumer: pulled.consumer,
+        };
+        self.metrics.received.get_or_create(&label).inc();
+        self.metrics.in_flight.get_or_create(&label).inc();
+        let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
+        self.metrics.pending.get_or_create(&label).set(pending);
+        if let Ok(age) = self.clock.now().duration_since(pulled.stored_at) {
+            let age = age.as_secs_f64();
+            self.metrics.age.get_or_create(&label).observe(age);
+        }
+        label
+    }
+
+    /// The span is linked to the one that sent the message, and is its child, so that an incident is
+    /// one trace.
+    pub(super) fn span(&self, pulled: &Pulled) -> tracing::Span {
+        let messaging = Messaging {
+            operation: "process",
+            stream: self.spec.stream.name,
+            consumer: Some(pulled.consumer),
+            message_id: pulled
+                .headers
+                .get(NATS_MESSAGE_ID.as_ref() as &str)
+                .map(String::as_str),
+            server: &self.bus.server,
+        };
+        let span = tracing::info_span!(
+            "process",
+            otel.name = messaging.name(),
+            otel.kind = "consumer",
+            consumer = pulled.consumer,
+            subject = %pulled.subject,
+            delivery = pulled.deliveries,
+        );
+        messaging.describe(&span);
+        set_body_size(&span, pulled.payload.len());
+        if let Some(traceparent) = pulled.headers.get(header::TRACEPARENT) {
+            continue_trace(&span, traceparent);
+        }
+        span
+    }
+}

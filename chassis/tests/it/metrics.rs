@@ -1,0 +1,88 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bonesetter_chassis::stage::Outcome;
+use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER};
+use bonesetter_proto::v1::{Detected, Enriched};
+
+use crate::bed::{Bed, subject};
+use crate::runner::{pass, publish, run};
+
+/// Names and labels of what is exported; of a histogram, those of its buckets.
+fn series(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (name, rest) = line.split_once('{').unwrap_or((line, ""));
+        let labels = rest.split('}').next().unwrap_or_default().split(',');
+        let labels = labels.filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+        let name = name.split(' ').next().unwrap_or_default();
+        found.entry(name.to_owned()).or_default().extend(labels);
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_end_of_a_message_is_counted_under_the_documented_names() {
+    let bed = Bed::start().await;
+    publish(&bed, 0..3).await;
+    let enricher = bed.service("svc-enricher").await;
+    let spec = ConsumerSpec {
+        max_deliver: 2,
+        ..ENRICHER
+    };
+    let hopeless = subject(0, "open");
+    let again = subject(1, "open");
+    let (_, running) = run::<Detected, Enriched>(&enricher, spec, move |input| {
+        if input.subject == hopeless || (input.subject == again && input.deliveries == 1) {
+            return Outcome::Retry {
+                after: Duration::from_millis(1),
+                cause: anyhow::anyhow!("away"),
+            };
+        }
+        pass(input)
+    });
+    // Of the first two there are two deliveries, of the third one.
+    let text = loop {
+        let text = enricher.metrics.encode().unwrap();
+        let has = |line: &str| text.lines().any(|found| found == line);
+        let is_done = has("bonesetter_messages_published_total{consumer=\"enricher\"} 2")
+            && has("bonesetter_messages_in_flight{consumer=\"enricher\"} 0")
+            && has("bonesetter_handle_seconds_count{consumer=\"enricher\"} 5")
+            && text.contains("bonesetter_consumer_lag{");
+        if is_done {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    enricher.shutdown.cancel();
+    running.await.unwrap().unwrap();
+    for line in [
+        "bonesetter_messages_received_total{consumer=\"enricher\"} 5",
+        "bonesetter_messages_retried_total{consumer=\"enricher\"} 2",
+        "bonesetter_messages_dead_total{consumer=\"enricher\",reason=\"exhausted\"} 1",
+        "bonesetter_message_age_seconds_count{consumer=\"enricher\"} 5",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+    let document = include_str!("../../../docs/metrics.md");
+    let section = document
+        .split("## ")
+        .find(|it| it.starts_with("Every service"));
+    let found = series(&text);
+    for row in section
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+    {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (name, kind) = (cells[0].trim_matches('`'), cells[1]);
+        let mut labels: BTreeSet<_> = cells[2].split(", ").map(str::to_owned).collect();
+        let name = if kind == "histogram" {
+            labels.insert("le".to_owned());
+            format!("{name}_bucket")
+        } else {
+            name.to_owned()
+        };
+        assert_eq!(found.get(&name), Some(&labels), "{name}");
+    }
+}

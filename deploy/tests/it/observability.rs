@@ -1,0 +1,226 @@
+//! Dashboard and alert rules ask for metrics and labels that exist. What exists is in
+//! `docs/metrics.md`, which is held to the code beside this and to running services by the tests of
+//! `chassis` and `demo`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use bonesetter_chassis::topology::consumers;
+use promql_parser::label::MatchOp;
+use promql_parser::parser::{Expr, VectorSelector, parse};
+use promql_parser::util::{ExprVisitor, walk_expr};
+use serde_json::Value;
+
+use crate::workloads::root;
+
+/// Every series that is exported, with its labels.
+fn exported() -> BTreeMap<String, BTreeSet<String>> {
+    let text = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
+    let mut found = BTreeMap::new();
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let (name, kind) = (cells[0].trim_matches('`'), cells[1]);
+        let labels = cells[2].split(", ").filter(|label| !label.is_empty());
+        let labels: BTreeSet<_> = labels.map(str::to_owned).collect();
+        if kind == "histogram" {
+            let mut buckets = labels.clone();
+            buckets.insert("le".to_owned());
+            found.insert(format!("{name}_bucket"), buckets);
+            found.insert(format!("{name}_sum"), labels.clone());
+            found.insert(format!("{name}_count"), labels);
+        } else {
+            found.insert(name.to_owned(), labels);
+        }
+    }
+    assert!(found.len() > 20, "the document lists next to nothing");
+    found
+}
+
+/// What an expression selects, and the labels that it groups by.
+#[derive(Default)]
+struct Asked {
+    selectors: Vec<VectorSelector>,
+    grouped_by: BTreeSet<String>,
+}
+
+impl ExprVisitor for Asked {
+    type Error = std::convert::Infallible;
+
+    fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Self::Error> {
+        let modifier = match expr {
+            Expr::VectorSelector(selector) => {
+                self.selectors.push(selector.clone());
+                None
+            }
+            Expr::MatrixSelector(selector) => {
+                self.selectors.push(selector.vs.clone());
+                None
+            }
+            Expr::Aggregate(aggregate) => aggregate.modifier.as_ref(),
+            Expr::Binary(binary) => binary.modifier.as_ref().and_then(|it| it.matching.as_ref()),
+            _ => None,
+        };
+        if let Some(modifier) = modifier {
+            self.grouped_by.extend(modifier.labels().labels.clone());
+        }
+        Ok(true)
+    }
+}
+
+fn asked(expression: &str) -> Result<Asked, String> {
+    // A variable of Grafana.
+    let expr = parse(&expression.replace("$__rate_interval", "5m"))?;
+    let mut asked = Asked::default();
+    let Ok(_) = walk_expr(&mut asked, &expr);
+    Ok(asked)
+}
+
+/// What is wrong with an expression and the labels that its texts use.
+fn problems(
+    expression: &str,
+    shown: &BTreeSet<String>,
+    exported: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let asked = match asked(expression) {
+        Ok(asked) => asked,
+        Err(error) => return vec![error],
+    };
+    let mut problems = Vec::new();
+    let mut known = BTreeSet::new();
+    for selector in &asked.selectors {
+        let name = selector.name.clone().unwrap_or_default();
+        let Some(labels) = exported.get(&name) else {
+            problems.push(format!("{name:?} is not exported"));
+            continue;
+        };
+        known.extend(labels.clone());
+        for matcher in &selector.matchers.matchers {
+            if !labels.contains(&matcher.name) {
+                problems.push(format!("{name} has no label {}", matcher.name));
+            }
+            let is_literal = matches!(matcher.op, MatchOp::Equal | MatchOp::NotEqual);
+            let is_consumer = || consumers().any(|consumer| consumer.name == matcher.value);
+            if matcher.name == "consumer" && is_literal && !is_consumer() {
+                problems.push(format!("there is no consumer {}", matcher.value));
+            }
+        }
+    }
+    for label in asked.grouped_by.iter().chain(shown) {
+        if !known.contains(label) {
+            problems.push(format!("nothing that is selected has a label {label}"));
+        }
+    }
+    let is_aggregated = expression.contains(" by (");
+    for label in shown.difference(&asked.grouped_by) {
+        if is_aggregated {
+            problems.push(format!("{label} is shown and not grouped by"));
+        }
+    }
+    problems
+}
+
+/// The labels between `{{` and `}}`.
+fn shown(text: &str) -> BTreeSet<String> {
+    let names = text
+        .split("{{")
+        .skip(1)
+        .filter_map(|part| part.split("}}").next());
+    let names = names.map(|name| name.trim().trim_start_matches("$labels."));
+    names.map(str::to_owned).collect()
+}
+
+fn dashboard() -> Value {
+    let text = fs::read_to_string(root().join("deploy/grafana/bonesetter.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Title, expression and legend of everything that a dashboard asks for.
+fn targets(dashboard: &Value) -> Vec<(&str, &str, &str)> {
+    let mut found = Vec::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            found.push((
+                panel["title"].as_str().unwrap(),
+                target["expr"].as_str().unwrap(),
+                target["legendFormat"].as_str().unwrap(),
+            ));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_dashboard_shows_every_metric_and_none_that_is_not_there() {
+    let exported = exported();
+    let dashboard = dashboard();
+    let mut seen = BTreeSet::new();
+    for (title, expression, legend) in targets(&dashboard) {
+        let problems = problems(expression, &shown(legend), &exported);
+        assert!(problems.is_empty(), "{title}: {expression}: {problems:?}");
+        for selector in asked(expression).unwrap().selectors {
+            seen.extend(selector.name);
+        }
+    }
+    let of_histograms = |name: &&String| !name.ends_with("_sum") && !name.ends_with("_count");
+    for name in exported.keys().filter(of_histograms) {
+        assert!(seen.contains(name), "the dashboard does not show {name}");
+    }
+    let panels = dashboard["panels"].as_array().unwrap();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len(), "panels share an id");
+}
+
+#[test]
+fn alerts_ask_for_what_is_exported_and_say_what_to_do() {
+    let exported = exported();
+    let text = fs::read_to_string(root().join("deploy/prometheus/rules.yaml")).unwrap();
+    let rules: Value = serde_saphyr::from_str(&text).unwrap();
+    let mut names = BTreeSet::new();
+    let groups = rules["groups"].as_array().unwrap();
+    for rule in groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap())
+    {
+        let name = rule["alert"].as_str().unwrap();
+        assert!(names.insert(name), "{name} is there twice");
+        let summary = rule["annotations"]["summary"].as_str().unwrap();
+        assert!(rule["annotations"]["description"].as_str().unwrap().len() > 20);
+        let severity = rule["labels"]["severity"].as_str().unwrap();
+        assert!(
+            ["info", "warning", "critical"].contains(&severity),
+            "{name}"
+        );
+        let expression = rule["expr"].as_str().unwrap();
+        let problems = problems(expression, &shown(summary), &exported);
+        assert!(problems.is_empty(), "{name}: {problems:?}");
+    }
+    assert!(names.contains("BonesetterDeadLetters"));
+    let text = fs::read_to_string(root().join("deploy/prometheus/rules_test.yaml")).unwrap();
+    let evaluated: Value = serde_saphyr::from_str(&text).unwrap();
+    let tests = evaluated["tests"].as_array().unwrap().iter();
+    let tried: BTreeSet<_> = tests
+        .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
+        .filter(|alert| !alert["exp_alerts"].as_array().unwrap().is_empty())
+        .map(|alert| alert["alertname"].as_str().unwrap())
+        .collect();
+    assert_eq!(tried, names, "`make check-alerts` evaluates every alert");
+}
+
+#[test]
+fn what_is_not_exported_is_found() {
+    let exported = exported();
+    let none = BTreeSet::new();
+    for wrong in [
+        "sum(rate(bonesetter_messages_received[5m]))",
+        "bonesetter_messages_pending{stage=\"llm\"}",
+        "bonesetter_messages_pending{consumer=\"lmm\"}",
+        "sum by (service) (bonesetter_messages_pending)",
+        "sum by (consumer) (bonesetter_handle_seconds)",
+        "rate(bonesetter_messages_dead_total)",
+    ] {
+        assert!(!problems(wrong, &none, &exported).is_empty(), "{wrong}");
+    }
+    let right = "sum by (consumer) (rate(bonesetter_messages_dead_total{reason!=\"forged\"}[5m]))";
+    assert!(problems(right, &shown("{{consumer}}"), &exported).is_empty());
+    assert!(!problems(right, &shown("{{ $labels.reason }}"), &exported).is_empty());
+}
