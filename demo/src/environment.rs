@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
 use crate::identities;
-use crate::receiver::Receiver;
 use crate::scenario::{AUTO_NAMESPACE, SUGGEST_NAMESPACE};
 use crate::services::Spec;
 
@@ -70,12 +69,13 @@ impl Environment {
         connect(&self.state, &self.keys, user).await
     }
 
-    /// The seven services, the archive job and the sweeper, configured for this environment.
-    pub fn specs(&self, receiver: &Receiver) -> anyhow::Result<Vec<Spec>> {
+    /// The seven services, the archive job and the sweeper, configured for this environment; notices go
+    /// to a receiver at this base URL.
+    pub fn specs(&self, receiver: &str) -> anyhow::Result<Vec<Spec>> {
         let kubeconfig = |service: &str| self.kubeconfigs.get(service).cloned().unwrap_or_default();
         let keys = &self.keys;
-        let slack = self.secret("slack-url", &receiver.url("/slack"))?;
-        let webhook = self.secret("webhook-url", &receiver.url("/webhook"))?;
+        let slack = self.secret("slack-url", &format!("{receiver}/slack"))?;
+        let webhook = self.secret("webhook-url", &format!("{receiver}/webhook"))?;
         let minio = self.state.minio()?;
         let spec = |program, mode, keys: Value, own: Value| self.spec(program, mode, keys, own);
         Ok(vec![

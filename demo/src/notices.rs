@@ -159,6 +159,7 @@ mod tests {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
             body: body.to_string().into(),
+            at: std::time::UNIX_EPOCH,
         }
     }
 

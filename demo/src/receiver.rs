@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::post;
+use bonesetter_chassis::clock::Clock;
 use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,20 @@ pub struct Received {
     pub headers: BTreeMap<String, String>,
     /// Its body.
     pub body: Bytes,
+    /// When it had arrived.
+    pub at: SystemTime,
+}
+
+/// How a receiver answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Answer {
+    /// It takes what comes.
+    #[default]
+    Accept,
+    /// It takes nothing, with this status.
+    Refuse(StatusCode),
+    /// It takes what comes, and says so this much later.
+    Late(Duration),
 }
 
 /// A running receiver on a free loopback port.
@@ -28,6 +44,7 @@ pub struct Received {
 pub struct Receiver {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
 impl Receiver {
@@ -37,6 +54,7 @@ impl Receiver {
         let receiver = Self {
             address: listener.local_addr()?,
             received: Arc::default(),
+            answer: Arc::default(),
         };
         let router = Router::new()
             .route("/slack", post(keep))
@@ -51,12 +69,22 @@ impl Receiver {
         Ok(receiver)
     }
 
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers so from now on.
+    pub fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
     /// The URL of one of the paths.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    /// Everything that arrived at a path so far, in order.
+    /// Everything that was taken at a path so far, in order.
     pub fn received(&self, path: &str) -> Vec<Received> {
         let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         received
@@ -67,7 +95,19 @@ impl Receiver {
     }
 }
 
-async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, body: Bytes) {
+async fn keep(
+    State(receiver): State<Receiver>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let answer = *receiver
+        .answer
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if let Answer::Refuse(status) = answer {
+        return status;
+    }
     let text =
         |value: &axum::http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = headers
@@ -78,10 +118,15 @@ async fn keep(State(receiver): State<Receiver>, uri: Uri, headers: HeaderMap, bo
         path: uri.path().to_owned(),
         headers,
         body,
+        at: Clock::system().now(),
     };
     receiver
         .received
         .lock()
         .unwrap_or_else(PoisonError::into_inner)
         .push(request);
+    if let Answer::Late(delay) = answer {
+        tokio::time::sleep(delay).await;
+    }
+    StatusCode::OK
 }

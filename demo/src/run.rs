@@ -30,7 +30,7 @@ use crate::story::Story;
 /// How long everything may take from the first fault to the last word.
 const LIMIT: Duration = Duration::from_mins(5);
 /// The test image that the testbed builds and imports.
-const OWN_IMAGE: &str = "localhost/faultbox:1";
+pub const OWN_IMAGE: &str = "localhost/faultbox:1";
 
 /// What a user can choose.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ async fn clean_cluster(kubeconfig: Option<&Path>) -> anyhow::Result<()> {
 async fn demo(options: &Options) -> anyhow::Result<bool> {
     check_sources(&options.sources)?;
     let variables = variables(options)?;
-    let state = servers(options).await?;
+    let state = servers(options.kubeconfig.as_deref()).await?;
     let keys = bonesetter_testbed::identity::keys(&state.dir)?;
     print("preparing bus, database, identities and namespaces\n");
     let environment = Environment::prepare(state, keys, &options.sources).await?;
@@ -167,9 +167,9 @@ fn plan(kubeconfig: Option<&Path>) -> io::Result<(PathBuf, Plan)> {
     Ok((existing_state_dir(), plan))
 }
 
-/// Starts the servers, or uses those that run.
-async fn servers(options: &Options) -> anyhow::Result<State> {
-    let (dir, mut plan) = plan(options.kubeconfig.as_deref())?;
+/// Starts the servers, or uses those that run; those of an existing cluster with its kubeconfig.
+pub async fn servers(kubeconfig: Option<&Path>) -> anyhow::Result<State> {
+    let (dir, mut plan) = plan(kubeconfig)?;
     plan.nats_authorization = Some(bonesetter_testbed::identity::authorization(&dir)?);
     let supervisor = programs()?.join("testbed");
     Ok(bonesetter_testbed::run::up(&dir, &plan, &supervisor, &show).await?)
@@ -194,7 +194,7 @@ pub async fn start(
     receiver: &Receiver,
     otlp: Option<&str>,
 ) -> anyhow::Result<Services> {
-    let specs = environment.specs(receiver)?;
+    let specs = environment.specs(&receiver.url(""))?;
     Services::start(specs, &programs()?, &environment.dir, otlp).await
 }
 
@@ -328,7 +328,8 @@ fn show(progress: Progress) {
     }
 }
 
-fn check_sources(sources: &Path) -> anyhow::Result<()> {
+/// Refuses a folder that is no checkout of Bonesetter.
+pub fn check_sources(sources: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         sources.join("deploy/sql").is_dir() && sources.join("deploy/kubernetes").is_dir(),
         "{} is not a checkout of Bonesetter; run this from its root",

@@ -34,6 +34,21 @@ impl Spec {
             |mode| format!("{}-{mode}", self.program),
         )
     }
+
+    /// Writes its configuration into a folder, with its health on a port of loopback, and returns the
+    /// file's place.
+    pub fn write(&self, dir: &Path, port: u16, otlp: Option<&str>) -> anyhow::Result<PathBuf> {
+        let mut config = self.config.clone();
+        config.insert(
+            "health".to_owned(),
+            json!({"listen": format!("127.0.0.1:{port}")}),
+        );
+        config.insert("telemetry".to_owned(), json!({"otlp_endpoint": otlp}));
+        let file = dir.join(format!("{}.yaml", self.name()));
+        fs::write(&file, serde_saphyr::to_string(&config)?)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
+    }
 }
 
 /// The running services. Dropping them kills them; [`Services::stop`] lets them drain.
@@ -64,24 +79,16 @@ impl Services {
         };
         fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
         for spec in specs {
-            services.spawn(spec, programs, otlp)?;
+            services.spawn(&spec, programs, otlp)?;
         }
         services.wait_ready().await?;
         Ok(services)
     }
 
-    fn spawn(&mut self, spec: Spec, programs: &Path, otlp: Option<&str>) -> anyhow::Result<()> {
+    fn spawn(&mut self, spec: &Spec, programs: &Path, otlp: Option<&str>) -> anyhow::Result<()> {
         let name = spec.name();
         let port = bonesetter_testbed::ports::free_port()?;
-        let mut config = spec.config;
-        config.insert(
-            "health".to_owned(),
-            json!({"listen": format!("127.0.0.1:{port}")}),
-        );
-        config.insert("telemetry".to_owned(), json!({"otlp_endpoint": otlp}));
-        let file = self.dir.join(format!("{name}.yaml"));
-        fs::write(&file, serde_saphyr::to_string(&config)?)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        let file = spec.write(&self.dir, port, otlp)?;
         let log = File::create(self.log(&name))?;
         let program = programs.join(spec.program);
         // The kernel ends the service when the demo is killed.

@@ -12,6 +12,7 @@
 mod authority;
 pub mod cluster;
 pub mod cri;
+pub mod fault;
 pub mod identity;
 pub mod image;
 pub mod loki;

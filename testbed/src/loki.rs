@@ -114,17 +114,33 @@ impl LokiServer {
             .arg(arguments)
             .start()?;
         let mut loki = Self { server, port };
-        let url = format!("{}/ready", loki.url());
+        loki.wait_ready().await?;
+        Ok(loki)
+    }
+
+    async fn wait_ready(&mut self) -> Result<(), Error> {
+        let url = format!("{}/ready", self.url());
         let client = ready::local_http()?;
         let probe = async || ready::get_ok(&client, &url).await;
-        ready::until(
-            "loki",
-            Duration::from_secs(90),
-            &mut [&mut loki.server],
-            probe,
-        )
-        .await?;
-        Ok(loki)
+        let limit = Duration::from_secs(90);
+        ready::until("loki", limit, &mut [&mut self.server], probe).await?;
+        Ok(())
+    }
+
+    /// Kills the server with SIGKILL: what a client sees when the machine is gone.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts the server again on the same port and data.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.server.restart()?;
+        self.wait_ready().await
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// Base URL of its HTTP API.

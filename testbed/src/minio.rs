@@ -94,10 +94,7 @@ impl MinioServer {
             .env("MINIO_BROWSER", "off")
             .env("MINIO_UPDATE", "off")
             .start()?;
-        let client = ready::local_http()?;
-        let url = format!("{}/minio/health/ready", root.endpoint);
-        let probe = async || ready::get_ok(&client, &url).await;
-        ready::until("minio", Duration::from_mins(1), &mut [&mut server], probe).await?;
+        wait_ready(&mut server, &root.endpoint).await?;
 
         let admin = S3Admin::new(root.clone())?;
         // Health is answered before the object layer is: the bucket is the real readiness.
@@ -130,7 +127,31 @@ impl MinioServer {
         self.server.stop(Duration::from_secs(10)).await;
     }
 
+    /// Kills the server with SIGKILL: what a client sees when the machine is gone.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts the server again on the same port and objects.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.server.restart()?;
+        wait_ready(&mut self.server, &self.root.endpoint).await
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     pub(crate) fn server(&mut self) -> &mut Server {
         &mut self.server
     }
+}
+
+async fn wait_ready(server: &mut Server, endpoint: &str) -> Result<(), Error> {
+    let client = ready::local_http()?;
+    let url = format!("{endpoint}/minio/health/ready");
+    let probe = async || ready::get_ok(&client, &url).await;
+    ready::until("minio", Duration::from_mins(1), &mut [server], probe).await?;
+    Ok(())
 }

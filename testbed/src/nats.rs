@@ -98,9 +98,7 @@ pub fn configuration(port: u16, monitor: u16, dir: &Path, authorization: Option<
 /// A running NATS server with its own store and port. Dropping it kills it.
 #[derive(Debug)]
 pub struct NatsServer {
-    program: PathBuf,
     dir: PathBuf,
-    log: PathBuf,
     port: u16,
     monitor: u16,
     authority: Option<Authority>,
@@ -139,9 +137,7 @@ impl NatsServer {
         let log = options.log.unwrap_or_else(|| dir.join("nats.log"));
         let server = launch(&program, &dir, &log)?;
         let mut nats = Self {
-            program,
             dir,
-            log,
             port,
             monitor,
             authority,
@@ -227,7 +223,7 @@ impl NatsServer {
     /// Starts the server again, stopped or killed or running, on the same port and store.
     pub async fn restart(&mut self) -> Result<(), Error> {
         self.stop().await;
-        self.server = launch(&self.program, &self.dir, &self.log)?;
+        self.server.restart()?;
         self.wait_ready().await
     }
 
@@ -238,6 +234,14 @@ impl NatsServer {
         let probe = async || ready::get_ok(&client, &url).await;
         ready::until("nats-server", limit, &mut [&mut self.server], probe).await?;
         Ok(())
+    }
+
+    /// Whether JetStream takes messages; a server whose disk was full switches it off until it is
+    /// started again.
+    pub async fn is_storing(&self) -> Result<bool, Error> {
+        let client = ready::local_http()?;
+        let url = format!("{}/healthz?js-enabled-only=true", self.monitor_url());
+        Ok(client.get(&url).send().await?.status().is_success())
     }
 
     /// Hands out the process, for a supervisor that watches several.

@@ -28,6 +28,9 @@ use std::time::Duration;
 /// The node's name.
 pub const NAME: &str = "bonesetter";
 
+/// The name of the API server's process.
+pub const API_SERVER: &str = "kube-apiserver";
+
 /// Held while a node runs; its text is the state directory of the last run.
 const LOCK: &str = "/run/bonesetter-node.lock";
 

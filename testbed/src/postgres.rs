@@ -166,6 +166,31 @@ impl PostgresServer {
             .await;
     }
 
+    /// Kills the server with SIGKILL: what a client sees when the machine is gone.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts the server again on the same port and data. One that was killed leaves processes that
+    /// take a moment to notice, and a new one refuses to start beside them.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        const ATTEMPTS: u32 = 5;
+        for _ in 1..ATTEMPTS {
+            self.server.restart()?;
+            match self.wait_ready().await {
+                Err(Error::Ready(ready::Error::Process(_))) => {}
+                other => return other,
+            }
+        }
+        self.server.restart()?;
+        self.wait_ready().await
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     pub(crate) fn server(&mut self) -> &mut Server {
         &mut self.server
     }

@@ -62,8 +62,8 @@ pub struct RunAs {
     pub gid: u32,
 }
 
-/// A server that is about to be started.
-#[derive(Debug)]
+/// How a server is started.
+#[derive(Debug, Clone)]
 pub struct Launch {
     name: String,
     program: PathBuf,
@@ -143,6 +143,15 @@ impl Launch {
 
     /// Starts it.
     pub fn start(self) -> Result<Server, Error> {
+        let child = self.spawn()?;
+        Ok(Server {
+            launch: self,
+            child,
+            stopped: false,
+        })
+    }
+
+    fn spawn(&self) -> Result<Child, Error> {
         let log_error = |source| Error::Log {
             name: self.name.clone(),
             log: self.log.clone(),
@@ -159,16 +168,10 @@ impl Launch {
         let err = out.try_clone().map_err(log_error)?;
         let mut command = self.command();
         command.stdout(out).stderr(err).process_group(0);
-        let child = spawn(command).map_err(|source| Error::Spawn {
+        spawn(command).map_err(|source| Error::Spawn {
             name: self.name.clone(),
             program: self.program.clone(),
             source,
-        })?;
-        Ok(Server {
-            name: self.name,
-            log: self.log,
-            child,
-            stopped: false,
         })
     }
 }
@@ -176,8 +179,7 @@ impl Launch {
 /// A running server. Dropping it kills it.
 #[derive(Debug)]
 pub struct Server {
-    name: String,
-    log: PathBuf,
+    launch: Launch,
     child: Child,
     stopped: bool,
 }
@@ -185,7 +187,7 @@ pub struct Server {
 impl Server {
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.launch.name
     }
 
     /// Its process id.
@@ -195,7 +197,7 @@ impl Server {
 
     /// Its log file.
     pub fn log(&self) -> &Path {
-        &self.log
+        &self.launch.log
     }
 
     /// Fails if the process has ended, with the last lines of its log.
@@ -209,10 +211,10 @@ impl Server {
 
     fn exited(&self, status: &str) -> Error {
         Error::Exited {
-            name: self.name.clone(),
+            name: self.launch.name.clone(),
             status: status.to_owned(),
-            log: self.log.clone(),
-            tail: last_lines(&self.log, 12),
+            log: self.launch.log.clone(),
+            tail: last_lines(&self.launch.log, 12),
         }
     }
 
@@ -247,6 +249,14 @@ impl Server {
             self.stopped = true;
         }
     }
+
+    /// Starts it again as it was started, killing what still runs. Its log goes on.
+    pub fn restart(&mut self) -> Result<(), Error> {
+        self.kill();
+        self.child = self.launch.spawn()?;
+        self.stopped = false;
+        Ok(())
+    }
 }
 
 impl Drop for Server {
@@ -260,6 +270,37 @@ pub(crate) fn send(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         let _ = rustix::process::kill_process(pid, signal);
     }
+}
+
+/// Kills a process by its id (SIGKILL), without waiting for it.
+pub fn kill(pid: u32) {
+    send(pid, Signal::KILL);
+}
+
+/// Stops a process and its children where they are (SIGSTOP): their connections stay open and nothing
+/// answers.
+pub fn pause(pid: u32) {
+    for pid in family(pid) {
+        send(pid, Signal::STOP);
+    }
+}
+
+/// Lets a process and its children go on (SIGCONT).
+pub fn resume(pid: u32) {
+    for pid in family(pid) {
+        send(pid, Signal::CONT);
+    }
+}
+
+/// A process and its children.
+/// Source: `proc_pid_task(5)`, `children`.
+fn family(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task/{pid}/children");
+    let children = fs::read_to_string(path).unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .filter_map(|child| child.parse().ok());
+    std::iter::once(pid).chain(children).collect()
 }
 
 /// Asks a process to end (SIGTERM).

@@ -244,9 +244,10 @@ async fn serve(
     state.write()?;
     task.end("everything is ready");
 
+    let logs = running_logs(state);
     tokio::select! {
-        ended = running.watch() => ended,
-        never = ship(running_logs(state), plan) => never,
+        ended = running.watch(state) => ended,
+        never = ship(logs, plan) => never,
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! etcd, the API server, the controller manager and the scheduler.
 
-use super::{Error, Places, network};
+use super::{API_SERVER, Error, Places, network};
 use crate::cluster::Endpoint;
 use crate::ports::free_port;
 use crate::process::{Launch, Server};
@@ -87,7 +87,7 @@ pub(super) fn start_api_server(
     ports: &Ports,
 ) -> Result<Server, Error> {
     let program = programs.get(Program::KubeApiserver)?;
-    let server = Launch::new("kube-apiserver", program, places.log("kube-apiserver"))
+    let server = Launch::new(API_SERVER, program, places.log(API_SERVER))
         .flag("bind-address", "127.0.0.1")
         .flag("secure-port", ports.api.to_string())
         .flag("advertise-address", network::ADDRESS)

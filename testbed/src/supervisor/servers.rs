@@ -5,7 +5,7 @@ use crate::cluster::write_private;
 use crate::loki::LokiServer;
 use crate::minio::{BUCKET, MinioServer};
 use crate::nats::{NatsOptions, NatsServer};
-use crate::node::{Node, NodeLock, Places, leftovers};
+use crate::node::{API_SERVER, Node, NodeLock, Places, leftovers};
 use crate::paths::Layout;
 use crate::postgres::PostgresServer;
 use crate::process::Server;
@@ -116,14 +116,34 @@ impl Running {
         servers
     }
 
-    /// Returns when a server ends by itself.
-    pub(super) async fn watch(&mut self) -> Result<(), Error> {
+    /// Returns when a server ends by itself. The API server is started again, as the kubelet of a real
+    /// control plane does; the state file then names the new process.
+    pub(super) async fn watch(&mut self, state: &mut State) -> Result<(), Error> {
         loop {
+            let mut is_changed = false;
             for server in self.servers() {
-                server.check_alive()?;
+                match server.check_alive() {
+                    Err(error) if server.name() == API_SERVER => {
+                        log_line(&error.to_string());
+                        server.restart()?;
+                        is_changed = true;
+                    }
+                    other => other?,
+                }
+            }
+            if is_changed {
+                state.servers = self.states();
+                state.write()?;
             }
             tokio::time::sleep(WATCH).await;
         }
+    }
+
+    fn states(&mut self) -> Vec<ProcessState> {
+        self.servers()
+            .iter()
+            .map(|server| ProcessState::of(server.name(), server.pid(), server.log()))
+            .collect()
     }
 
     /// Writes down where everything is.
@@ -133,11 +153,7 @@ impl Running {
         layout: &Layout,
         state: &mut State,
     ) -> Result<(), Error> {
-        state.servers = self
-            .servers()
-            .iter()
-            .map(|server| ProcessState::of(server.name(), server.pid(), server.log()))
-            .collect();
+        state.servers = self.states();
         state.nats = self.nats.as_ref().map(NatsServer::state);
         state.postgres_url = self
             .postgres

@@ -1,0 +1,125 @@
+//! The services as processes that are started again when they end, as Kubernetes would.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bonesetter_demo::services::Spec;
+use bonesetter_testbed::ports::free_port;
+use bonesetter_testbed::process::{Launch, Server, last_lines, pause, resume};
+use tokio::time::Instant;
+
+/// How long a service that ended by itself stays away.
+const BACK_OFF: Duration = Duration::from_secs(1);
+/// How long a service may take to drain.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// All services.
+#[derive(Debug)]
+pub struct Fleet {
+    services: Vec<Service>,
+}
+
+#[derive(Debug)]
+struct Service {
+    name: String,
+    server: Server,
+    log: PathBuf,
+    /// When it is started again.
+    due: Option<Instant>,
+    /// How often it ended by itself.
+    ends: u32,
+}
+
+impl Fleet {
+    /// Starts every service; they are not waited for.
+    pub fn start(specs: &[Spec], programs: &Path, dir: &Path) -> anyhow::Result<Self> {
+        let mut services = Vec::new();
+        for spec in specs {
+            let name = spec.name();
+            let config = spec.write(dir, free_port()?, None)?;
+            let log = dir.join(format!("{name}.log"));
+            let mut launch = Launch::new(&name, &programs.join(spec.program), log.clone());
+            if let Some(mode) = spec.mode {
+                launch = launch.arg(mode);
+            }
+            services.push(Service {
+                server: launch.arg("--config").arg(config).start()?,
+                name,
+                log,
+                due: None,
+                ends: 0,
+            });
+        }
+        Ok(Self { services })
+    }
+
+    /// Their names, in order.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.services.iter().map(|service| service.name.clone());
+        names.collect()
+    }
+
+    /// Their log files, in order.
+    pub fn logs(&self) -> Vec<PathBuf> {
+        let logs = self.services.iter().map(|service| service.log.clone());
+        logs.collect()
+    }
+
+    /// How often services ended by themselves.
+    pub fn ends(&self) -> u32 {
+        self.services.iter().map(|service| service.ends).sum()
+    }
+
+    /// Kills a service, which stays away for so long.
+    pub fn kill(&mut self, place: usize, lasts: Duration) {
+        if let Some(service) = self.services.get_mut(place) {
+            service.server.kill();
+            service.due = Some(Instant::now() + lasts);
+        }
+    }
+
+    /// Stops a service where it is; returns its process, for `resume`.
+    pub fn pause(&self, place: usize) -> Option<u32> {
+        let service = self.services.get(place)?;
+        let pid = service.server.pid();
+        pause(pid);
+        Some(pid)
+    }
+
+    /// Starts again what is due, and notices what ended by itself, with the end of its log.
+    pub fn tend(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut ended = Vec::new();
+        for service in &mut self.services {
+            match service.due {
+                Some(due) if due <= Instant::now() => {
+                    service.server.restart()?;
+                    service.due = None;
+                }
+                Some(_) => {}
+                None => {
+                    if service.server.check_alive().is_err() {
+                        service.ends += 1;
+                        service.due = Some(Instant::now() + BACK_OFF);
+                        let tail = last_lines(&service.log, 1);
+                        ended.push(format!("{} ended by itself:{tail}", service.name));
+                    }
+                }
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Lets all go on that stand still.
+    pub fn heal(&self) {
+        for service in &self.services {
+            resume(service.server.pid());
+        }
+    }
+
+    /// Asks every service to drain, and waits for it.
+    pub async fn stop(mut self) {
+        for service in &mut self.services {
+            service.server.stop(DRAIN).await;
+        }
+    }
+}

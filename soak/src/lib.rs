@@ -1,0 +1,27 @@
+//! The soak: a real cluster in which workloads fail one after the other, while everything that
+//! Bonesetter consists of and depends on is killed, paused, cut off, filled up and fed garbage at
+//! random. At the end all is made well again, and what must hold is checked: every failure was
+//! detected, diagnosed, acted on and recorded exactly once, and told; no patch was made twice; nothing
+//! is dead that was no garbage.
+//!
+//! Faults follow from a seed ([`schedule`]), so that a run can be repeated; what they meet depends on
+//! the machine. Laws are pure functions of what was read at the end ([`laws`]).
+
+pub mod bed;
+pub mod failure;
+pub mod fault;
+pub mod fleet;
+pub mod garbage;
+pub mod laws;
+pub mod run;
+pub mod schedule;
+pub mod storm;
+pub mod world;
+
+use std::io::Write as _;
+
+/// Writes a line to the terminal. A terminal that is gone is no reason to stop in the middle.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}

@@ -1,0 +1,122 @@
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Bytes that are passed on at a time.
+const PIECE: usize = 16 * 1024;
+
+/// What a connection is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// As it should be.
+    Open,
+    /// Every piece of up to 16 KiB takes this long.
+    Slow(Duration),
+    /// Connections stand, and can be made, and nothing passes: what a client sees of a network that
+    /// swallows packets.
+    Stalled,
+    /// Connections are closed, those that stand and those that are made.
+    Cut,
+}
+
+/// Passes TCP connections on to a server, as well as its link is. It listens on a free loopback port
+/// until it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    link: watch::Sender<Link>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// Listens for a server at `target`.
+    pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        let address = listener.local_addr()?;
+        let (link, changes) = watch::channel(Link::Open);
+        let accepting = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                tokio::select! {
+                    accepted = listener.accept() => {
+                        if let Ok((client, _)) = accepted {
+                            connections.spawn(connection(client, target, changes.clone()));
+                        }
+                    }
+                    Some(_) = connections.join_next() => {}
+                }
+            }
+        });
+        Ok(Self {
+            address,
+            link,
+            accepting,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Changes the link, also of the connections that stand.
+    pub fn set(&self, link: Link) {
+        self.link.send_replace(link);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// One connection from its beginning to its end; either side's errors end it, as they would without
+/// anybody in between.
+async fn connection(client: TcpStream, target: SocketAddr, mut link: watch::Receiver<Link>) {
+    let changes = link.clone();
+    let passing = async {
+        let Ok(server) = TcpStream::connect(target).await else {
+            return;
+        };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::join!(
+            pass(from_client, to_server, changes.clone()),
+            pass(from_server, to_client, changes)
+        );
+    };
+    tokio::select! {
+        () = passing => {}
+        _ = link.wait_for(|link| *link == Link::Cut) => {}
+    }
+}
+
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Link>) {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let count = match from.read(&mut piece).await {
+            Ok(count) if count > 0 => count,
+            // The other side learns of it by the end of what it reads.
+            _ => return,
+        };
+        let Ok(now) = link
+            .wait_for(|link| *link != Link::Stalled)
+            .await
+            .map(|link| *link)
+        else {
+            return;
+        };
+        if let Link::Slow(delay) = now {
+            tokio::time::sleep(delay).await;
+        }
+        if to.write_all(&piece[..count]).await.is_err() {
+            return;
+        }
+    }
+}
