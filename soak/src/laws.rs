@@ -424,3 +424,6 @@ fn is_for(consumer: &ConsumerSpec, step: &Step) -> bool {
     consumer.stream.name == step.stream
         && consumer.step.is_none_or(|only| only == step.subject.step)
 }
+
+#[cfg(test)]
+mod tests;

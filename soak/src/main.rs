@@ -61,5 +61,5 @@ async fn main() -> ExitCode {
 async fn soak(options: &Options) -> anyhow::Result<Outcome> {
     check_sources(&options.sources)?;
     let testbed = servers(None).await?;
-    run(testbed, options).await
+    Box::pin(run(testbed, options)).await
 }

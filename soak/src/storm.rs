@@ -99,15 +99,12 @@ impl Storm {
         fleet: &mut Fleet,
     ) -> anyhow::Result<()> {
         let Planned { lasts, fault, .. } = planned;
-        let mut line = format!(
-            "{:>6.1} s  {}",
-            self.elapsed().as_secs_f64(),
-            fault.describe(&self.services)
-        );
-        if !lasts.is_zero() {
-            line += &format!(" for {:.1} s", lasts.as_secs_f64());
-        }
-        say(&line);
+        let length = match lasts.as_secs_f64() {
+            0.0 => String::new(),
+            seconds => format!(" for {seconds:.1} s"),
+        };
+        let (now, what) = (self.elapsed(), fault.describe(&self.services));
+        say(&format!("{:>6.1} s  {what}{length}", now.as_secs_f64()));
         let began = self.clock.now();
         let mut pid = None;
         match fault {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The file that takes the room.
 const BALLAST: &str = "ballast";
-const PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
+static PIECE: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A small disk could not be made or filled.
 #[derive(Debug, thiserror::Error)]

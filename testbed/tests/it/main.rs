@@ -2,6 +2,7 @@
 //!
 //! These run against the servers that `BONESETTER_TESTBED` names; `make test` starts them.
 
+mod faults;
 mod node;
 mod servers;
 mod wait;
