@@ -69,7 +69,7 @@ async fn what_does_not_help_is_taken_back_exactly_and_told() {
 
 /// The services of the demo, with less patience for a change.
 async fn start(environment: &Environment, receiver: &Receiver) -> Services {
-    let mut specs = environment.specs(receiver).expect("specs");
+    let mut specs = environment.specs(&receiver.url("")).expect("specs");
     let actuator = specs.iter_mut().find(|spec| spec.program == "svc-actuator");
     let verification = json!({"window": "10s", "deadline": "30s"});
     let config = &mut actuator.expect("svc-actuator").config;

@@ -1,15 +1,17 @@
 //! One good world, and what each change of it must bring to light.
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bonesetter_chassis::topology::stream_of;
 use bonesetter_demo::receiver::Received;
-use bonesetter_proto::v1::{Acted, Delivery, Detected, Incident as Who, ObjectRef};
-use serde_json::json;
+use bonesetter_proto::v1::{
+    Acted, Delivery, Detected, Incident as Who, NoticeKind, Notified, ObjectRef, Phase,
+};
+use serde_json::{Value, json};
 
 use super::*;
 use crate::failure::Failure;
-use crate::world::Letter;
+use crate::world::{Letter, Window};
 
 const ID: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
 const FALSE_ID: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbb";

@@ -9,19 +9,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// A server that sends back what it is sent.
-async fn echo() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+async fn echo() -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
     tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
+        while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let (mut from, mut to) = stream.split();
                 tokio::io::copy(&mut from, &mut to).await
             });
         }
     });
-    address
+    Ok(address)
 }
 
 async fn ask(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
@@ -33,7 +32,7 @@ async fn ask(stream: &mut TcpStream) -> std::io::Result<[u8; 4]> {
 
 #[tokio::test]
 async fn an_open_link_passes_both_ways_and_a_cut_one_ends_old_and_new_connections() {
-    let proxy = Proxy::start(echo().await).await.unwrap();
+    let proxy = Proxy::start(echo().await.unwrap()).await.unwrap();
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(ask(&mut stream).await.unwrap(), *b"ping");
     proxy.set(Link::Slow(Duration::from_millis(5)));
@@ -51,7 +50,7 @@ async fn an_open_link_passes_both_ways_and_a_cut_one_ends_old_and_new_connection
 
 #[tokio::test(start_paused = true)]
 async fn nothing_passes_a_stalled_link_until_it_is_open_again() {
-    let proxy = Proxy::start(echo().await).await.unwrap();
+    let proxy = Proxy::start(echo().await.unwrap()).await.unwrap();
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(ask(&mut stream).await.unwrap(), *b"ping");
     proxy.set(Link::Stalled);
