@@ -7,7 +7,9 @@ DATA      folder with redaction.jsonl and score_redaction.py
 LOGS      folder with *.log files (the 2k samples of github.com/logpai/loghub)
 GITLEAKS  gitleaks 8, or nothing to leave it out
 
-Everything runs on one core, one after the other, and is measured in processor time.
+Everything runs on one core, one after the other, and is measured in processor time; of our own program the
+best of several rounds, because other programs on the same core slow it down. Ends with 1 while a goal of the
+project is missed.
 """
 import collections
 import datetime
@@ -28,8 +30,9 @@ FLOORS = {
     "keep": 1.000,
     "json": 1.000,
     "fresh": 0.985,
+    "mb_s": 150,
 }
-CEILINGS = {"clean": 0.005, "hard": 0.025, "fresh_clean": 0.005}
+CEILINGS = {"clean": 0.005, "hard": 0.025, "fresh_clean": 0.005, "partial": 0, "evidence_p99_ms": 5.0}
 # How much faster than gitleaks, in the same run.
 SPEED_RATIO = 20
 
@@ -185,6 +188,7 @@ def main():
         confusions(rows, output)
         found = figures_of(report)
         found["fresh"], found["fresh_clean"] = fresh(sys.argv[1], scorer, folder)
+        found["mb_s"], found["evidence_p99_ms"] = float(speed["mb_s"]), float(speed["p99_ms"])
         other = {}
         if os.environ.get("GITLEAKS"):
             output = folder / "gitleaks.jsonl"
@@ -194,7 +198,7 @@ def main():
             print("gitleaks:", " ".join(f"{key}={value:.4g}" for key, value in other.items()))
         problems = [f"{key} {found[key]} < {floor}" for key, floor in FLOORS.items() if found[key] < floor]
         problems += [f"{key} {found[key]} > {most}" for key, most in CEILINGS.items() if found[key] > most]
-        ratio = float(speed["mb_s"]) / other["mb_s"] if other else 0.0
+        ratio = found["mb_s"] / other["mb_s"] if other else 0.0
         if other and ratio < SPEED_RATIO:
             problems.append(f"only {ratio:.1f} times as fast as gitleaks")
         for problem in problems:
@@ -202,8 +206,8 @@ def main():
         figures = " ".join(f"{key}={value:.4g}" for key, value in found.items())
         beside = f" gitleaks_secret={other['secret']:.4g} gitleaks_mb_s={other['mb_s']:.4g} ratio={ratio:.1f}" if other else ""
         print(
-            f"result: bench-redact {figures} mb_s={speed['mb_s']} mb_s_ips_kept={speed['mb_s_ips_kept']}"
-            f" evidence_p50_ms={speed['p50_ms']} evidence_p99_ms={speed['p99_ms']}{beside}"
+            f"result: bench-redact {figures} mb_s_ips_kept={speed['mb_s_ips_kept']}"
+            f" evidence_p50_ms={speed['p50_ms']}{beside}"
         )
         sys.exit(1 if problems else 0)
 

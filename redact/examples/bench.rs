@@ -66,6 +66,7 @@ fn redact(corpus: &str, output: &str) -> anyhow::Result<()> {
 /// Each file as one text, in a session of its own, with and without addresses.
 fn speed(files: &[&str]) -> anyhow::Result<()> {
     let texts = read(files)?;
+    println!("processor time of one thread, best of {REPEATS}");
     println!(
         "{:32} {:>10} {:>14} {:>14}",
         "file", "bytes", "MB/s", "MB/s, IPs kept"
@@ -103,37 +104,37 @@ fn best(redactor: &Redactor, text: &str) -> Duration {
     times.min().unwrap_or_default()
 }
 
-/// Pieces of 256 KiB, each learnt, redacted and proved, as svc-redactor does with evidence.
+/// Pieces of 256 KiB of all files in a row, one beginning every 64 KiB. Each is learnt, redacted and proved,
+/// as svc-redactor does with evidence; its time is the best of several, so that the percentiles speak of
+/// texts and not of what else the machine does.
 fn evidence(files: &[&str]) -> anyhow::Result<()> {
     let whole = read(files)?.concat();
     let redactor = redactor(true)?;
     let mut times = Vec::new();
-    let mut at = 0;
-    while at + EVIDENCE <= whole.len() {
-        let end = whole.floor_char_boundary(at + EVIDENCE);
-        let text = &whole[at..end];
+    for at in (0..whole.len().saturating_sub(EVIDENCE)).step_by(EVIDENCE / 4) {
+        let text = &whole[whole.floor_char_boundary(at)..whole.floor_char_boundary(at + EVIDENCE)];
+        let mut best = Duration::MAX;
         for _ in 0..REPEATS {
             let mut session = redactor.session(b"bench");
             let started = now();
             session.learn_text(text);
             let redacted = session.redact_text(text);
             session.egress_check(redacted.text.as_bytes())?;
-            times.push(now().saturating_sub(started));
+            best = best.min(now().saturating_sub(started));
         }
-        at = end;
+        times.push(best);
     }
     times.sort();
     let at = |percent: usize| {
-        times
-            .get(times.len() * percent / 100)
-            .copied()
-            .unwrap_or_default()
+        let place = (times.len() * percent).div_ceil(100).saturating_sub(1);
+        times.get(place).copied().unwrap_or_default().as_secs_f64() * 1e3
     };
     println!(
-        "evidence pieces={} p50_ms={:.2} p99_ms={:.2}",
+        "evidence pieces={} p50_ms={:.2} p99_ms={:.2} max_ms={:.2} (processor time, best of {REPEATS})",
         times.len(),
-        at(50).as_secs_f64() * 1e3,
-        at(99).as_secs_f64() * 1e3
+        at(50),
+        at(99),
+        at(100)
     );
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! One text on its way through the engine: its clean parts untouched, the others as drafts.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::engine::Hit;
 use crate::finding::Finding;
+use crate::placeholder::Pseudonyms;
 use crate::segment::Part;
 use crate::splice::Draft;
 use crate::view::views;
@@ -13,9 +14,19 @@ use crate::view::views;
 pub(crate) enum Piece {
     /// These bytes of the input, as they are.
     Clean(Range<usize>),
-    /// Lines of the input with these addresses, and with their placeholders once those are known.
-    Addresses(Range<usize>, Vec<Hit>, Vec<String>),
+    /// Lines of the input with these IPv4 addresses.
+    Addresses(Range<usize>, Vec<Range<usize>>),
     Hot(Hot),
+}
+
+/// What has to read a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// The rules of personal data.
+    Personal,
+    /// What needs no words.
+    Tokens,
+    All,
 }
 
 /// A part that is read and changed.
@@ -28,6 +39,37 @@ pub(crate) struct Hot {
     pub(crate) views: bool,
     /// Whether it has to be read (again).
     pub(crate) open: bool,
+    /// What has to read it.
+    pub(crate) by: Readers,
+}
+
+/// Texts that were read while learning, so that redacting them does not read them again.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    /// With how much was known when they were read.
+    texts: HashMap<String, (Vec<Piece>, (usize, usize))>,
+    bytes: usize,
+}
+
+/// How many bytes of texts are kept between learning and redacting them.
+const KEPT: usize = 8 << 20;
+
+impl Readings {
+    /// Keeps what was found in a text, if there is room.
+    pub(crate) fn keep(&mut self, text: &str, pieces: Vec<Piece>, known: (usize, usize)) {
+        self.take(text);
+        if self.bytes + text.len() <= KEPT {
+            self.bytes += text.len();
+            self.texts.insert(text.to_owned(), (pieces, known));
+        }
+    }
+
+    /// What was found in a text when it was read, and how much was known then.
+    pub(crate) fn take(&mut self, text: &str) -> Option<(Vec<Piece>, (usize, usize))> {
+        let reading = self.texts.remove(text)?;
+        self.bytes -= text.len();
+        Some(reading)
+    }
 }
 
 /// The parts of a text, in order.
@@ -35,15 +77,15 @@ pub(crate) fn pieces(text: &str, parts: Vec<Part>) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
     let mut at = 0;
     for part in parts {
-        let (start, end) = match &part {
-            Part::Addresses(range, _) | Part::Deep(range) => (range.start, range.end),
-        };
+        let Range { start, end } = part.range();
         if at < start {
             pieces.push(Piece::Clean(at..start));
         }
         at = end;
         pieces.push(match part {
-            Part::Addresses(range, hits) => Piece::Addresses(range, hits, Vec::new()),
+            Part::Addresses(range, addresses) => Piece::Addresses(range, addresses),
+            Part::Personal(range) => Piece::Hot(line(text, range, Readers::Personal)),
+            Part::Token(range) => Piece::Hot(line(text, range, Readers::Tokens)),
             Part::Deep(range) => Piece::Hot(hot(text, range)),
         });
     }
@@ -53,12 +95,24 @@ pub(crate) fn pieces(text: &str, parts: Vec<Part>) -> Vec<Piece> {
     pieces
 }
 
+/// A line without other readings.
+fn line(text: &str, range: Range<usize>, by: Readers) -> Hot {
+    Hot {
+        views: false,
+        draft: Draft::part_of(text, range),
+        findings: Vec::new(),
+        open: true,
+        by,
+    }
+}
+
 fn hot(text: &str, range: Range<usize>) -> Hot {
     Hot {
         views: !views(&text[range.clone()]).is_empty(),
         draft: Draft::part_of(text, range),
         findings: Vec::new(),
         open: true,
+        by: Readers::All,
     }
 }
 
@@ -73,7 +127,11 @@ pub(crate) fn reopen(
     for piece in pieces {
         match piece {
             Piece::Hot(mut hot) => {
-                hot.open |= hot.views || !places(&hot.draft.text).is_empty();
+                let known = !places(&hot.draft.text).is_empty();
+                hot.open |= hot.views || known;
+                if known {
+                    hot.by = Readers::All;
+                }
                 opened.push(Piece::Hot(hot));
             }
             Piece::Addresses(range, ..) if !places(&text[range.clone()]).is_empty() => {
@@ -116,21 +174,30 @@ fn split(
 }
 
 /// The whole text, and everything that was taken out of it.
-pub(crate) fn joined(text: &str, pieces: Vec<Piece>) -> (String, Vec<Finding>) {
-    let mut whole = String::with_capacity(text.len() + text.len() / 16);
+pub(crate) fn joined(
+    text: &str,
+    pieces: Vec<Piece>,
+    placeholders: &mut Pseudonyms,
+) -> (String, Vec<Finding>) {
+    let mut whole = String::with_capacity(text.len() + text.len() / 8);
     let mut findings = Vec::new();
     for piece in pieces {
         match piece {
             Piece::Clean(range) => whole.push_str(&text[range]),
-            Piece::Addresses(range, hits, placeholders) => {
+            Piece::Addresses(range, addresses) => {
                 let mut at = range.start;
-                for (hit, placeholder) in hits.iter().zip(&placeholders) {
-                    whole.push_str(&text[at..hit.start]);
-                    whole.push_str(placeholder);
-                    at = hit.end;
+                for Range { start, end } in addresses {
+                    whole.push_str(&text[at..start]);
+                    whole.push_str(&placeholders.of("ip", &text[start..end]));
+                    findings.push(Finding {
+                        rule: "ipv4".to_owned(),
+                        kind: "ip".to_owned(),
+                        start,
+                        end,
+                    });
+                    at = end;
                 }
                 whole.push_str(&text[at..range.end]);
-                findings.extend(hits.into_iter().map(Hit::finding));
             }
             Piece::Hot(mut hot) => {
                 whole.push_str(&hot.draft.text);

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use crate::finding::Finding;
 use crate::gate::Gate;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
@@ -71,16 +70,6 @@ impl Hit {
         }
     }
 
-    /// What is reported of a find in the input.
-    pub(crate) fn finding(self) -> Finding {
-        Finding {
-            rule: self.rule,
-            kind: self.kind,
-            start: self.start,
-            end: self.end,
-        }
-    }
-
     pub(crate) fn secret(start: usize, end: usize, rule: &str) -> Self {
         Self::new(start, end, "secret", rule, Strength::Carrier)
     }
@@ -116,6 +105,22 @@ impl Engine {
     /// Everything found in a text, without overlaps, in order.
     pub(crate) fn scan(&self, text: &str, learnt: &Learnt) -> Vec<Hit> {
         merge(self.scan_at(text, learnt, 0))
+    }
+
+    /// What the rules of personal data find in a text.
+    pub(crate) fn scan_personal(&self, text: &str) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        self.formats.scan_light(text, &mut hits);
+        merge(hits)
+    }
+
+    /// What is found in a line without any word that announces something.
+    pub(crate) fn scan_tokens(&self, text: &str, learnt: &Learnt) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        self.formats.scan(text, &mut hits);
+        rarity::scan(text, &mut hits);
+        decode::scan(self, text, learnt, 0, &mut hits);
+        merge(hits)
     }
 
     /// What a text inside another text holds, at a depth of encodings.

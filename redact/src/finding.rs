@@ -55,9 +55,9 @@ pub struct Report {
 }
 
 impl Report {
-    pub(crate) fn add(&mut self, kind: &str, rule: &str, place: &str) {
+    pub(crate) fn add(&mut self, kind: &str, rule: &str, place: &str, count: u64) {
         let key = (kind.to_owned(), rule.to_owned(), place.to_owned());
-        *self.counts.entry(key).or_default() += 1;
+        *self.counts.entry(key).or_default() += count;
     }
 
     /// The counts, sorted by kind, rule and place.

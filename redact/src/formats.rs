@@ -2,7 +2,9 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
-use crate::rules::{Check, Rule, RuleError, Rules};
+use crate::gate::Gate;
+use crate::gate_words::{announces, is_light};
+use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};
 
@@ -13,10 +15,12 @@ const REGEX_SIZE: usize = 4 << 20;
 pub(crate) struct Formats {
     rules: Vec<Compiled>,
     keywords: AhoCorasick,
-    /// Which rule each keyword belongs to.
-    owners: Vec<usize>,
+    /// Which rule each keyword belongs to, and whether its pattern is tried only near a token.
+    owners: Vec<(usize, bool)>,
     /// Rules without keywords.
     always: Vec<usize>,
+    /// The rules of personal data.
+    light: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -25,18 +29,25 @@ struct Compiled {
     kind: String,
     regex: Regex,
     check: Check,
+    near_token: bool,
+    keywords: Vec<String>,
 }
 
 impl Formats {
     pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
-        let (mut compiled, mut keywords, mut owners, mut always) = (vec![], vec![], vec![], vec![]);
+        let (mut compiled, mut keywords, mut owners) = (vec![], vec![], vec![]);
+        let (mut always, mut light) = (vec![], vec![]);
         for rule in rules.active() {
             for keyword in &rule.keywords {
                 keywords.push(keyword.clone());
-                owners.push(compiled.len());
+                let near_token = rule.near_token && rule.class == Class::Secret;
+                owners.push((compiled.len(), near_token && !announces(keyword)));
             }
             if rule.keywords.is_empty() {
                 always.push(compiled.len());
+            }
+            if is_light(rule)? {
+                light.push(compiled.len());
             }
             compiled.push(compile(rule)?);
         }
@@ -52,6 +63,7 @@ impl Formats {
             keywords,
             owners,
             always,
+            light,
         })
     }
 
@@ -70,14 +82,32 @@ impl Formats {
     /// Appends everything the rules find in `text`.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
         let mut wanted = vec![false; self.rules.len()];
+        let has_token = Gate::has_token(text);
         for &index in &self.always {
-            wanted[index] = true;
+            wanted[index] = has_token || !self.rules[index].near_token;
         }
         for found in self.keywords.find_overlapping_iter(text) {
-            wanted[self.owners[found.pattern().as_usize()]] = true;
+            let (rule, near_token) = self.owners[found.pattern().as_usize()];
+            wanted[rule] |= has_token || !near_token;
         }
         for (rule, _) in self.rules.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             rule.scan(text, hits);
+        }
+    }
+
+    /// Appends what the rules of personal data find in a line that has nothing else.
+    pub(crate) fn scan_light(&self, text: &str, hits: &mut Vec<Hit>) {
+        for rule in self.light.iter().map(|index| &self.rules[*index]) {
+            let bytes = text.as_bytes();
+            let has = |keyword: &String| {
+                let keyword = keyword.as_bytes();
+                bytes
+                    .windows(keyword.len())
+                    .any(|part| part.eq_ignore_ascii_case(keyword))
+            };
+            if rule.keywords.is_empty() || rule.keywords.iter().any(has) {
+                rule.scan(text, hits);
+            }
         }
     }
 }
@@ -96,6 +126,8 @@ fn compile(rule: &Rule) -> Result<Compiled, RuleError> {
         kind: rule.kind.clone(),
         regex,
         check: rule.check,
+        near_token: rule.near_token,
+        keywords: rule.keywords.clone(),
     })
 }
 

@@ -10,22 +10,30 @@
 //! The gate may say too often that a line must be read, never too seldom: the tests compare it with the
 //! full reading of the same lines.
 
+use std::ops::Range;
+
 use regex::bytes::Regex;
 
-use crate::engine::{Hit, Strength};
-use crate::gate_runs::{self, Runs};
-use crate::gate_words::{self, Trigger};
+use crate::gate_runs::{self, Sign};
+use crate::gate_words::{self, Trigger, Wanted};
 use crate::literals::Literals;
 use crate::rarity::is_lone_line;
 use crate::rules::{RuleError, Rules};
 
+/// How much is looked at before anything of it is read, so that it stays in the fast caches.
+const CHUNK: usize = 8 << 10;
+
 /// What a line needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// Nothing can be found in it.
     Clean,
-    /// Nothing but the addresses that were appended.
+    /// Nothing but the addresses that come with it.
     Addresses,
+    /// The rules of personal data have to look at it, and nothing else.
+    Personal,
+    /// What needs no words has to look at it.
+    Token,
     /// Everything has to look at it.
     Deep,
 }
@@ -37,8 +45,15 @@ pub(crate) struct Gate {
     triggers: Vec<Trigger>,
     /// Rules that no literal and no long run announces.
     always: Vec<Regex>,
-    /// IPv4 addresses are taken out, by the rule that comes with this crate.
-    addresses: bool,
+    wanted: Wanted,
+}
+
+/// A line that is not clean.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) range: Range<usize>,
+    pub(crate) verdict: Verdict,
+    pub(crate) addresses: Vec<Range<usize>>,
 }
 
 impl Gate {
@@ -48,47 +63,228 @@ impl Gate {
             literals: Literals::new(&found.patterns),
             triggers: found.meanings,
             always: found.always,
-            addresses: found.addresses,
+            wanted: found.wanted,
         })
     }
 
-    /// What the line `start..end` of a text needs; appends its addresses if it needs no more.
-    pub(crate) fn read(
-        &self,
-        text: &str,
-        start: usize,
-        end: usize,
-        addresses: &mut Vec<Hit>,
-    ) -> Verdict {
-        let first = addresses.len();
-        let runs = gate_runs::read(text, start, end, |from, to| {
-            if self.addresses {
-                addresses.push(Hit::new(from, to, "ip", "ipv4", Strength::Personal));
-            }
-        });
-        let deep = runs == Runs::Deep
-            || self.has_trigger(text, start, end)
-            || is_lone_line(&text[start..end])
-            || self
-                .always
-                .iter()
-                .any(|rule| rule.is_match(&text.as_bytes()[start..end]));
-        if deep {
-            addresses.truncate(first);
-            Verdict::Deep
-        } else if addresses.len() > first {
-            Verdict::Addresses
-        } else {
-            Verdict::Clean
+    pub(crate) fn reader<'a>(&'a self, text: &'a str) -> Reader<'a> {
+        Reader {
+            gate: self,
+            text,
+            chunk_end: 0,
+            words: Signs::default(),
+            runs: Signs::default(),
+            lines: Signs::default(),
         }
     }
 
-    fn has_trigger(&self, text: &str, start: usize, end: usize) -> bool {
-        let holds = |literal: usize, from: usize, to: usize| {
-            gate_words::holds(&self.triggers[literal], text, (start, end), from, to)
-        };
-        self.literals.any(text.as_bytes(), start, end, holds)
+    /// Whether anything in a text may be found by a rule that needs a long run.
+    pub(crate) fn has_token(text: &str) -> bool {
+        let mut has = false;
+        gate_runs::scan(text, 0..text.len(), |_, sign| {
+            has |= !matches!(sign, Sign::Address(_));
+        });
+        has
     }
+
+    /// What a literal says about its line.
+    fn sign_of(
+        &self,
+        literal: usize,
+        text: &str,
+        line: &Range<usize>,
+        at: Range<usize>,
+    ) -> Option<Sign> {
+        let trigger = &self.triggers[literal];
+        let holds = gate_words::holds(trigger, text, (line.start, line.end), at.start, at.end);
+        match trigger {
+            _ if !holds => None,
+            Trigger::Colons => self.wanted.network.then_some(Sign::Network),
+            _ => Some(Sign::Deep),
+        }
+    }
+}
+
+/// Signs with their places, in order, and how many of them are behind.
+#[derive(Debug, Default)]
+struct Signs {
+    found: Vec<(usize, Sign)>,
+    next: usize,
+}
+
+impl Signs {
+    fn clear(&mut self) {
+        self.found.clear();
+        self.next = 0;
+    }
+
+    fn push(&mut self, at: usize, sign: Sign) {
+        self.found.push((at, sign));
+    }
+
+    /// Where the next one is that is not before `at`.
+    fn place(&mut self, at: usize) -> Option<usize> {
+        while self.found.get(self.next).is_some_and(|sign| sign.0 < at) {
+            self.next += 1;
+        }
+        self.found.get(self.next).map(|sign| sign.0)
+    }
+
+    /// The next one before `end`.
+    fn take(&mut self, end: usize) -> Option<Sign> {
+        let (at, sign) = self.found.get(self.next)?;
+        (*at < end).then(|| {
+            self.next += 1;
+            sign.clone()
+        })
+    }
+}
+
+/// The lines of a text that are not clean, one after the other.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    gate: &'a Gate,
+    text: &'a str,
+    /// The first line that nothing has looked at.
+    chunk_end: usize,
+    words: Signs,
+    runs: Signs,
+    lines: Signs,
+}
+
+impl Reader<'_> {
+    /// The first line from `at` on, the beginning of a line, that is not clean.
+    pub(crate) fn next(&mut self, mut at: usize) -> Option<Line> {
+        while at < self.text.len() {
+            if at >= self.chunk_end {
+                self.look(at);
+            }
+            let places = [
+                self.words.place(at),
+                self.runs.place(at),
+                self.lines.place(at),
+            ];
+            let Some(place) = places.into_iter().flatten().min() else {
+                at = self.chunk_end;
+                continue;
+            };
+            let line = line_around(self.text, place);
+            let read = self.read(line);
+            if read.verdict > Verdict::Clean {
+                return Some(read);
+            }
+            at = read.range.end;
+        }
+        None
+    }
+
+    /// Takes what is known about a line.
+    fn read(&mut self, range: Range<usize>) -> Line {
+        let (mut verdict, mut addresses) = (Verdict::Clean, Vec::new());
+        for signs in [&mut self.words, &mut self.runs, &mut self.lines] {
+            signs.place(range.start);
+            while let Some(sign) = signs.take(range.end) {
+                let says = match sign {
+                    Sign::Deep => Verdict::Deep,
+                    Sign::Token => Verdict::Token,
+                    Sign::Personal | Sign::Network => Verdict::Personal,
+                    Sign::Address(address) => {
+                        addresses.push(address);
+                        Verdict::Addresses
+                    }
+                };
+                verdict = verdict.max(says);
+            }
+        }
+        let line = &self.text.as_bytes()[range.clone()];
+        if verdict == Verdict::Token && memchr::memchr2(b'\\', b'{', line).is_some() {
+            // JSON, or what may be escaped, has other readings.
+            verdict = Verdict::Deep;
+        }
+        if verdict != Verdict::Addresses {
+            addresses.clear();
+        }
+        Line {
+            range,
+            verdict,
+            addresses,
+        }
+    }
+
+    /// Looks at the lines from `start` on, so many that they stay in the fast caches.
+    fn look(&mut self, start: usize) {
+        let (gate, text) = (self.gate, self.text);
+        let bytes = text.as_bytes();
+        let end = line_end(text, (start + CHUNK).min(text.len().saturating_sub(1)));
+        self.chunk_end = end;
+        for signs in [&mut self.words, &mut self.runs, &mut self.lines] {
+            signs.clear();
+        }
+        gate_runs::scan(text, start..end, |at, sign| {
+            let wanted = match sign {
+                Sign::Address(_) => gate.wanted.addresses,
+                Sign::Network => gate.wanted.network,
+                Sign::Personal | Sign::Token | Sign::Deep => true,
+            };
+            if wanted {
+                self.runs.push(at, sign);
+            }
+        });
+        let mut line = start..start;
+        gate.literals.find(bytes, start, end, |literal, from, to| {
+            if from >= line.end {
+                line = line_around(text, from);
+            }
+            let content = line.start..content_end(text, line.start, line.end);
+            let sign = gate.sign_of(literal, text, &content, from..to);
+            let go_on = if sign == Some(Sign::Deep) {
+                line.end
+            } else {
+                0
+            };
+            if let Some(sign) = sign {
+                self.words.push(from, sign);
+            }
+            go_on
+        });
+        let mut at = start;
+        for feed in memchr::memchr_iter(b'\n', &bytes[start..end]).chain([end - start]) {
+            let content = &text[at..start + feed];
+            let bytes = content.as_bytes();
+            if gate.always.iter().any(|rule| rule.is_match(bytes)) {
+                self.lines.push(at, Sign::Deep);
+            } else if may_be_lone(bytes) && is_lone_line(content) {
+                self.lines.push(at, Sign::Token);
+            }
+            at = (start + feed + 1).min(end);
+        }
+    }
+}
+
+/// Whether a line has no space between its words, a quick look at what [`is_lone_line`] asks.
+fn may_be_lone(line: &[u8]) -> bool {
+    if line.len() < 16 {
+        return false;
+    }
+    let lead = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'#' | b'"' | b'\'');
+    let content = line.trim_ascii_end();
+    let start = content.iter().take_while(|b| lead(b)).count();
+    memchr::memchr(b' ', &content[start..]).is_none()
+}
+
+/// The line that has this byte in it, with its line feed.
+pub(crate) fn line_around(text: &str, at: usize) -> Range<usize> {
+    let start = memchr::memrchr(b'\n', &text.as_bytes()[..at]).map_or(0, |feed| feed + 1);
+    start..line_end(text, at)
+}
+
+/// The byte after the line that has this byte in it, its line feed included.
+pub(crate) fn line_end(text: &str, at: usize) -> usize {
+    memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length + 1)
+}
+
+fn content_end(text: &str, start: usize, end: usize) -> usize {
+    start + text[start..end].trim_end_matches(['\n', '\r']).len()
 }
 
 #[cfg(test)]
@@ -98,14 +294,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::Engine;
+    use crate::engine::{Engine, Strength};
     use crate::learn::Learnt;
+    use crate::rules::Class;
 
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::new(&Rules::builtin().unwrap()).unwrap());
 
     fn verdict(gate: &Gate, text: &str) -> Verdict {
-        gate.read(text, 0, text.len(), &mut Vec::new())
+        let line = gate.reader(text).next(0);
+        line.map_or(Verdict::Clean, |line| line.verdict)
     }
 
     #[test]
@@ -118,6 +316,15 @@ mod tests {
                     .lines()
                     .any(|line| verdict(&gate, line) != Verdict::Clean);
                 assert!(stopped, "{}: {example}", rule.id);
+                let lower = example.to_ascii_lowercase();
+                let is_tried = |keyword: &String| {
+                    let by_itself = rule.class != Class::Secret || gate_words::announces(keyword);
+                    by_itself && lower.contains(&keyword.to_ascii_lowercase())
+                };
+                let tried = !rule.near_token
+                    || rule.keywords.iter().any(is_tried)
+                    || Gate::has_token(example);
+                assert!(tried, "{} needs no token: {example}", rule.id);
             }
         }
     }
@@ -162,6 +369,9 @@ mod tests {
                 Verdict::Clean,
             ),
             ("connect to 10.1.2.3:80 refused", Verdict::Addresses),
+            ("mac 00:1a:2b:3c:4d:5e", Verdict::Personal),
+            ("from 2001:db8::1", Verdict::Personal),
+            ("mail jane.doe@example.com", Verdict::Personal),
             ("password=x9", Verdict::Deep),
             ("dbPassword: x9", Verdict::Deep),
             (r#"\"api_key\": \"abcd\""#, Verdict::Deep),
@@ -228,6 +438,9 @@ mod tests {
                 "[",
                 "]",
                 "|",
+                ";",
+                "\\n",
+                "{\"a\":\"",
                 "10.1.2.3",
                 "::1",
                 "2001:db8::7",
@@ -260,14 +473,17 @@ mod tests {
         fn what_a_full_reading_finds_is_read(pieces in prop::collection::vec(piece(), 1..9)) {
             let text = pieces.concat();
             let hits = ENGINE.scan(&text, &Learnt::default());
-            if let Some(hit) = hits.first() {
-                let verdict = verdict(&ENGINE.gate, &text);
+            let verdict = verdict(&ENGINE.gate, &text);
+            for hit in &hits {
                 let found = &text[hit.start..hit.end];
-                let address = hits.iter().all(|hit| hit.rule == "ipv4");
-                prop_assert!(
-                    verdict == Verdict::Deep || address && verdict == Verdict::Addresses,
-                    "{} ({}) in {:?}", found, hit.rule, text
-                );
+                let enough = match hit.strength {
+                    _ if hit.rule == "ipv4" => Verdict::Addresses,
+                    Strength::Personal => Verdict::Personal,
+                    Strength::Random | Strength::Format => Verdict::Token,
+                    _ if hit.rule == "base64" => Verdict::Token,
+                    _ => Verdict::Deep,
+                };
+                prop_assert!(verdict >= enough, "{} ({}) in {:?}", found, hit.rule, text);
             }
         }
     }

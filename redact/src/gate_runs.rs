@@ -1,19 +1,136 @@
 //! Runs of letters and digits: long and mixed ones, and the digits of personal data.
+//!
+//! Patterns of bits find the few places where there may be one ([`crate::gate_bits`]); those are looked at
+//! byte by byte.
 
+use std::ops::Range;
+
+use crate::gate_bits::{Candidates, ENCODED, History, TOKEN};
 use crate::placeholder::lookalike_end;
-use crate::validate::{is_address_of_somebody, is_luhn};
+use crate::planes::{BLOCK, Classes};
+use crate::validate::is_luhn;
 use crate::view::is_invisible;
 
-/// The shortest part of letters and digits that a token format or an account number has.
-const TOKEN: usize = 15;
-/// The shortest base64 that is decoded.
-const ENCODED: usize = 20;
-
-/// What the runs of a line say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Runs {
-    Harmless,
+/// What a place in a text may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// Something hidden: everything has to look at the line.
     Deep,
+    /// A token or an encoded text: what needs no words has to look at the line.
+    Token,
+    /// An e-mail address, a phone, card or account number: the rules of personal data have to.
+    Personal,
+    /// A hardware or IPv6 address.
+    Network,
+    /// This is an IPv4 address of somebody.
+    Address(Range<usize>),
+}
+
+/// Looks at the runs of `start..end`, which begins and ends with lines; hands over what it finds with its
+/// place, in order. After a deep one the rest of its line is left out.
+pub(crate) fn scan(text: &str, range: Range<usize>, mut found: impl FnMut(usize, Sign)) {
+    let bytes = &text.as_bytes()[..range.end];
+    let mut history = History::default();
+    let mut skip_to = range.start;
+    for start in range.step_by(BLOCK) {
+        let mut padded = [0; BLOCK];
+        let block = if let Some(block) = bytes[start..].first_chunk() {
+            block
+        } else {
+            padded[..bytes.len() - start].copy_from_slice(&bytes[start..]);
+            &padded
+        };
+        let candidates = history.candidates(&Classes::of(block));
+        let mut any = candidates.any();
+        while any != 0 {
+            let place = any & any.wrapping_neg();
+            let at = start + any.trailing_zeros() as usize;
+            any &= any - 1;
+            if at < skip_to {
+                continue;
+            }
+            let Some(sign) = look(text, bytes, &candidates, place, at) else {
+                continue;
+            };
+            match &sign {
+                Sign::Deep => skip_to = line_end(bytes, at),
+                Sign::Address(address) => skip_to = skip_to.max(address.end),
+                Sign::Token | Sign::Personal | Sign::Network => {}
+            }
+            found(at, sign);
+        }
+    }
+}
+
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length + 1)
+}
+
+/// What there is at a candidate, byte by byte.
+#[cold]
+#[inline(never)]
+fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> Option<Sign> {
+    let has = |kind: u64| kind & place != 0;
+    let deep = has(found.unseen) && is_unseen(text, at)
+        || has(found.mark) && bytes[at - 1] == b'<' && lookalike_end(bytes, at - 1).is_some();
+    if deep {
+        return Some(Sign::Deep);
+    }
+    let token = has(found.token) && Part::at(bytes, at + 1 - TOKEN).is_token(bytes)
+        || has(found.encoded) && is_encoded_text(&bytes[at + 1 - ENCODED..])
+        || has(found.license);
+    if token {
+        return Some(Sign::Token);
+    }
+    let personal = has(found.account)
+        || has(found.area)
+        || has(found.number) && has_number(bytes, at + 1 - TOKEN)
+        || has(found.mark) && is_mark(bytes, at - 1);
+    if personal {
+        return Some(Sign::Personal);
+    }
+    if has(found.network) && is_network(bytes, at) {
+        return Some(Sign::Network);
+    }
+    if !has(found.ipv4) {
+        return None;
+    }
+    let from = address_start(bytes, at);
+    let to = ipv4(bytes, from)?;
+    let address = &bytes[from..to];
+    let is_nobody = address.starts_with(b"127.") || address == b"0.0.0.0";
+    (!is_nobody).then_some(Sign::Address(from..to))
+}
+
+/// Where the four numbers begin whose last begins at `at`.
+fn address_start(bytes: &[u8], at: usize) -> usize {
+    let digits = |end: usize| {
+        let before = bytes[..end].iter().rev().take(3);
+        end - before.take_while(|b| b.is_ascii_digit()).count()
+    };
+    (0..3).fold(at, |start, _| digits(start - 1))
+}
+
+/// Whether the separator before `at` stands among nothing but hexadecimal digits.
+fn is_network(bytes: &[u8], at: usize) -> bool {
+    if bytes[at - 1] == b'.' {
+        let run = &bytes[at.saturating_sub(10)..bytes.len().min(at + 4)];
+        return run.iter().all(|b| b.is_ascii_hexdigit() || *b == b'.');
+    }
+    is_hexadecimal_run(bytes, at, bytes[at - 1])
+}
+
+/// Whether a place is among nothing but hexadecimal digits and separators.
+pub(crate) fn is_hexadecimal_run(bytes: &[u8], at: usize, separator: u8) -> bool {
+    let inside = |b: &&u8| b.is_ascii_alphanumeric() || **b == separator;
+    let head = bytes[..at].iter().rev().take(48).take_while(inside);
+    let tail = bytes[at..].iter().take(48).take_while(inside);
+    let mut some = false;
+    let all = head.chain(tail).all(|b| {
+        some |= b.is_ascii_hexdigit();
+        b.is_ascii_hexdigit() || *b == separator
+    });
+    all && some
 }
 
 const DIGIT: u8 = 1;
@@ -21,94 +138,16 @@ const LOWER: u8 = 2;
 const UPPER: u8 = 4;
 /// A letter that is no hexadecimal digit.
 const BEYOND_HEX: u8 = 8;
-const ALNUM: u8 = 16;
-/// Joins parts to one run of base64: `+ / - _`.
-const JOIN: u8 = 32;
-/// Anything else that matters.
-const OTHER: u8 = 64;
-
-const CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut classes = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        classes[byte as usize] = match byte {
-            b'0'..=b'9' => DIGIT | ALNUM,
-            b'a'..=b'f' => LOWER | ALNUM,
-            b'g'..=b'z' => LOWER | BEYOND_HEX | ALNUM,
-            b'A'..=b'F' => UPPER | ALNUM,
-            b'G'..=b'Z' => UPPER | BEYOND_HEX | ALNUM,
-            b'+' => JOIN | OTHER,
-            b'/' | b'-' | b'_' => JOIN,
-            b'@' | b'(' | b'<' | 0x80.. => OTHER,
-            _ => 0,
-        };
-        if byte == 255 {
-            return classes;
-        }
-        byte += 1;
-    }
-}
 
 fn class(byte: u8) -> u8 {
-    CLASSES[usize::from(byte)]
-}
-
-/// Looks at the runs of `start..end`, and hands over the IPv4 addresses of somebody.
-pub(crate) fn read(
-    text: &str,
-    start: usize,
-    end: usize,
-    mut address: impl FnMut(usize, usize),
-) -> Runs {
-    let bytes = &text.as_bytes()[..end];
-    let mut at = start;
-    let mut run = start;
-    let mut groups = Groups::default();
-    while at < end {
-        let byte = bytes[at];
-        if class(byte) & ALNUM == 0 {
-            if class(byte) & OTHER != 0 && is_mark(text, bytes, start, at) {
-                return Runs::Deep;
-            }
-            at += 1;
-            continue;
-        }
-        let from = at;
-        let mut seen = 0;
-        while at < end && class(bytes[at]) & ALNUM != 0 {
-            seen |= class(bytes[at]);
-            at += 1;
-        }
-        let part = Part { from, to: at, seen };
-        if from == start || class(bytes[from - 1]) & JOIN == 0 {
-            run = from;
-        }
-        if at - from >= TOKEN && part.is_token(bytes)
-            || groups.add(bytes, start, &part)
-            || part.is_account(bytes)
-            || seen == DIGIT | ALNUM && part.is_number(bytes, start)
-        {
-            return Runs::Deep;
-        }
-        if seen == DIGIT | ALNUM
-            && at - from <= 3
-            && bytes.get(at) == Some(&b'.')
-            && let Some(to) = ipv4(bytes, start, from)
-        {
-            let is_somebody = text.get(from..to).is_some_and(is_address_of_somebody);
-            if is_somebody {
-                address(from, to);
-            }
-            at = to;
-        }
-        let goes_on = bytes.get(at).is_some_and(|b| class(*b) & JOIN != 0);
-        if !goes_on && at - run >= ENCODED && is_encoded_text(&bytes[run..at]) {
-            return Runs::Deep;
-        }
+    match byte {
+        b'0'..=b'9' => DIGIT,
+        b'a'..=b'f' => LOWER,
+        b'g'..=b'z' => LOWER | BEYOND_HEX,
+        b'A'..=b'F' => UPPER,
+        b'G'..=b'Z' => UPPER | BEYOND_HEX,
+        _ => 0,
     }
-    Runs::Harmless
 }
 
 /// A maximal run of letters and digits.
@@ -119,6 +158,21 @@ struct Part {
 }
 
 impl Part {
+    /// The run that begins here.
+    fn at(bytes: &[u8], from: usize) -> Self {
+        let mut seen = 0;
+        let run = bytes[from..].iter().map_while(|b| match class(*b) {
+            0 => None,
+            class => Some(class),
+        });
+        let length = run.inspect(|class| seen |= class).count();
+        Self {
+            from,
+            to: from + length,
+            seen,
+        }
+    }
+
     fn length(&self) -> usize {
         self.to - self.from
     }
@@ -170,88 +224,44 @@ impl Part {
             .count();
         self.length() >= 20 && changes >= 5 && changes * 6 >= self.length()
     }
-
-    /// Digits that may be a payment card, alone or in groups.
-    fn is_number(&self, bytes: &[u8], start: usize) -> bool {
-        if !(b'2'..=b'6').contains(&bytes[self.from]) || self.length() < 4 {
-            return false;
-        }
-        let joined = |b: &u8| b.is_ascii_digit() || matches!(b, b' ' | b'-');
-        let bound = bytes[start..self.from].last();
-        if bound.is_some_and(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'/' | b'-')
-        }) {
-            return false;
-        }
-        let digits: String = bytes[self.from..]
-            .iter()
-            .take(24)
-            .take_while(|b| joined(b))
-            .filter(|b| b.is_ascii_digit())
-            .map(|b| char::from(*b))
-            .collect();
-        [15, 16]
-            .iter()
-            .any(|length| digits.get(..*length).is_some_and(is_luhn))
-    }
-
-    /// The first group of an account number in groups of four: `DE89 3704 ...`.
-    fn is_account(&self, bytes: &[u8]) -> bool {
-        let part = &bytes[self.from..self.to];
-        let next = bytes.get(self.to..self.to + 5).unwrap_or_default();
-        part.len() == 4
-            && part[..2].iter().all(u8::is_ascii_uppercase)
-            && part[2..].iter().all(u8::is_ascii_digit)
-            && next.first() == Some(&b' ')
-            && next[1..].iter().all(u8::is_ascii_alphanumeric)
-    }
 }
 
-/// Short parts in a row: hardware addresses, IPv6 addresses in full, account numbers in groups.
-#[derive(Default)]
-struct Groups {
-    separator: u8,
-    count: usize,
-    length: usize,
-    end: usize,
-    /// Whether any part is not `0`.
-    nonzero: bool,
+/// Whether one of the numbers in a row of digits, spaces and hyphens may be a payment card.
+fn has_number(bytes: &[u8], start: usize) -> bool {
+    let joined = |b: &u8| b.is_ascii_digit() || matches!(b, b' ' | b'-');
+    let mut at = start;
+    while bytes.get(at).is_some_and(joined) {
+        let length = bytes[at..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        if length >= 4 && is_number(bytes, at) {
+            return true;
+        }
+        at += length.max(1);
+    }
+    false
 }
 
-impl Groups {
-    #[inline]
-    fn add(&mut self, bytes: &[u8], start: usize, part: &Part) -> bool {
-        let length = part.length();
-        if length > 5 {
-            self.count = 0;
-            return false;
-        }
-        let separator = if part.from > start {
-            bytes[part.from - 1]
-        } else {
-            b' '
-        };
-        let adjacent = self.end + 1 == part.from && self.end > start;
-        self.count = match separator {
-            _ if !adjacent || separator != b':' && self.length != length => 1,
-            _ if separator == self.separator => self.count + 1,
-            _ => 2,
-        };
-        self.nonzero &= self.count > 1;
-        self.nonzero |= length > 1 || bytes[part.from] != b'0';
-        (self.separator, self.length, self.end) = (separator, length, part.to);
-        match separator {
-            b':' => self.count >= 6 && self.nonzero,
-            b'-' => length == 2 && self.count >= 6 || length == 5 && self.count >= 5,
-            b'.' => length == 4 && self.count >= 3,
-            _ => false,
-        }
+/// Digits that may be a payment card, alone or in groups.
+fn is_number(bytes: &[u8], from: usize) -> bool {
+    let is_bound =
+        |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'/' | b'-');
+    if !(b'2'..=b'6').contains(&bytes[from]) || bytes[..from].last().is_some_and(is_bound) {
+        return false;
     }
+    let mut digits = String::with_capacity(24);
+    let joined = |b: &&u8| b.is_ascii_digit() || matches!(b, b' ' | b'-');
+    let run = bytes[from..].iter().take(24).take_while(joined);
+    digits.extend(run.filter(|b| b.is_ascii_digit()).map(|b| char::from(*b)));
+    [15, 16]
+        .iter()
+        .any(|length| digits.get(..*length).is_some_and(is_luhn))
 }
 
 /// The end of an IPv4 address that begins here, as the rule `ipv4` has it.
-fn ipv4(bytes: &[u8], start: usize, from: usize) -> Option<usize> {
-    let before = bytes[start..from].last();
+fn ipv4(bytes: &[u8], from: usize) -> Option<usize> {
+    let before = bytes[..from].last();
     if before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')) {
         return None;
     }
@@ -280,34 +290,29 @@ fn ipv4(bytes: &[u8], start: usize, from: usize) -> Option<usize> {
     (!after.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'-')).then_some(at)
 }
 
-/// `@` of addresses and credentials, the start of a phone number, characters that are not seen.
-fn is_mark(text: &str, bytes: &[u8], start: usize, at: usize) -> bool {
-    let before = bytes[start..at].last().copied();
+/// `@` of addresses, the start of a phone number.
+fn is_mark(bytes: &[u8], at: usize) -> bool {
+    let before = bytes[..at].last().copied();
     let after = bytes.get(at + 1).copied().unwrap_or(b' ');
     match bytes[at] {
         b'@' => before.is_some_and(|b| !b.is_ascii_whitespace()) && is_domain(&bytes[at + 1..]),
         b'+' => {
+            let digits = bytes[at..].iter().take(24).filter(|b| b.is_ascii_digit());
             (b'1'..=b'9').contains(&after)
                 && before.is_none_or(|b| {
                     b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b':' | b'=' | b'<' | b',')
                 })
-                && bytes[at..]
-                    .iter()
-                    .take(24)
-                    .filter(|b| b.is_ascii_digit())
-                    .count()
-                    >= 6
+                && digits.count() >= 6
         }
-        b'(' => {
-            bytes.get(at + 4) == Some(&b')')
-                && bytes
-                    .get(at + 1..at + 4)
-                    .is_some_and(|area| area.iter().all(u8::is_ascii_digit))
-        }
-        b'<' => after.is_ascii_lowercase() && lookalike_end(bytes, at).is_some(),
-        0x80.. => text.is_char_boundary(at) && text[at..].chars().next().is_some_and(is_invisible),
         _ => false,
     }
+}
+
+/// An escape of a terminal, or a character that is not seen.
+fn is_unseen(text: &str, at: usize) -> bool {
+    text.get(at..)
+        .and_then(|rest| rest.chars().next())
+        .is_some_and(|character| character == '\u{1b}' || is_invisible(character))
 }
 
 /// A name with a dot in it.
@@ -350,11 +355,21 @@ fn is_encoded_text(run: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::validate::is_address_of_somebody;
+
+    fn signs(text: &str) -> Vec<Sign> {
+        let mut signs = vec![];
+        scan(text, 0..text.len(), |_, sign| signs.push(sign));
+        signs
+    }
 
     fn addresses(text: &str) -> Vec<&str> {
-        let mut found = vec![];
-        read(text, 0, text.len(), |from, to| found.push(&text[from..to]));
-        found
+        let signs = signs(text).into_iter();
+        let addresses = signs.filter_map(|sign| match sign {
+            Sign::Address(range) => Some(&text[range]),
+            _ => None,
+        });
+        addresses.collect()
     }
 
     #[test]
@@ -380,31 +395,44 @@ mod tests {
     #[test]
     fn runs_that_must_be_read() {
         for (text, expected) in [
-            ("blk_38865049064139660 done", Runs::Harmless),
-            (
-                "commit 5fe409fee10ec58c78470c1f21862430bd671d25",
-                Runs::Harmless,
-            ),
-            ("pod orders-5c9d8f7b6-x2x4z", Runs::Harmless),
-            ("2025-06-20T10:47:35.852Z 081109 203615 148", Runs::Harmless),
-            ("got 9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8", Runs::Deep),
-            ("key_5fe409fee10ec58c78470c1f21862430", Runs::Deep),
-            ("card 4111 1111 1111 1111", Runs::Deep),
-            ("card 4111111111111111", Runs::Deep),
-            ("mac 00:1a:2b:3c:4d:5e", Runs::Deep),
-            ("mac 00-1a-2b-3c-4d-5e", Runs::Deep),
-            ("mac 001a.2b3c.4d5e", Runs::Deep),
-            ("from 2001:db8:0:0:1:0:0:1", Runs::Deep),
-            ("iban DE89 3704 0044 0532 0130 00", Runs::Deep),
-            ("iban NO9386011117947", Runs::Deep),
-            ("mail jane.doe@example.com", Runs::Deep),
-            ("call +44 20 7946 0958", Runs::Deep),
-            ("call (415) 555-0132", Runs::Deep),
-            ("x cGFzc3dvcmQ9aHVudGVyMgo=", Runs::Deep),
-            ("pass\u{200b}word", Runs::Deep),
-            ("src@eadmin1 and a @ b.c", Runs::Harmless),
+            ("blk_38865049064139660 done", None),
+            ("commit 5fe409fee10ec58c78470c1f21862430bd671d25", None),
+            ("pod orders-5c9d8f7b6-x2x4z", None),
+            ("2025-06-20T10:47:35.852Z 081109 203615 148", None),
+            ("src@eadmin1 and a @ b.c", None),
+            ("/0:0:0:0:0:0:0:0:2181:Learner@325", None),
+            ("got 9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8", Some(Sign::Token)),
+            ("key_5fe409fee10ec58c78470c1f21862430", Some(Sign::Token)),
+            ("iban NO9386011117947", Some(Sign::Token)),
+            ("x cGFzc3dvcmQ9aHVudGVyMgo=", Some(Sign::Token)),
+            ("pass\u{200b}word", Some(Sign::Deep)),
+            ("pass\u{1b}[31mword", Some(Sign::Deep)),
+            ("a <secret:abcdef> b", Some(Sign::Deep)),
+            ("ZAQWS-XCDER-VBGTR-FRTGU-KLMNX", Some(Sign::Token)),
+            ("card 4111 1111 1111 1111", Some(Sign::Personal)),
+            ("card 4111111111111111", Some(Sign::Personal)),
+            ("2025-06-20 4111 1111 1111 1111", Some(Sign::Personal)),
+            ("iban DE89 3704 0044 0532 0130 00", Some(Sign::Personal)),
+            ("mail jane.doe@example.com", Some(Sign::Personal)),
+            ("call +44 20 7946 0958", Some(Sign::Personal)),
+            ("call (415) 555-0132", Some(Sign::Personal)),
+            ("mac 00:1a:2b:3c:4d:5e", Some(Sign::Network)),
+            ("mac 00-1a-2b-3c-4d-5e", Some(Sign::Network)),
+            ("mac 001a.2b3c.4d5e", Some(Sign::Network)),
+            ("from 2001:db8:0:0:1:0:0:1", Some(Sign::Network)),
+            ("from 10.1.2.3", Some(Sign::Address(5..13))),
         ] {
-            assert_eq!(read(text, 0, text.len(), |_, _| ()), expected, "{text}");
+            // Wherever it stands to the blocks.
+            for lead in [0, 1, 40, 50, 60, 63] {
+                let padded = format!("{}\n{text}\n", "a ".repeat(lead));
+                let moved = expected.clone().map(|sign| match sign {
+                    Sign::Address(range) => {
+                        Sign::Address(range.start + 2 * lead + 1..range.end + 2 * lead + 1)
+                    }
+                    sign => sign,
+                });
+                assert_eq!(signs(&padded).first(), moved.as_ref(), "{text} at {lead}");
+            }
         }
     }
 }

@@ -28,7 +28,8 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`'))
             .count();
         let token = text.get(at..at + length).unwrap_or_default();
-        if (length >= 16 || length >= 12 && token.bytes().any(|b| b.is_ascii_digit()))
+        if length >= 12
+            && may_be_random(token.as_bytes())
             && (is_random_token(token)
                 || is_random_token(token.trim_start_matches(SEPARATORS))
                 || token.split(['=', ':', '@', '-', '.']).any(is_random_token)
@@ -48,6 +49,21 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
         at += length.max(1);
     }
     false
+}
+
+/// Whether [`is_random_token`] may say so of a string or a part of it: a quick look.
+fn may_be_random(token: &[u8]) -> bool {
+    let (mut digits, mut run, mut longest) = (0, 0, 0);
+    for byte in token {
+        digits += usize::from(byte.is_ascii_digit());
+        run = if byte.is_ascii_alphanumeric() {
+            run + 1
+        } else {
+            0
+        };
+        longest = longest.max(run);
+    }
+    longest >= 16 || digits >= 1 && longest >= 12 || digits >= 2 && token.len() >= 16
 }
 
 /// Words between a name and its value: `the key is X`, `"name": K, "value": X`, `Authorization: Bearer X`.

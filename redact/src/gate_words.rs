@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::carrier_words::WORDS;
+use crate::csv::Header;
+use crate::gate_runs::is_hexadecimal_run;
 use crate::gate_values::is_value_near;
 use crate::lexicon::{Naming, Section, classify, words};
-use crate::rules::{Rule, RuleError, Rules};
+use crate::rules::{Class, Rule, RuleError, Rules};
 
 /// How long a literal of a rule must be to be looked for.
 const SHORTEST_KEYWORD: usize = 3;
@@ -19,6 +21,9 @@ pub(crate) enum Trigger {
     Word,
     /// The end of a word of the lexicon.
     Ending,
+    /// A word, or the end of one, that says little: only a random string behind it counts. What makes a name
+    /// stronger is another word of it.
+    Hint { ending: bool },
     /// The line must be read.
     Deep,
     /// A keyword of a rule: the line must be read if no letter stands before it. With the exact letters, if
@@ -39,7 +44,16 @@ pub(crate) struct Triggers {
     /// What each of the patterns means.
     pub(crate) meanings: Vec<Trigger>,
     pub(crate) always: Vec<Regex>,
+    pub(crate) wanted: Wanted,
+}
+
+/// Which addresses matter.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wanted {
+    /// IPv4 addresses are taken out, by the rule that comes with this crate.
     pub(crate) addresses: bool,
+    /// Something looks at IPv6 and hardware addresses.
+    pub(crate) network: bool,
 }
 
 impl Triggers {
@@ -72,7 +86,6 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("session.id", Trigger::Deep),
     ("session id", Trigger::Deep),
     ("::", Trigger::Colons),
-    ("\u{1b}", Trigger::Deep),
     ("[0m", Trigger::Deep),
     ("\\u0", Trigger::Deep),
     ("values (", Trigger::Deep),
@@ -110,11 +123,16 @@ pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
             _ => {}
         }
     }
+    let is_hint = |word: &str| {
+        classify(word) == Naming::Weak && !word.ends_with("key") && !word.ends_with("keys")
+    };
     for word in whole.difference(&endings) {
-        found.add(word, Trigger::Word);
+        let hint = is_hint(word).then_some(Trigger::Hint { ending: false });
+        found.add(word, hint.unwrap_or(Trigger::Word));
     }
     for word in &endings {
-        found.add(word, Trigger::Ending);
+        let hint = is_hint(word).then_some(Trigger::Hint { ending: true });
+        found.add(word, hint.unwrap_or(Trigger::Ending));
     }
     for (option, mark) in ["-u", "-a", "-w"]
         .iter()
@@ -126,16 +144,13 @@ pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
         found.add(literal, trigger.clone());
     }
     for rule in rules.active() {
+        found.wanted.network |= is_light(rule)? && rule.id != "ipv4";
         if rule.near_token {
-            let is_marked = |word: &&String| {
-                let plain = word.bytes().all(|b| b.is_ascii_alphanumeric());
-                word.len() > SHORTEST_KEYWORD || word.len() == SHORTEST_KEYWORD && !plain
-            };
-            for word in rule.keywords.iter().filter(is_marked) {
+            for word in rule.keywords.iter().filter(|word| announces(word)) {
                 found.keyword(rule, word);
             }
         } else if rule.id == "ipv4" && is_builtin(rule)? {
-            found.addresses = true;
+            found.wanted.addresses = true;
         } else if is_announced(rule) {
             for word in &rule.keywords {
                 found.keyword(rule, word);
@@ -145,6 +160,18 @@ pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
         }
     }
     Ok(found)
+}
+
+/// Whether a keyword of a rule that needs a token is looked for in lines without any.
+pub(crate) fn announces(keyword: &str) -> bool {
+    let plain = keyword.bytes().all(|b| b.is_ascii_alphanumeric());
+    keyword.len() > SHORTEST_KEYWORD || keyword.len() == SHORTEST_KEYWORD && !plain
+}
+
+/// Whether a rule has to be tried on lines with nothing but personal data: it is one of those rules, or we
+/// do not know what else its matches have.
+pub(crate) fn is_light(rule: &Rule) -> Result<bool, RuleError> {
+    Ok(rule.class != Class::Secret || rule.near_token && !is_builtin(rule)?)
 }
 
 fn is_builtin(rule: &Rule) -> Result<bool, RuleError> {
@@ -191,26 +218,18 @@ pub(crate) fn holds(
             let rest = &bytes[to..line.1];
             memchr::memchr(b'@', &rest[..rest.len().min(4096)]).is_some()
         }
-        Trigger::Colons => is_hexadecimal_run(&bytes[line.0..line.1], from - line.0),
+        Trigger::Colons => is_hexadecimal_run(bytes, from, b':'),
         Trigger::Option => is_option(bytes, before, after, from, to),
-        Trigger::Word if !begins_word(bytes, line.0, from) => false,
+        Trigger::Word | Trigger::Hint { ending: false } if !begins_word(bytes, line.0, from) => {
+            false
+        }
+        Trigger::Hint { .. } => {
+            ends_word(bytes, line.1, to) && hints_at_value(text, line, from, to)
+        }
         Trigger::Word | Trigger::Ending => {
             ends_word(bytes, line.1, to) && names_value(text, line, from, to)
         }
     }
-}
-
-/// Whether `::` stands in nothing but hexadecimal digits, colons and dots.
-fn is_hexadecimal_run(line: &[u8], at: usize) -> bool {
-    let inside = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b':' | b'.');
-    let head = line[..at].iter().rev().take(48).take_while(inside);
-    let tail = line[at..].iter().take(48).take_while(inside);
-    let mut digits = 0;
-    let all = head.chain(tail).all(|b| {
-        digits += usize::from(b.is_ascii_hexdigit());
-        b.is_ascii_hexdigit() || matches!(b, b':' | b'.')
-    });
-    all && digits > 0
 }
 
 fn is_option(bytes: &[u8], before: Option<u8>, after: Option<u8>, from: usize, to: usize) -> bool {
@@ -252,9 +271,8 @@ fn ends_word(bytes: &[u8], ceiling: usize, to: usize) -> bool {
     to >= ceiling || !bytes[to].is_ascii_lowercase()
 }
 
-/// Whether a word is part of a name that announces something, and something that may be it follows.
-fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool {
-    let bytes = text.as_bytes();
+/// The name that a word is part of.
+fn name_around(bytes: &[u8], line: (usize, usize), from: usize, to: usize) -> (usize, usize) {
     let is_name =
         |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$' | b'@');
     let head = bytes[line.0.max(from.saturating_sub(96))..from]
@@ -267,18 +285,32 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
         .take(96)
         .take_while(is_name)
         .count();
-    let (start, end) = (from - head, to + tail);
-    // The last is a line of dots that leads to the value.
-    let announced = announces(bytes, line, start, end) || bytes[to..line.1].starts_with(b"....");
+    (from - head, to + tail)
+}
+
+/// Whether a random string follows a word that says little.
+fn hints_at_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool {
+    let name = name_around(text.as_bytes(), line, from, to);
     // Also a value in the name's own run: `token-abc123`, `key.abc123`.
-    let near = is_value_near(text, to) || end != to && is_value_near(text, end);
-    if !announced && !near {
-        return false;
-    }
+    let near = is_value_near(text, to) || name.1 != to && is_value_near(text, name.1);
+    near && strongest(text, line, name, (from, to)) > Naming::Ordinary
+}
+
+/// Whether a word is part of a name that announces something, and something that may be it follows.
+fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool {
+    let bytes = text.as_bytes();
+    let (start, end) = name_around(bytes, line, from, to);
+    let near = || is_value_near(text, to) || end != to && is_value_near(text, end);
+    // The last is a line of dots that leads to the value.
+    let announced = || match bytes[end..line.1] {
+        // Between names only: a table.
+        [b';', ..] => Header::of(&text[line.0..line.1]).is_some(),
+        _ => is_announced_at(bytes, line, start, end) || bytes[to..line.1].starts_with(b"...."),
+    };
     match strongest(text, line, (start, end), (from, to)) {
         Naming::Ordinary => false,
-        Naming::Weak => near,
-        Naming::Strong | Naming::Password => true,
+        Naming::Weak => near(),
+        Naming::Strong | Naming::Password => announced() || near(),
     }
 }
 
@@ -317,7 +349,7 @@ fn strongest(
 }
 
 /// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.
-fn announces(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bool {
+fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bool {
     let rest = &bytes[end..line.1];
     let closing = rest
         .iter()

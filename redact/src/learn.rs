@@ -1,15 +1,15 @@
 //! Values and names seen in secret places, found again anywhere, in any common encoding.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::engine::{Hit, Strength};
+use crate::needles::Needles;
 use crate::value::is_distinctive;
 
 const MOST_VALUES: usize = 4096;
@@ -20,16 +20,15 @@ const SHORTEST_NAME: usize = 3;
 /// What the session knows to be secret.
 #[derive(Default)]
 pub(crate) struct Learnt {
-    /// Value to kind.
-    values: BTreeMap<String, String>,
-    /// Names of objects and keys to kind: found between boundaries only.
-    names: BTreeMap<String, String>,
+    values: HashSet<String>,
+    /// Names of objects and keys: found between boundaries only.
+    names: HashSet<String>,
     /// Names that are searched for in certain phrases only.
-    phrased: BTreeMap<String, String>,
+    phrased: HashSet<String>,
     /// Names that texts need: of workloads, namespaces, containers.
     public: HashSet<String>,
     needles: Vec<Needle>,
-    matcher: Option<AhoCorasick>,
+    search: Needles,
     dirty: bool,
     overflow: bool,
 }
@@ -84,23 +83,52 @@ impl Learnt {
     fn insert_value(&mut self, value: &str, kind: &str) {
         if self.values.len() >= MOST_VALUES {
             self.overflow = true;
-        } else if !self.values.contains_key(value) {
-            self.values.insert(value.to_owned(), kind.to_owned());
-            self.dirty = true;
+        } else if !self.values.contains(value) {
+            self.values.insert(value.to_owned());
+            for (pattern, bounds) in encodings(value) {
+                self.add(pattern, value, kind, (0, 0), bounds);
+            }
         }
     }
 
+    fn add(
+        &mut self,
+        pattern: String,
+        value: &str,
+        kind: &str,
+        (lead, trail): (usize, usize),
+        bounds: Bounds,
+    ) {
+        self.search.add(pattern);
+        self.needles.push(Needle {
+            value: value.to_owned(),
+            kind: kind.to_owned(),
+            lead,
+            trail,
+            bounds,
+        });
+        self.dirty = true;
+    }
+
     pub(crate) fn name(&mut self, name: &str, kind: &str) {
-        let names = if is_distinctive(name) && kind != "volume" {
-            &mut self.names
-        } else {
+        let is_phrased = !is_distinctive(name) || kind == "volume";
+        let names = if is_phrased {
             &mut self.phrased
+        } else {
+            &mut self.names
         };
         if names.len() >= MOST_VALUES {
             self.overflow = true;
-        } else if !name.is_empty() && !names.contains_key(name) {
-            names.insert(name.to_owned(), kind.to_owned());
-            self.dirty = true;
+        } else if !name.is_empty() && names.insert(name.to_owned()) {
+            if is_phrased {
+                for (before, after) in phrases(kind) {
+                    let around = (before.len(), after.len());
+                    let phrase = format!("{before}{name}{after}");
+                    self.add(phrase, name, kind, around, Bounds::None);
+                }
+            } else {
+                self.add(name.to_owned(), name, kind, (0, 0), Bounds::Name);
+            }
         }
     }
 
@@ -128,7 +156,12 @@ impl Learnt {
         self.overflow
     }
 
-    /// Whether something was learnt since [`Self::refresh`] was called.
+    /// How many values and names are known: the same as before if nothing was learnt meanwhile.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        (self.needles.len(), self.public.len())
+    }
+
+    /// Whether something was learnt since [`Self::settle`] was called.
     pub(crate) fn is_dirty(&self) -> bool {
         self.dirty
     }
@@ -142,80 +175,28 @@ impl Learnt {
         places
     }
 
-    /// Makes what was learnt since the last call findable.
-    pub(crate) fn refresh(&mut self) {
-        if !self.dirty {
-            return;
-        }
+    /// Takes note of everything learnt so far.
+    pub(crate) fn settle(&mut self) {
         self.dirty = false;
-        let mut patterns = Vec::new();
-        let mut needles = Vec::new();
-        for (value, kind) in self
-            .values
-            .iter()
-            .filter(|(value, _)| !self.public.contains(*value))
-        {
-            for (pattern, bounds) in encodings(value) {
-                needles.push(Needle {
-                    value: value.clone(),
-                    kind: kind.clone(),
-                    lead: 0,
-                    trail: 0,
-                    bounds,
-                });
-                patterns.push(pattern);
-            }
-        }
-        for (name, kind) in self
-            .names
-            .iter()
-            .filter(|(name, _)| !self.public.contains(*name))
-        {
-            needles.push(Needle {
-                value: name.clone(),
-                kind: kind.clone(),
-                lead: 0,
-                trail: 0,
-                bounds: Bounds::Name,
-            });
-            patterns.push(name.clone());
-        }
-        for (name, kind) in &self.phrased {
-            for (before, after) in phrases(kind) {
-                needles.push(Needle {
-                    value: name.clone(),
-                    kind: kind.clone(),
-                    lead: before.len(),
-                    trail: after.len(),
-                    bounds: Bounds::None,
-                });
-                patterns.push(format!("{before}{name}{after}"));
-            }
-        }
-        self.needles = needles;
-        let built = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .build(&patterns);
-        self.overflow |= built.is_err();
-        self.matcher = built.ok();
     }
 
     /// Appends what is known to be secret in a text.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
-        let Some(matcher) = &self.matcher else { return };
-        for found in matcher.find_overlapping_iter(text) {
-            let needle = &self.needles[found.pattern().as_usize()];
-            let (start, end) = (found.start() + needle.lead, found.end() - needle.trail);
-            if !needle.bounds.hold(text.as_bytes(), start, end)
+        self.search.find(text, |number, place| {
+            let needle = &self.needles[number];
+            let (start, end) = (place.start + needle.lead, place.end - needle.trail);
+            let is_public = needle.lead == 0 && self.public.contains(&needle.value);
+            if is_public
+                || !needle.bounds.hold(text.as_bytes(), start, end)
                 || !text.is_char_boundary(start)
                 || !text.is_char_boundary(end)
             {
-                continue;
+                return;
             }
             let mut hit = Hit::new(start, end, &needle.kind, "learnt-value", Strength::Learnt);
             hit.value = Some(needle.value.clone());
             hits.push(hit);
-        }
+        });
     }
 }
 
@@ -342,7 +323,6 @@ mod tests {
     fn finds_values_again_in_encodings() {
         let mut learnt = Learnt::default();
         learnt.value("p\"ss/w0rd-9", "secret");
-        learnt.refresh();
         assert_eq!(found(&learnt, "got p\"ss/w0rd-9!"), ["p\"ss/w0rd-9"]);
         assert_eq!(
             found(&learnt, r#"{"a":"p\"ss/w0rd-9"}"#),
@@ -360,7 +340,6 @@ mod tests {
         let mut learnt = Learnt::default();
         learnt.name("app-config", "configmap-name");
         learnt.name("config", "configmap-name");
-        learnt.refresh();
         assert_eq!(
             found(&learnt, "configmap \"app-config\" not my-app-config-2"),
             ["app-config"]
@@ -404,7 +383,6 @@ mod tests {
         learnt.name("orders-db", "secret-name");
         learnt.public("orders-db");
         learnt.value("true", "secret");
-        learnt.refresh();
         assert!(found(&learnt, "pod orders-db is true").is_empty());
     }
 }

@@ -4,11 +4,12 @@
 //! one before. Here every literal is represented by its rarest three characters; one table of bits, which
 //! fits, says whether three characters belong to any. The few places where they do are compared.
 
-/// Characters are told apart as far as six bits go.
-const BITS: usize = 6;
-const KEYS: usize = 1 << (3 * BITS);
-const MASK: u32 = (1 << (3 * BITS)) - 1;
-const ANY: u8 = 1 << BITS;
+/// A key is made of the codes of three characters, each moved by so many bits. The codes of letters have
+/// no more bits; those of other characters reach into their neighbours, which makes some keys equal.
+const SHIFT: usize = 5;
+const KEYS: usize = 1 << 16;
+/// Codes are below this.
+const CODE_END: u8 = 64;
 
 /// How often letters occur in a thousand of running text; everything else is taken to be in between.
 const FREQUENCIES: [u16; 26] = [
@@ -16,16 +17,30 @@ const FREQUENCIES: [u16; 26] = [
     20, 1,
 ];
 
+/// Three characters that are in more words than their letters let expect.
+const COMMON: &str = "ing ion tio ent com for pro con ver the and ati ate ter res ers est per loc log inf ser \
+    err man app ack ock ork oca cal ode dat ata min max val map tus sta ces cor ssh ask doo vis lab chr ppl";
+
 /// Compiled literals.
 #[derive(Debug)]
 pub(crate) struct Literals {
     patterns: Vec<Vec<u8>>,
     /// One bit for each three characters.
-    bits: Vec<u64>,
+    bits: Box<[u64; KEYS / 64]>,
     /// The key of three characters, the literal and where in it they end; sorted.
     places: Vec<(u32, u16, u8)>,
-    /// For each key the first of its places.
+    /// For each key the number of its group.
     heads: Vec<u16>,
+    groups: Vec<Group>,
+}
+
+/// The places of one key.
+#[derive(Debug, Default)]
+struct Group {
+    first: usize,
+    /// What may stand before and behind the three characters, one bit for each code.
+    before: u64,
+    behind: u64,
 }
 
 impl Literals {
@@ -44,41 +59,76 @@ impl Literals {
         }
         places.sort_unstable();
         places.dedup();
-        let mut bits = vec![0; KEYS / 64];
+        let mut bits = Box::new([0; KEYS / 64]);
         let mut heads = vec![0; KEYS];
-        for (head, (key, ..)) in (0_u16..).zip(&places).collect::<Vec<_>>().into_iter().rev() {
-            bits[*key as usize / 64] |= 1 << (key % 64);
-            heads[*key as usize] = head;
+        let mut groups: Vec<Group> = Vec::new();
+        for (first, (key, index, end)) in places.iter().enumerate() {
+            let pattern = &patterns[usize::from(*index)];
+            let around = |place: Option<usize>| {
+                let byte = place.and_then(|place| pattern.get(place));
+                byte.map_or(u64::MAX, |byte| 1 << CODES[usize::from(*byte)])
+            };
+            let (word, bit) = (*key as usize / 64, 1 << (key % 64));
+            if bits[word] & bit == 0 {
+                bits[word] |= bit;
+                heads[*key as usize] = u16::try_from(groups.len()).unwrap_or(u16::MAX);
+                groups.push(Group {
+                    first,
+                    ..Group::default()
+                });
+            }
+            if let Some(group) = groups.last_mut() {
+                let end = usize::from(*end);
+                group.before |= around(end.checked_sub(4));
+                group.behind |= around(Some(end));
+            }
         }
         Self {
             patterns,
             bits,
             places,
             heads,
+            groups,
         }
     }
 
-    /// Whether `holds` says so of any literal in `start..end`: it gets the number of the literal and the
-    /// bytes that it covers.
-    pub(crate) fn any(
+    /// Hands over every literal in `start..end`: its number and the bytes that it covers. The answer is
+    /// where to go on, at least.
+    pub(crate) fn find(
         &self,
         bytes: &[u8],
         start: usize,
         end: usize,
-        mut holds: impl FnMut(usize, usize, usize) -> bool,
-    ) -> bool {
-        let mut key = 0_u32;
-        // One character more, so that literals of two are complete.
-        let line = bytes[start..end].iter().chain(b"\n");
-        for (at, &byte) in (start..).zip(line) {
-            key = (key << BITS | u32::from(CODES[usize::from(byte)])) & MASK;
-            if self.bits[key as usize / 64] >> (key % 64) & 1 == 1
-                && self.compare(key, bytes, (start, end), at + 1, &mut holds)
-            {
-                return true;
+        mut found: impl FnMut(usize, usize, usize) -> usize,
+    ) {
+        let mut go_on = start;
+        let (mut last, mut before) = (0, 0);
+        for (at, &byte) in (start..).zip(&bytes[start..end]) {
+            let code = u32::from(CODES[usize::from(byte)]);
+            let key = before << SHIFT ^ last << SHIFT ^ code;
+            (before, last) = (last << SHIFT, code);
+            if self.has(key) && at >= go_on && self.may_go_on(key, bytes, at) {
+                go_on = self.compare(key, bytes, (start, end), at + 1, &mut found);
             }
         }
-        false
+        // One character more, so that literals of two are complete.
+        let key = before << SHIFT ^ last << SHIFT;
+        if self.has(key) && end >= go_on {
+            self.compare(key, bytes, (start, end), end + 1, &mut found);
+        }
+    }
+
+    #[inline]
+    fn has(&self, key: u32) -> bool {
+        self.bits[key as usize / 64 % (KEYS / 64)] >> (key % 64) & 1 == 1
+    }
+
+    /// Whether what stands around three characters is that of some literal.
+    fn may_go_on(&self, key: u32, bytes: &[u8], at: usize) -> bool {
+        let code = |byte: Option<&u8>| byte.map_or(0, |byte| CODES[usize::from(*byte)]);
+        let group = &self.groups[usize::from(self.heads[key as usize])];
+        let first = at.checked_sub(3).and_then(|place| bytes.get(place));
+        group.before >> code(first) & group.behind >> code(bytes.get(at + 1)) & 1 == 1
     }
 
     #[cold]
@@ -89,22 +139,25 @@ impl Literals {
         bytes: &[u8],
         (start, end): (usize, usize),
         at: usize,
-        holds: &mut impl FnMut(usize, usize, usize) -> bool,
-    ) -> bool {
-        self.places[usize::from(self.heads[key as usize])..]
-            .iter()
-            .take_while(|place| place.0 == key)
-            .any(|&(_, index, offset)| {
-                let pattern = &self.patterns[usize::from(index)];
-                let Some(from) = at.checked_sub(usize::from(offset)) else {
-                    return false;
-                };
-                let to = from + pattern.len();
-                from >= start
-                    && to <= end
-                    && bytes[from..to].eq_ignore_ascii_case(pattern)
-                    && holds(usize::from(index), from, to)
-            })
+        found: &mut impl FnMut(usize, usize, usize) -> usize,
+    ) -> usize {
+        let mut go_on = at;
+        let group = &self.groups[usize::from(self.heads[key as usize])];
+        let places = &self.places[group.first..];
+        for &(_, index, offset) in places.iter().take_while(|place| place.0 == key) {
+            let pattern = &self.patterns[usize::from(index)];
+            let Some(from) = at.checked_sub(usize::from(offset)) else {
+                continue;
+            };
+            let to = from + pattern.len();
+            if from >= start && to <= end && bytes[from..to].eq_ignore_ascii_case(pattern) {
+                go_on = go_on.max(found(usize::from(index), from, to));
+                if go_on > at {
+                    break;
+                }
+            }
+        }
+        go_on
     }
 }
 
@@ -113,11 +166,14 @@ fn rarest(pattern: &[u8]) -> u8 {
     let cost = |window: &[u8]| -> u32 {
         let frequency = |byte: &u8| match byte {
             b'a'..=b'z' => u32::from(FREQUENCIES[usize::from(byte - b'a')]),
-            b' ' => 150,
+            b' ' | b'0'..=b'9' => 150,
             b'.' | b'-' | b'/' | b':' => 60,
             _ => 30,
         };
-        window.iter().map(frequency).product()
+        let is_common = COMMON
+            .split_whitespace()
+            .any(|common| common.as_bytes() == window);
+        window.iter().map(frequency).product::<u32>() * if is_common { 8 } else { 1 }
     };
     let best = pattern
         .windows(3)
@@ -134,26 +190,28 @@ fn keys(pattern: &[u8], end: usize) -> Vec<u32> {
     let key = |codes: [u8; 3]| {
         codes
             .iter()
-            .fold(0, |key, code| key << BITS | u32::from(*code))
+            .fold(0, |key, code| key << SHIFT ^ u32::from(*code))
     };
     let (first, second) = (code(end - 3).unwrap_or(0), code(end - 2).unwrap_or(0));
     match code(end - 1) {
         Some(third) => vec![key([first, second, third])],
-        None => (0..ANY).map(|third| key([first, second, third])).collect(),
+        None => (0..CODE_END)
+            .map(|third| key([first, second, third]))
+            .collect(),
     }
 }
 
 const CODES: [u8; 256] = codes();
 
 const fn codes() -> [u8; 256] {
-    const MARKS: &[u8] = b"_-./:=@%$<+~\"\\ ([{&?'\x1b\n,";
+    const MARKS: &[u8] = b"_-./:=@%$<+~\"\\ ([{&?',";
     let mut codes = [0; 256];
     let mut byte = 0_u8;
     loop {
         codes[byte as usize] = match byte {
             b'a'..=b'z' => byte - b'a' + 1,
             b'A'..=b'Z' => byte - b'A' + 1,
-            b'0'..=b'9' => byte - b'0' + 27,
+            b'0'..=b'9' => byte - b'0' + 32,
             _ => 0,
         };
         if byte == 255 {
@@ -163,8 +221,8 @@ const fn codes() -> [u8; 256] {
     }
     let mut index = 0;
     while index < MARKS.len() {
-        #[expect(clippy::cast_possible_truncation, reason = "there are 24 marks")]
-        let code = 37 + index as u8;
+        #[expect(clippy::cast_possible_truncation, reason = "there are 22 marks")]
+        let code = 42 + index as u8;
         codes[MARKS[index] as usize] = code;
         index += 1;
     }
@@ -178,9 +236,9 @@ mod tests {
     fn found(patterns: &[&str], text: &str) -> Vec<(usize, usize, usize)> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
         let mut found = vec![];
-        Literals::new(&patterns).any(text.as_bytes(), 0, text.len(), |index, from, to| {
+        Literals::new(&patterns).find(text.as_bytes(), 0, text.len(), |index, from, to| {
             found.push((index, from, to));
-            false
+            0
         });
         found.sort_unstable();
         found

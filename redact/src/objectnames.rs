@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::engine::{Hit, Strength};
@@ -16,14 +17,14 @@ static PATTERNS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
     .map(|pattern| Regex::new(pattern).expect("a constant"))
 });
 
+/// What is in every such message.
+static NEAR: LazyLock<[Finder<'static>; 4]> =
+    LazyLock::new(|| ["ecret", "onfig", "ECRET", "ONFIG"].map(Finder::new));
+
 /// Appends the names that messages about missing Secrets and ConfigMaps quote.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
-    let near = ["ecret", "onfig", "ECRET", "ONFIG"];
-    if !near
-        .iter()
-        .any(|needle| memchr::memmem::find(bytes, needle.as_bytes()).is_some())
-    {
+    if !NEAR.iter().any(|near| near.find(bytes).is_some()) {
         return;
     }
     for pattern in PATTERNS.iter() {

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -45,6 +46,19 @@ impl Pseudonyms {
             self.recent.insert(value.to_owned(), placeholder.clone());
         }
         placeholder
+    }
+
+    /// The same, without a copy where it is remembered.
+    pub(crate) fn of(&mut self, kind: &str, value: &str) -> Cow<'_, str> {
+        if !self.recent.contains_key(value) {
+            let placeholder = self.placeholder(kind, value);
+            if !self.recent.contains_key(value) {
+                return Cow::Owned(placeholder);
+            }
+        }
+        self.recent
+            .get(value)
+            .map_or(Cow::Borrowed(""), |known| Cow::Borrowed(known.as_str()))
     }
 
     fn computed(&mut self, kind: &str, value: &str) -> String {

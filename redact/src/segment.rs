@@ -8,8 +8,7 @@
 use std::ops::Range;
 
 use crate::csv::Header;
-use crate::engine::Hit;
-use crate::gate::{Gate, Verdict};
+use crate::gate::{Gate, Verdict, line_around, line_end};
 use crate::view::partial_head;
 
 /// How far back the lines before a name are read with it.
@@ -23,55 +22,70 @@ const HEAD: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Part {
     /// A line with nothing but these addresses.
-    Addresses(Range<usize>, Vec<Hit>),
+    Addresses(Range<usize>, Vec<Range<usize>>),
+    /// A line that the rules of personal data read.
+    Personal(Range<usize>),
+    /// A line that everything reads that needs no words.
+    Token(Range<usize>),
     /// Lines that are read in full.
     Deep(Range<usize>),
+}
+
+impl Part {
+    pub(crate) fn range(&self) -> Range<usize> {
+        match self {
+            Self::Addresses(range, _)
+            | Self::Personal(range)
+            | Self::Token(range)
+            | Self::Deep(range) => range.clone(),
+        }
+    }
 }
 
 /// The parts of a text that are not clean, in order. `known` are the places of learnt values, in order.
 pub(crate) fn parts(gate: &Gate, text: &str, known: &[Range<usize>]) -> Vec<Part> {
     let mut parts = Vec::new();
-    let mut addresses = Vec::new();
     let mut known = known.iter().peekable();
+    let mut reader = gate.reader(text);
+    let mut next = reader.next(0);
     let mut at = 0;
-    while at < text.len() {
-        let end = line_end(text, at);
+    loop {
         while known.next_if(|span| span.end <= at).is_some() {}
-        let is_known = known.peek().is_some_and(|span| span.start < end);
-        let verdict = if is_known {
-            Verdict::Deep
-        } else {
-            gate.read(text, at, content_end(text, at, end), &mut addresses)
+        if next.as_ref().is_none_or(|line| line.range.start < at) {
+            next = reader.next(at);
+        }
+        let learnt = known
+            .peek()
+            .map(|span| line_around(text, span.start.max(at)))
+            .filter(|line| {
+                next.as_ref()
+                    .is_none_or(|next| line.start <= next.range.start)
+            });
+        let (range, verdict, addresses) = match (learnt, next.take()) {
+            (Some(line), read) => {
+                next = read;
+                (line, Verdict::Deep, Vec::new())
+            }
+            (None, Some(line)) => (line.range, line.verdict, line.addresses),
+            (None, None) => return parts,
         };
+        at = range.end;
         match verdict {
             Verdict::Clean => {}
-            Verdict::Addresses => {
-                parts.push(Part::Addresses(at..end, std::mem::take(&mut addresses)));
-            }
+            Verdict::Addresses => parts.push(Part::Addresses(range, addresses)),
+            Verdict::Personal => parts.push(Part::Personal(range)),
+            Verdict::Token => parts.push(Part::Token(range)),
             Verdict::Deep => {
-                let start = beginning(text, at, &mut parts);
-                let end = belonging(text, at, end, |place| {
+                let start = beginning(text, range.start, &mut parts);
+                at = belonging(text, range.start, range.end, |place| {
                     known
                         .clone()
                         .any(|span| span.start < place && place < span.end)
                 });
-                parts.push(Part::Deep(start..end));
-                at = end;
-                continue;
+                parts.push(Part::Deep(start..at));
             }
         }
-        at = end;
     }
-    parts
-}
-
-/// The byte after the line that begins here, its line feed included.
-fn line_end(text: &str, at: usize) -> usize {
-    memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length + 1)
-}
-
-fn content_end(text: &str, at: usize, end: usize) -> usize {
-    at + text[at..end].trim_end_matches(['\n', '\r']).len()
 }
 
 /// Where the record of a line begins; takes the parts that it swallows.
@@ -79,7 +93,7 @@ fn beginning(text: &str, line: usize, parts: &mut Vec<Part>) -> usize {
     let bytes = text.as_bytes();
     let floor = parts.iter().rev().find_map(|part| match part {
         Part::Deep(range) => Some(range.end),
-        Part::Addresses(..) => None,
+        _ => None,
     });
     let floor = floor.unwrap_or(0).max(line.saturating_sub(BACK));
     let mut start = line;
@@ -91,7 +105,7 @@ fn beginning(text: &str, line: usize, parts: &mut Vec<Part>) -> usize {
         start = before;
     }
     while parts
-        .pop_if(|part| matches!(part, Part::Addresses(range, _) if range.start >= start))
+        .pop_if(|part| !matches!(part, Part::Deep(_)) && part.range().start >= start)
         .is_some()
     {}
     start
@@ -201,7 +215,7 @@ mod tests {
         let parts = parts(&gate, text, &[]);
         let deep = parts.into_iter().filter_map(|part| match part {
             Part::Deep(range) => Some(&text[range]),
-            Part::Addresses(..) => None,
+            _ => None,
         });
         deep.collect()
     }

@@ -1,25 +1,17 @@
-use std::borrow::Cow;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::document::{self, Piece};
+use crate::document::Readings;
 use crate::egress::{self, Leak};
-use crate::engine::{Engine, Hit, Strength};
+use crate::engine::Engine;
 use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
 use crate::injection::Detector;
 use crate::learn::Learnt;
 use crate::object;
 use crate::placeholder::{Pseudonyms, lookalikes};
 use crate::rules::{RuleError, Rules};
-use crate::segment;
-use crate::splice::Draft;
-use crate::value::looks_random;
-
-/// How often a text is scanned again because taking something out has uncovered something else.
-const ROUNDS: usize = 6;
 
 /// What is withheld rather than read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +68,7 @@ impl Redactor {
             limits: self.limits,
             pseudonyms: Pseudonyms::new(key),
             learnt: Learnt::default(),
+            readings: Readings::default(),
             report: Report::default(),
             quiet: false,
         }
@@ -84,11 +77,13 @@ impl Redactor {
 
 /// Everything that belongs to one incident: placeholders, what was learnt, the report.
 pub struct Session {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) detector: Detector,
     pub(crate) limits: Limits,
-    pseudonyms: Pseudonyms,
-    learnt: Learnt,
+    pub(crate) pseudonyms: Pseudonyms,
+    pub(crate) learnt: Learnt,
+    /// Texts that were learnt and not yet redacted.
+    pub(crate) readings: Readings,
     report: Report,
     /// While learning, nothing is counted.
     quiet: bool,
@@ -114,10 +109,18 @@ impl Session {
         self.quiet = quiet;
     }
 
-    /// Remembers the secrets of a text, so that they are found in every text that follows.
+    /// Remembers the secrets of a text, so that they are found in every text that follows. If the same text
+    /// is redacted later, what was found now is not searched for again.
     pub fn learn_text(&mut self, text: &str) {
+        if text.len() > self.limits.text_bytes {
+            return;
+        }
         let quiet = std::mem::replace(&mut self.quiet, true);
-        self.redact_text(text);
+        if object::redact_manifest(self, text).is_none()
+            && let Ok(pieces) = self.read(text)
+        {
+            self.readings.keep(text, pieces, self.learnt.count());
+        }
         self.quiet = quiet;
     }
 
@@ -136,8 +139,10 @@ impl Session {
         }
         match self.rounds(text) {
             Ok((redacted, findings)) => {
-                for finding in &findings {
-                    self.count(&finding.kind, &finding.rule, place);
+                let is_same = |a: &Finding, b: &Finding| a.kind == b.kind && a.rule == b.rule;
+                for same in findings.chunk_by(is_same) {
+                    let count = u64::try_from(same.len()).unwrap_or(u64::MAX);
+                    self.count_all(&same[0].kind, &same[0].rule, place, count);
                 }
                 RedactedText {
                     text: redacted,
@@ -145,55 +150,6 @@ impl Session {
                 }
             }
             Err(reason) => self.withhold_text(text, reason, place),
-        }
-    }
-
-    /// Reads every part of a text that is not clean until nothing more is found in it.
-    fn rounds(&mut self, text: &str) -> Result<(String, Vec<Finding>), &'static str> {
-        self.learnt.refresh();
-        let split = || segment::parts(&self.engine.gate, text, &self.learnt.places(text));
-        let parts = catch_unwind(AssertUnwindSafe(split)).map_err(|_| "internal-error")?;
-        let mut pieces = document::pieces(text, parts);
-        for _ in 0..ROUNDS {
-            let mut found = 0;
-            for piece in &mut pieces {
-                found += self.round(text, piece)?;
-                if found > self.limits.findings {
-                    return Err("too-many-findings");
-                }
-            }
-            if self.learnt.is_dirty() {
-                self.learnt.refresh();
-                pieces = document::reopen(text, pieces, |part| self.learnt.places(part));
-            }
-            let is_open = |piece: &Piece| matches!(piece, Piece::Hot(hot) if hot.open);
-            if !pieces.iter().any(is_open) {
-                return Ok(document::joined(text, pieces));
-            }
-        }
-        Err("unstable")
-    }
-
-    /// Looks at a part once more; how much was taken out of it so far.
-    fn round(&mut self, text: &str, piece: &mut Piece) -> Result<usize, &'static str> {
-        match piece {
-            Piece::Clean(_) => Ok(0),
-            Piece::Addresses(_, hits, placeholders) => {
-                for hit in hits.iter().skip(placeholders.len()) {
-                    let placeholder = self.placeholder(&hit.kind, &text[hit.start..hit.end]);
-                    placeholders.push(placeholder);
-                }
-                Ok(hits.len())
-            }
-            Piece::Hot(hot) if hot.open => {
-                let hits = self.find(&hot.draft.text).ok_or("internal-error")?;
-                hot.open = !hits.is_empty();
-                if hot.open {
-                    hot.draft = self.splice(&hot.draft, hits, &mut hot.findings);
-                }
-                Ok(hot.findings.len())
-            }
-            Piece::Hot(hot) => Ok(hot.findings.len()),
         }
     }
 
@@ -246,8 +202,12 @@ impl Session {
     }
 
     pub(crate) fn count(&mut self, kind: &str, rule: &str, place: &str) {
+        self.count_all(kind, rule, place, 1);
+    }
+
+    fn count_all(&mut self, kind: &str, rule: &str, place: &str, count: u64) {
         if !self.quiet {
-            self.report.add(kind, rule, place);
+            self.report.add(kind, rule, place, count);
         }
     }
 
@@ -264,135 +224,4 @@ impl Session {
             findings: vec![finding],
         }
     }
-
-    /// What is to be taken out of a text, without our own placeholders.
-    /// Nothing if the search fails, which is a bug: the text must then not pass.
-    fn find(&mut self, text: &str) -> Option<Vec<Hit>> {
-        let looks = lookalikes(text);
-        let (own, forged): (Vec<_>, Vec<_>) = looks
-            .into_iter()
-            .partition(|&(start, end)| self.is_placeholder(&text[start..end]));
-        let blank = masked(text, &own);
-        let search = AssertUnwindSafe(|| self.engine.scan(&blank, &self.learnt));
-        let mut hits = catch_unwind(search).ok()?;
-        for hit in &mut hits {
-            hit.start = text.floor_char_boundary(hit.start);
-            hit.end = text.ceil_char_boundary(hit.end);
-        }
-        let forged = forged.into_iter().filter(|&(start, end)| {
-            let kind = text[start + 1..end].split(':').next().unwrap_or_default();
-            self.engine.is_kind(kind)
-        });
-        let forged: Vec<Hit> = forged
-            .map(|(start, end)| Hit::new(start, end, "forged", "placeholder", Strength::Format))
-            .collect();
-        if !forged.is_empty() {
-            hits.extend(forged);
-            hits = crate::engine::merge(hits);
-        }
-        if hits.iter().any(is_guessed) {
-            let names = self.learnt.public_spans(text);
-            let is_within = |hit: &Hit| {
-                let mut names = names.iter();
-                names.any(|name| name.start < hit.start && hit.end <= name.end)
-            };
-            hits.retain(|hit| !(is_guessed(hit) && is_within(hit)));
-        }
-        Some(
-            hits.into_iter()
-                .filter_map(|hit| clear_of(hit, &own, text))
-                .collect(),
-        )
-    }
-
-    fn splice(&mut self, earlier: &Draft, hits: Vec<Hit>, findings: &mut Vec<Finding>) -> Draft {
-        let mut draft = Draft::empty(earlier.text.len());
-        let mut fresh: Vec<Finding> = Vec::with_capacity(hits.len());
-        let mut at = 0;
-        for hit in hits {
-            if hit.start < at {
-                // Left to the next round.
-                continue;
-            }
-            draft.copy(earlier, at, hit.start);
-            let (start, end) = earlier.origin(hit.start, hit.end);
-            let value = hit
-                .value
-                .unwrap_or_else(|| earlier.text[hit.start..hit.end].to_owned());
-            if hit.strength >= Strength::Carrier && is_worth_learning(&value) {
-                self.learnt.value(&value, &hit.kind);
-            }
-            let placeholder = self.placeholder(&hit.kind, &value);
-            let quote = if hit.bare { "\"" } else { "" };
-            draft.replace((start, end), &format!("{quote}{placeholder}{quote}"));
-            fresh.push(Finding {
-                rule: hit.rule,
-                kind: hit.kind,
-                start,
-                end,
-            });
-            at = hit.end;
-        }
-        draft.copy(earlier, at, earlier.text.len());
-        findings.retain(|old| {
-            let index = fresh.partition_point(|new| new.end < old.end);
-            fresh.get(index).is_none_or(|new| new.start > old.start)
-        });
-        findings.append(&mut fresh);
-        draft
-    }
-}
-
-/// Whether only the words around it, or its looks, make a find a secret. The end of an object's name
-/// that has such a word in it (`orders-secret-76974db858-m2xkq`) is none.
-fn is_guessed(hit: &Hit) -> bool {
-    matches!(hit.strength, Strength::Carrier | Strength::Random)
-}
-
-/// The text with our own placeholders blanked: `<*****>` is a value to no carrier.
-fn masked<'a>(text: &'a str, own: &[(usize, usize)]) -> Cow<'a, str> {
-    if own.is_empty() {
-        return Cow::Borrowed(text);
-    }
-    let mut masked = String::with_capacity(text.len());
-    let mut at = 0;
-    for &(start, end) in own {
-        masked.push_str(&text[at..start]);
-        masked.push('<');
-        masked.extend(std::iter::repeat_n('*', end - start - 2));
-        masked.push('>');
-        at = end;
-    }
-    masked.push_str(&text[at..]);
-    Cow::Owned(masked)
-}
-
-/// A find that is more than our own placeholders.
-fn clear_of(mut hit: Hit, own: &[(usize, usize)], text: &str) -> Option<Hit> {
-    let own = &own[own.partition_point(|&(_, end)| end <= hit.start)..];
-    let own = &own[..own.partition_point(|&(start, _)| start < hit.end)];
-    let (Some(&(first, _)), Some(&(_, last))) = (own.first(), own.last()) else {
-        return Some(hit);
-    };
-    if first < hit.start {
-        return None;
-    }
-    let outside = |part: &str| part.bytes().any(|b| b.is_ascii_alphanumeric());
-    let before = text.get(hit.start..first).unwrap_or_default();
-    let after = text.get(last..hit.end).unwrap_or_default();
-    let between = own
-        .windows(2)
-        .any(|pair| outside(&text[pair[0].1..pair[1].0]));
-    if !outside(before) && !outside(after) && !between {
-        return None;
-    }
-    hit.end = hit.end.max(last);
-    Some(hit)
-}
-
-/// Whether a value found in a text is searched for in other texts: not an ordinary word.
-fn is_worth_learning(value: &str) -> bool {
-    let digits = value.bytes().any(|b| b.is_ascii_digit());
-    let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
-    (value.len() >= 8 && digits && letters) || looks_random(value)
 }

@@ -58,21 +58,24 @@ impl View {
 /// The readings that differ from the text itself.
 pub(crate) fn views(text: &str) -> Vec<View> {
     let mut views = Vec::new();
-    if text.contains('\u{1b}')
-        || text.contains("[3") && text.contains('m') && text.contains("[0m")
-        || text.chars().any(is_invisible)
+    let bytes = text.as_bytes();
+    let has = |byte: u8| memchr::memchr(byte, bytes).is_some();
+    if has(0x1b)
+        || has(b'[') && text.contains("[3") && text.contains("[0m")
+        || !text.is_ascii() && text.chars().any(is_invisible)
     {
         views.push(without_noise(text));
     }
-    if text.contains(" P ") {
+    if has(b'P') && text.contains(" P ") {
         views.extend(joined_lines(text));
     }
-    let lower_has =
-        |needle: &str| memchr::memmem::find(text.as_bytes(), needle.as_bytes()).is_some();
-    if ["%3D", "%3d", "%22", "%3A", "%3a", "%7B", "%7b"]
-        .iter()
-        .any(|needle| lower_has(needle))
-    {
+    let encodes = |at: usize| {
+        let code = bytes.get(at + 1..at + 3).unwrap_or_default();
+        [b"3d", b"22", b"3a", b"7b"]
+            .iter()
+            .any(|known| code.eq_ignore_ascii_case(*known))
+    };
+    if memchr::memchr_iter(b'%', bytes).any(encodes) {
         views.push(percent_decoded(text));
     }
     views

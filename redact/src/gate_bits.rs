@@ -1,0 +1,147 @@
+//! Patterns of bits for what the gate looks for in runs of letters and digits, over blocks of 64 bytes.
+
+use crate::planes::Classes;
+
+/// The shortest part of letters and digits that a token format or an account number has.
+pub(crate) const TOKEN: usize = 15;
+/// The shortest base64 that is decoded.
+pub(crate) const ENCODED: usize = 20;
+
+/// The last block and this one, so that what spans both is seen: bit 64 is the first byte of this one.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pair(u128);
+
+impl Pair {
+    fn push(&mut self, now: u64) -> u128 {
+        self.0 = self.0 >> 64 | u128::from(now) << 64;
+        self.0
+    }
+}
+
+/// What the patterns of bits look back at.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    digit: Pair,
+    upper: Pair,
+    lower: Pair,
+    space: Pair,
+    open: Pair,
+    plus: Pair,
+    hyphen: Pair,
+    dot: Pair,
+    colon: Pair,
+    less: Pair,
+    at: Pair,
+    join: Pair,
+}
+
+/// Where in a block there may be something; the bit is that of its last byte looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Candidates {
+    pub(crate) token: u64,
+    pub(crate) encoded: u64,
+    pub(crate) ipv4: u64,
+    pub(crate) network: u64,
+    pub(crate) license: u64,
+    pub(crate) account: u64,
+    pub(crate) number: u64,
+    /// The byte behind `@`, `+` or `<`.
+    pub(crate) mark: u64,
+    pub(crate) area: u64,
+    pub(crate) unseen: u64,
+}
+
+impl Candidates {
+    /// All of them.
+    pub(crate) fn any(&self) -> u64 {
+        self.token
+            | self.encoded
+            | self.ipv4
+            | self.network
+            | self.license
+            | self.account
+            | self.number
+            | self.mark
+            | self.area
+            | self.unseen
+    }
+}
+
+impl History {
+    /// What the next block may hold.
+    pub(crate) fn candidates(&mut self, c: &Classes) -> Candidates {
+        let digit = self.digit.push(c.digit);
+        let upper = self.upper.push(c.upper);
+        let lower = self.lower.push(c.lower);
+        let space = self.space.push(c.space);
+        let hyphen = self.hyphen.push(c.hyphen);
+        let dot = self.dot.push(c.dot);
+        let colon = self.colon.push(c.colon);
+        let join = self.join.push(c.plus | c.slash | c.hyphen | c.underscore);
+        let letter = upper | lower;
+        let word = digit | letter;
+        let between = |mark: u128, part: u128| part & mark << 1 & part << 2;
+        let dots = between(dot, digit);
+        let hyphens = between(hyphen, word);
+        let account = word & word << 1 & word << 2 & word << 3 & space << 4 & digit << 5;
+        let area = self.open.push(c.open) << 4 & digit << 1 & digit << 2 & digit << 3;
+        let mark = word & self.at.push(c.at) << 1
+            | digit & self.plus.push(c.plus) << 1
+            | lower & self.less.push(c.less) << 1;
+        let groups = between(dot, word);
+        Candidates {
+            token: high(begins(row15(word))),
+            encoded: high(begins({
+                let run = word | join;
+                let row15 = row15(run);
+                row15 & row15 << 5
+            })),
+            ipv4: high(dots & spread3(dots & spread3(dots))),
+            network: high(colons(between(colon, word)) | pairs(hyphens) | groups & groups << 5),
+            license: high(hyphens & hyphens << 6 & hyphens << 12 & hyphens << 18),
+            account: high(account & digit << 6 & upper << 7 & upper << 8 & !(word << 9)),
+            number: high(begins(row15(digit | space | hyphen))),
+            mark: high(mark),
+            area: high(area) & c.close,
+            unseen: c.unseen,
+        }
+    }
+}
+
+fn high(pair: u128) -> u64 {
+    (pair >> 64) as u64
+}
+
+/// The last of 15 in a row.
+fn row15(bits: u128) -> u128 {
+    let two = bits & bits << 1;
+    let four = two & two << 2;
+    let eight = four & four << 4;
+    eight & eight << 7
+}
+
+/// The first bit of each row.
+fn begins(bits: u128) -> u128 {
+    bits & !(bits << 1)
+}
+
+/// Two to four places on: behind the next group of one to three.
+fn spread3(bits: u128) -> u128 {
+    bits << 2 | bits << 3 | bits << 4
+}
+
+/// The sixth of groups of one to five between colons.
+fn colons(marks: u128) -> u128 {
+    let step = |bits: u128| {
+        let two = bits | bits << 1;
+        (two | two << 2 | bits << 4) << 2 & marks
+    };
+    let third = step(step(marks));
+    if third == 0 { 0 } else { step(step(third)) }
+}
+
+/// The sixth of groups of two between hyphens.
+fn pairs(marks: u128) -> u128 {
+    let two = marks & marks << 3;
+    two & two << 6 & marks << 12
+}
