@@ -12,6 +12,7 @@
 //! | consumer `backoff` replaces the ack wait, a bare nak is immediate | no backoff, every nak has a delay |
 //! | `kv.update` and watches need wide permissions | [`kv`] uses compare-and-set and message get only |
 
+mod attributes;
 mod bulk;
 mod connection;
 mod consume;
@@ -26,6 +27,7 @@ mod provision_external;
 mod publish;
 mod read;
 
+pub use attributes::{CLOUDEVENT_JSON, event_source};
 pub use bulk::Extent;
 pub(crate) use connection::Address;
 pub use connection::{Bus, ConnectError};
@@ -51,6 +53,8 @@ pub mod header {
     pub const KEY_ID: &str = "bonesetter-key-id";
     /// Base64 of the signature over subject and payload.
     pub const SIGNATURE: &str = "bonesetter-sig";
+    /// Media type of a payload that holds its attributes.
+    pub const CONTENT_TYPE: &str = "content-type";
     /// Major version of the message schema.
     pub const SCHEMA: &str = "bonesetter-schema";
     /// The CloudEvents attributes of binary mode.

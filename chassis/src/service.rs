@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bonesetter_keys::{SigningKey, VerifyingKeys};
-use bonesetter_proto::Message;
+use bonesetter_proto::Event;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -127,7 +127,7 @@ impl Service {
     }
 
     /// Publishes messages of one stage; sources use it directly.
-    pub fn publisher<M: Message>(&self) -> Publisher<M> {
+    pub fn publisher<M: Event>(&self) -> Publisher<M> {
         Publisher::new(
             self.bus.clone(),
             self.clock.clone(),

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bonesetter_keys::Verified;
 use bonesetter_proto::v1::SignedMessage;
-use bonesetter_proto::{Message, Subject};
+use bonesetter_proto::{Event, Message, Subject};
 use bytes::Bytes;
 
 /// One message in, messages out.
@@ -15,7 +15,7 @@ pub trait Stage: Send + Sync + 'static {
     /// What it consumes.
     type In: Message;
     /// What it produces.
-    type Out: Message;
+    type Out: Event;
 
     /// Handles one message. May be called again with the same message, also by another process.
     fn handle(&self, input: &Input<Self::In>) -> impl Future<Output = Outcome<Self::Out>> + Send;

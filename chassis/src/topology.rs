@@ -35,8 +35,7 @@ pub const MAX_MESSAGE_BYTES: i32 = 512 * 1024;
 
 /// One stream; what is not said here is the same for all of them: limits retention, file storage,
 /// one replica, no rollup, no message TTL, no schedules, no direct get. A full stream refuses new
-/// messages, so that the publisher feels it; that of the advisories, whose publisher feels nothing,
-/// forgets the oldest.
+/// messages, so that the publisher feels it, unless it [forgets the oldest](Self::forgets_oldest).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamSpec {
     /// Its name.
@@ -45,7 +44,7 @@ pub struct StreamSpec {
     pub stage: Option<Stage>,
     /// How long a message is kept.
     pub max_age: Duration,
-    /// Bytes at which it refuses new messages.
+    /// Bytes at which it is full.
     pub max_bytes: i64,
     /// Whether messages can be deleted through the API.
     pub deny_delete: bool,
@@ -63,6 +62,12 @@ impl StreamSpec {
     pub fn filter(&self) -> String {
         self.stage
             .map_or_else(|| format!("{ADVISORIES}.>"), Stage::filter)
+    }
+
+    /// Whether it makes room by itself when it is full: that of the advisories, whose publisher feels
+    /// nothing, and that of the JSON twins, which can be made again from what they are twins of.
+    pub const fn forgets_oldest(&self) -> bool {
+        matches!(self.stage, None | Some(Stage::DiagnosedJson))
     }
 
     /// The subjects that it stores. Of the advisories, those about the streams of this table that are
@@ -113,6 +118,7 @@ streams! {
     DLQ = "BONESETTER_DLQ", Some(Stage::Dlq), 90 days, 64 MiB, deny_delete: true;
     REDRIVE = "BONESETTER_REDRIVE", Some(Stage::Redrive), 90 days, 32 MiB, deny_delete: true;
     OVERDUE = "BONESETTER_OVERDUE", Some(Stage::Overdue), 90 days, 64 MiB, deny_delete: false;
+    DIAGNOSED_JSON = "BONESETTER_DIAGNOSED_JSON", Some(Stage::DiagnosedJson), 30 days, 256 MiB, deny_delete: false;
     ADVISORY = "BONESETTER_ADVISORY", None, 90 days, 64 MiB, deny_delete: true;
 }
 
@@ -189,6 +195,7 @@ consumers! {
     ACTUATOR_APPLY = "actuator-apply" on ACTED step "intended", "svc-actuator", concurrency 1, ack_wait 30 s, max_deliver 100, max_ack_pending 8;
     // Looks again until the deadline of the verification; what cannot be verified is published as stuck, never dropped.
     ACTUATOR_VERIFY = "actuator-verify" on ACTED step "applied", "svc-actuator", concurrency 8, ack_wait 30 s, max_deliver 0, max_ack_pending 64;
+    PUBLISHER = "publisher" on DIAGNOSED, "svc-notifier-publish", concurrency 4, ack_wait 30 s, max_deliver 100, max_ack_pending 32;
     // Gives up on a receiver by age, and publishes that it did.
     NOTIFIER_ACTED = "notifier-acted" on ACTED, "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;
     NOTIFIER_RESOLVED = "notifier-resolved" on DETECTED step "resolved", "svc-notifier", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 512;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
-use bonesetter_chassis::topology::{ADVISORY, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec};
+use bonesetter_chassis::topology::{
+    ADVISORY, DIAGNOSED_JSON, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
+};
 use bonesetter_proto::v1::{
     Acted, Archived, Detected, Diagnosed, Notified, Overdue, Phase, Redacted,
 };
@@ -75,16 +77,21 @@ impl Body {
             Stage::Notified => boxed(payload, Self::Notified),
             Stage::Audit => boxed(payload, Self::Archived),
             Stage::Overdue => boxed(payload, Self::Overdue),
-            Stage::Enriched | Stage::Approval | Stage::Dlq | Stage::Redrive => return None,
+            Stage::Enriched
+            | Stage::Approval
+            | Stage::Dlq
+            | Stage::Redrive
+            | Stage::DiagnosedJson => return None,
         })
     }
 }
 
-/// The streams that an operator reads of an incident, in pipeline order.
+/// The streams that an operator reads of an incident, in pipeline order. What is a twin says nothing
+/// new.
 pub fn readable_streams() -> impl Iterator<Item = &'static StreamSpec> {
     STREAMS
         .iter()
-        .filter(|stream| ![ENRICHED, DLQ, REDRIVE, ADVISORY].contains(stream))
+        .filter(|stream| ![ENRICHED, DLQ, REDRIVE, ADVISORY, DIAGNOSED_JSON].contains(stream))
 }
 
 /// Everything that is stored about one incident, oldest first.

@@ -69,8 +69,8 @@ impl Environment {
         connect(&self.state, &self.keys, user).await
     }
 
-    /// The seven services, the archive job and the sweeper, configured for this environment; notices go
-    /// to a receiver at this base URL.
+    /// The seven services, the publisher, the archive job and the sweeper, configured for this
+    /// environment; notices go to a receiver at this base URL.
     pub fn specs(&self, receiver: &str) -> anyhow::Result<Vec<Spec>> {
         let kubeconfig = |service: &str| self.kubeconfigs.get(service).cloned().unwrap_or_default();
         let keys = &self.keys;
@@ -141,6 +141,7 @@ impl Environment {
                     "webhook": {"url_file": webhook},
                 }),
             ),
+            self.publisher(),
             spec(
                 "svc-audit",
                 None,
@@ -168,6 +169,12 @@ impl Environment {
                 }),
             ),
         ])
+    }
+
+    fn publisher(&self) -> Spec {
+        let signing = self.keys.signing(Writer::Publisher);
+        let keys = json!({"signing_file": signing, "trusted_dir": self.keys.trusted()});
+        self.spec("svc-notifier", Some("publish"), keys, json!({}))
     }
 
     fn spec(

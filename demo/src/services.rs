@@ -1,4 +1,5 @@
-//! The seven services (and the archive job and the sweeper of svc-audit), each a process with an identity of its own.
+//! The seven services (and the publisher of svc-notifier, the archive job and the sweeper of svc-audit),
+//! each a process with an identity of its own.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

@@ -38,6 +38,7 @@ secret svc-redactor-keys svc-redactor signing.key=signing/svc-redactor.key "$evi
 secret svc-llm-keys svc-llm signing.key=signing/svc-llm.key
 secret svc-actuator-keys svc-actuator signing.key=signing/svc-actuator.key "$digest" inverse.key=inverse.key
 secret svc-notifier-keys svc-notifier webhook.key=webhook.key
+secret svc-notifier-publish-keys svc-notifier-publish signing.key=signing/svc-notifier-publish.key
 secret svc-audit-keys svc-audit
 secret svc-audit-export-keys svc-audit-export
 secret svc-audit-sweep-keys svc-audit-sweep

@@ -28,6 +28,11 @@ impl KeyDirectory {
             .join(format!("{}.key", writer.service()))
     }
 
+    /// Public key of a signing service.
+    pub fn verifying(&self, writer: Writer) -> PathBuf {
+        self.trusted().join(format!("{}.pub", writer.service()))
+    }
+
     /// Directory with the public keys of all signing services.
     pub fn trusted(&self) -> PathBuf {
         self.0.join("trusted")
@@ -73,7 +78,7 @@ impl KeyDirectory {
         ];
         for writer in Writer::ALL {
             all.push(self.signing(writer));
-            all.push(self.trusted().join(format!("{}.pub", writer.service())));
+            all.push(self.verifying(writer));
         }
         for user in nats_users {
             all.extend([self.nkey_seed(user), self.nkey_public(user)]);
@@ -89,14 +94,7 @@ pub fn init(dir: &Path, nats_users: &[&str]) -> Result<KeyDirectory, KeyError> {
         return Err(KeyError::Exists { path });
     }
     for writer in Writer::ALL {
-        let seed = random()?;
-        let key = SigningKey::from_seed(&seed)?;
-        write_private(
-            &keys.signing(writer),
-            &format_line(sign::SEED, seed.as_slice()),
-        )?;
-        let public = keys.trusted().join(format!("{}.pub", writer.service()));
-        write_new(&public, &format_line(sign::PUBLIC, key.public_key()), 0o644)?;
+        write_signing(&keys, writer)?;
     }
     for path in [keys.evidence(), keys.inverse()] {
         write_private(&path, &format_line(seal::ALGORITHM, random()?.as_slice()))?;
@@ -110,7 +108,8 @@ pub fn init(dir: &Path, nats_users: &[&str]) -> Result<KeyDirectory, KeyError> {
     Ok(keys)
 }
 
-/// Makes the nkeys of users of whom a set knows nothing; touches nothing that is there.
+/// Makes the nkeys of users, and the signing keys of services, of whom a set knows nothing; touches
+/// nothing that is there.
 pub fn complete(keys: &KeyDirectory, nats_users: &[&str]) -> Result<(), KeyError> {
     for user in nats_users {
         // A seed that its holder took away leaves the public key behind: that user is known.
@@ -118,7 +117,21 @@ pub fn complete(keys: &KeyDirectory, nats_users: &[&str]) -> Result<(), KeyError
             write_nkey(keys, user)?;
         }
     }
+    for writer in Writer::ALL {
+        if !keys.signing(writer).exists() && !keys.verifying(writer).exists() {
+            write_signing(keys, writer)?;
+        }
+    }
     Ok(())
+}
+
+fn write_signing(keys: &KeyDirectory, writer: Writer) -> Result<(), KeyError> {
+    let seed = random()?;
+    let key = SigningKey::from_seed(&seed)?;
+    let line = format_line(sign::SEED, seed.as_slice());
+    write_private(&keys.signing(writer), &line)?;
+    let line = format_line(sign::PUBLIC, key.public_key());
+    write_new(&keys.verifying(writer), &line, 0o644)
 }
 
 fn write_nkey(keys: &KeyDirectory, user: &str) -> Result<(), KeyError> {
@@ -204,6 +217,23 @@ mod tests {
         assert!(!keys.nkey_seed("taken-away").exists());
         complete(&keys, &["new"]).unwrap();
         assert_eq!(seed, read(keys.nkey_seed("new")));
+    }
+
+    #[test]
+    fn signing_services_that_a_set_lacks_are_added_and_nothing_else_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = init(dir.path(), &[]).unwrap();
+        let read = |path| fs::read_to_string(path).unwrap();
+        let before = read(keys.verifying(Writer::Llm));
+        // Of one service nothing is there, of another the private key is with its holder.
+        fs::remove_file(keys.signing(Writer::Publisher)).unwrap();
+        fs::remove_file(keys.verifying(Writer::Publisher)).unwrap();
+        fs::remove_file(keys.signing(Writer::Llm)).unwrap();
+        complete(&keys, &[]).unwrap();
+        VerifyingKeys::read(&keys.trusted()).unwrap();
+        SigningKey::read(&keys.signing(Writer::Publisher)).unwrap();
+        assert_eq!(before, read(keys.verifying(Writer::Llm)));
+        assert!(!keys.signing(Writer::Llm).exists());
     }
 
     #[test]

@@ -147,7 +147,27 @@ impl VerifyingKeys {
         payload: &[u8],
         signature: &Signature,
     ) -> Result<Verified<T>, VerifyError> {
-        let writer = T::SIGNED_BY.ok_or(VerifyError::NotSigned)?.service();
+        let writer = T::SIGNED_BY.ok_or(VerifyError::NotSigned)?;
+        self.verify_bytes(writer, subject, payload, signature)?;
+        let message = T::decode(payload).map_err(|_| VerifyError::Undecodable)?;
+        if message
+            .envelope()
+            .is_none_or(|envelope| envelope.subject != subject)
+        {
+            return Err(VerifyError::SubjectDiffers);
+        }
+        Ok(Verified(message))
+    }
+
+    /// Whether that writer has signed exactly these bytes for this subject, whatever they are.
+    pub fn verify_bytes(
+        &self,
+        writer: Writer,
+        subject: &str,
+        payload: &[u8],
+        signature: &Signature,
+    ) -> Result<(), VerifyError> {
+        let writer = writer.service();
         let key = self
             .keys
             .get(&(writer, signature.key_id.clone()))
@@ -157,15 +177,7 @@ impl VerifyingKeys {
             })?;
         UnparsedPublicKey::new(&ED25519, key)
             .verify(&signed_bytes(subject, payload), &signature.bytes)
-            .map_err(|_| VerifyError::Mismatch { writer })?;
-        let message = T::decode(payload).map_err(|_| VerifyError::Undecodable)?;
-        if message
-            .envelope()
-            .is_none_or(|envelope| envelope.subject != subject)
-        {
-            return Err(VerifyError::SubjectDiffers);
-        }
-        Ok(Verified(message))
+            .map_err(|_| VerifyError::Mismatch { writer })
     }
 }
 

@@ -11,7 +11,7 @@ mod time;
 
 pub mod v1;
 
-pub use message::{Message, Writer};
+pub use message::{Encoding, Event, Message, Writer};
 pub use quote::node_lines;
 pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
 pub use time::{from_timestamp, to_timestamp};

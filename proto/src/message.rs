@@ -12,11 +12,13 @@ pub enum Writer {
     Llm,
     /// svc-actuator.
     Actuator,
+    /// `svc-notifier publish`, which writes for tools outside; no service of ours relies on it.
+    Publisher,
 }
 
 impl Writer {
     /// Every writer that signs.
-    pub const ALL: [Self; 3] = [Self::Redactor, Self::Llm, Self::Actuator];
+    pub const ALL: [Self; 4] = [Self::Redactor, Self::Llm, Self::Actuator, Self::Publisher];
 
     /// The service's name, which is also the name of its key files.
     pub const fn service(self) -> &'static str {
@@ -24,6 +26,7 @@ impl Writer {
             Self::Redactor => "svc-redactor",
             Self::Llm => "svc-llm",
             Self::Actuator => "svc-actuator",
+            Self::Publisher => "svc-notifier-publish",
         }
     }
 }
@@ -43,6 +46,42 @@ pub trait Message: prost::Message + Default + Clone + Send + Sync + 'static {
     fn envelope_mut(&mut self) -> &mut Option<v1::Envelope>;
     /// The incident, absent in dead letters and malformed messages.
     fn incident(&self) -> Option<&v1::Incident>;
+}
+
+/// How a message is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Protobuf; the CloudEvents attributes are headers (binary mode).
+    Protobuf,
+    /// A CloudEvent in JSON, attributes and data (structured mode).
+    CloudEventJson,
+}
+
+/// What a stage publishes: a [`Message`], or something for others that is not read by a stage of ours.
+pub trait Event: Clone + Send + Sync + 'static {
+    /// The stage that publishes it.
+    const STAGE: Stage;
+    /// CloudEvents type, for example `dev.bonesetter.detected.v1`.
+    const EVENT_TYPE: &'static str;
+    /// Who signs it; `None` where nothing is triggered by it.
+    const SIGNED_BY: Option<Writer>;
+    /// How it is written down.
+    const ENCODING: Encoding;
+
+    /// The bytes that are published. An event that carries attributes of its own ignores the envelope.
+    fn into_bytes(self, envelope: v1::Envelope) -> Vec<u8>;
+}
+
+impl<M: Message> Event for M {
+    const STAGE: Stage = <M as Message>::STAGE;
+    const EVENT_TYPE: &'static str = <M as Message>::EVENT_TYPE;
+    const SIGNED_BY: Option<Writer> = <M as Message>::SIGNED_BY;
+    const ENCODING: Encoding = Encoding::Protobuf;
+
+    fn into_bytes(mut self, envelope: v1::Envelope) -> Vec<u8> {
+        *self.envelope_mut() = Some(envelope);
+        self.encode_to_vec()
+    }
 }
 
 macro_rules! message {

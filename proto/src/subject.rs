@@ -66,11 +66,13 @@ pub enum Stage {
     Redrive,
     /// Written by the sweeper of svc-audit.
     Overdue,
+    /// Written by `svc-notifier publish`: diagnoses as CloudEvents in JSON, signed.
+    DiagnosedJson,
 }
 
 impl Stage {
     /// Every stage, in pipeline order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Detected,
         Self::Enriched,
         Self::Redacted,
@@ -82,6 +84,7 @@ impl Stage {
         Self::Dlq,
         Self::Redrive,
         Self::Overdue,
+        Self::DiagnosedJson,
     ];
 
     /// The token that stands for the stage in a subject.
@@ -98,6 +101,7 @@ impl Stage {
             Self::Dlq => "dlq",
             Self::Redrive => "redrive",
             Self::Overdue => "overdue",
+            Self::DiagnosedJson => "diagnosed-json",
         }
     }
 

@@ -33,6 +33,7 @@ pub const fn writer(stage: Stage) -> &'static str {
         Stage::Audit => "svc-audit-export",
         Stage::Overdue => "svc-audit-sweep",
         Stage::Redrive => "redriver",
+        Stage::DiagnosedJson => "svc-notifier-publish",
     }
 }
 

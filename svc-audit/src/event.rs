@@ -120,9 +120,12 @@ impl AuditEvent {
             Stage::Acted => signed(delivery, trusted).map(|message| split(&message, acted)),
             Stage::Notified => plain(delivery).map(|message| split(&message, notified)),
             Stage::Overdue => plain(delivery).map(|message| split(&message, overdue)),
-            Stage::Enriched | Stage::Audit | Stage::Approval | Stage::Dlq | Stage::Redrive => {
-                Err(Doubt::Undecodable)
-            }
+            Stage::Enriched
+            | Stage::Audit
+            | Stage::Approval
+            | Stage::Dlq
+            | Stage::Redrive
+            | Stage::DiagnosedJson => Err(Doubt::Undecodable),
         };
         let (envelope, content, user_id) = match read {
             Ok((envelope, content)) => (envelope, content, writer(delivery.subject.stage)),
@@ -345,6 +348,7 @@ const fn writer(stage: Stage) -> &'static str {
         Stage::Notified => "svc-notifier",
         Stage::Audit => "svc-audit-export",
         Stage::Overdue => "svc-audit-sweep",
+        Stage::DiagnosedJson => "svc-notifier-publish",
         Stage::Approval | Stage::Dlq | Stage::Redrive => UNVERIFIED,
     }
 }

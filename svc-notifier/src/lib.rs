@@ -5,9 +5,13 @@
 //!   and `stuck`, also of reclassified incidents. An intent is not told: what came of it follows.
 //! - `Detected` (durable `notifier-resolved`): the step `resolved` only.
 //! - `Overdue` (durable `notifier-overdue`): the bare fact that something has not come in time.
+//! - `Diagnosed` (durable `publisher`): in the mode `publish`, see below.
 //!
 //! # Produces
 //! `Notified` under `<notice kind>-<input step>`, with the result on every channel.
+//!
+//! `svc-notifier publish`, a process with a user of its own, produces the twin of every diagnosis
+//! under `diagnosed-json` and the same step: a CloudEvent in JSON, signed, see [`twin`].
 //!
 //! # Guarantees
 //! - One message per incident, which holds workload, failure class, summary, root cause, the cited
@@ -23,6 +27,7 @@
 //!   repetition by its `Idempotency-Key`; Slack has no such key and shows it twice.
 //! - What is shown rests on a diagnosis whose signature was verified. Text of clusters and models is
 //!   escaped and cannot mention, link or fake.
+//! - There is one twin of a diagnosis, and of none whose signature was not verified.
 //! - Addresses are read from files at each use and appear nowhere else.
 //!
 //! # On failure
@@ -30,10 +35,12 @@
 //! minutes, until `delivery.give_up_after`; every other answer is final. Both ends are published with
 //! their failure class. A channel that fails does not repeat the other, and delays it only when so many
 //! notices wait for it that the consumer hands out no more (32 of each). An unverifiable diagnosis
-//! goes to the dead letters as `unsigned-diagnosis`. While the bucket is away, messages wait.
+//! goes to the dead letters as `unsigned-diagnosis`, in the mode `publish` with what is wrong with the
+//! signature; what has no twin, as `no-json` or `too-large`. While the bucket is away, messages wait.
 //!
 //! # Settings
-//! See [`config::Config`]; `keys.trusted_dir` always, `keys.webhook_file` for the webhook.
+//! See [`config::Config`]; `keys.trusted_dir` always, `keys.webhook_file` for the webhook,
+//! `keys.signing_file` for `publish`, which needs nothing else.
 //!
 //! # Metrics
 //! `bonesetter_notifier_attempts_total{channel,outcome}`; outcome is `delivered`, `refused` or `again`.
@@ -45,6 +52,7 @@ pub mod notices;
 pub mod post;
 pub mod record;
 pub mod run;
+pub mod twin;
 pub mod webhook;
 
 mod evidence;
@@ -59,4 +67,4 @@ mod samples;
 
 pub use config::Config;
 pub use evidence::{CitedLine, cited_lines};
-pub use run::run;
+pub use run::{ABOUT, PUBLISH, run};

@@ -2,14 +2,9 @@
 
 use std::process::ExitCode;
 
-use bonesetter_chassis::service::{self, About};
-use svc_notifier::{Config, run};
+use bonesetter_chassis::service;
+use svc_notifier::{ABOUT, Config, run};
 
 fn main() -> ExitCode {
-    let about = About {
-        name: "svc-notifier",
-        version: env!("CARGO_PKG_VERSION"),
-        modes: &[],
-    };
-    service::main::<Config, _, _>(about, run)
+    service::main::<Config, _, _>(ABOUT, run)
 }

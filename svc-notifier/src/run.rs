@@ -1,25 +1,53 @@
-//! Wiring.
+//! Wiring: the service, and its mode that publishes diagnoses for tools.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bonesetter_chassis::config::KeySettings;
 use bonesetter_chassis::http::{HttpOptions, client};
-use bonesetter_chassis::service::Service;
-use bonesetter_chassis::topology::{NOTICES, NOTIFIER_ACTED, NOTIFIER_OVERDUE, NOTIFIER_RESOLVED};
+use bonesetter_chassis::service::{About, Mode, Service};
+use bonesetter_chassis::topology::{
+    NOTICES, NOTIFIER_ACTED, NOTIFIER_OVERDUE, NOTIFIER_RESOLVED, PUBLISHER,
+};
 
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::metrics::NotifierMetrics;
 use crate::notices::Notices;
 use crate::stage::{Notifier, TellActed, TellOverdue, TellResolved};
+use crate::twin::Twins;
+
+/// Publishes diagnoses as CloudEvents in JSON, for tools that do not speak protobuf.
+pub const PUBLISH: &str = "publish";
+
+/// What the binary says of itself.
+pub const ABOUT: About = About {
+    name: "svc-notifier",
+    version: env!("CARGO_PKG_VERSION"),
+    modes: &[Mode {
+        name: PUBLISH,
+        user: Some("svc-notifier-publish"),
+    }],
+};
 
 /// Beyond the time of a post: writing down what came of it.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// Runs its stages until shut down.
+/// Runs the stages of the mode that the process was started in until shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
-    let channels = channels(&config, &service)?;
+    match service.mode.as_deref() {
+        Some(PUBLISH) => service.run_stage(&PUBLISHER, Twins::new()?).await,
+        _ => Box::pin(tell(&config, &service)).await,
+    }
+}
+
+async fn tell(config: &Config, service: &Service) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        config.has_channel(),
+        "neither slack.webhook_url_file nor webhook.url_file is set, so nobody would be told; set \
+         at least one"
+    );
+    let channels = channels(config, service)?;
     let options = HttpOptions {
         timeout: config.delivery.timeout,
         ca_file: config.delivery.ca_file.clone(),

@@ -112,9 +112,10 @@ pub(super) fn stream_config(stream: &StreamSpec) -> Config {
         name: stream.name.to_owned(),
         subjects: stream.subjects(),
         retention: RetentionPolicy::Limits,
-        discard: match stream.stage {
-            Some(_) => DiscardPolicy::New,
-            None => DiscardPolicy::Old,
+        discard: if stream.forgets_oldest() {
+            DiscardPolicy::Old
+        } else {
+            DiscardPolicy::New
         },
         storage: StorageType::File,
         max_age: stream.max_age,

@@ -10,14 +10,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bonesetter_keys::SigningKey;
 use bonesetter_proto::v1::Envelope;
-use bonesetter_proto::{Message, Subject, to_timestamp};
+use bonesetter_proto::{Event, Subject, to_timestamp};
 use bytes::Bytes;
 use rand::Rng as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use super::attributes::describe;
 use super::{Bus, ReadError, StreamReader, header};
-use crate::clock::{Clock, rfc3339};
+use crate::clock::Clock;
 use crate::telemetry::{self, Messaging, begin_trace, inject};
 use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
 
@@ -126,7 +127,7 @@ impl<M> Clone for Publisher<M> {
     }
 }
 
-impl<M: Message> Publisher<M> {
+impl<M: Event> Publisher<M> {
     pub(crate) fn new(
         bus: Bus,
         clock: Clock,
@@ -181,21 +182,20 @@ impl<M: Message> Publisher<M> {
     async fn build_and_store(
         &self,
         subject: &Subject,
-        mut message: M,
+        message: M,
         caused_by: &str,
     ) -> Result<Stored, PublishError> {
         let now = self.clock.now();
         let name = subject.to_string();
         let id = message_id(subject);
-        *message.envelope_mut() = Some(Envelope {
+        let payload = Bytes::from(message.into_bytes(Envelope {
             subject: name.clone(),
             message_id: id.clone(),
             caused_by: caused_by.to_owned(),
             produced_at: Some(to_timestamp(now)),
             producer: self.producer.name.to_owned(),
             producer_version: self.producer.version.clone(),
-        });
-        let payload = Bytes::from(message.encode_to_vec());
+        }));
         telemetry::set_body_size(&tracing::Span::current(), payload.len());
         let limit = usize::try_from(MAX_MESSAGE_BYTES).unwrap_or(usize::MAX) - HEADER_ALLOWANCE;
         if payload.len() > limit {
@@ -207,16 +207,7 @@ impl<M: Message> Publisher<M> {
         }
         let mut headers = HeaderMap::new();
         inject(&mut headers);
-        headers.insert(header::SCHEMA, "1");
-        headers.insert("ce-specversion", "1.0");
-        headers.insert("ce-id", id.as_str());
-        headers.insert(
-            "ce-source",
-            format!("/bonesetter/{}/{}", subject.cluster, self.producer.name),
-        );
-        headers.insert("ce-type", M::EVENT_TYPE);
-        headers.insert("ce-time", rfc3339(now));
-        headers.insert("ce-datacontenttype", "application/protobuf");
+        describe::<M>(&mut headers, subject, &id, self.producer.name, now);
         if M::SIGNED_BY.is_some() {
             let signer = self
                 .signer

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bonesetter_keys::VerifyingKeys;
-use bonesetter_proto::Message;
+use bonesetter_proto::Event;
 
 use super::input::{read_input, read_subject};
 use crate::bus::{PublishError, Publisher, Pulled};

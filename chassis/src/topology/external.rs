@@ -12,7 +12,7 @@ use std::{fs, io};
 use bonesetter_proto::{Namespace, Stage, SubjectError};
 use serde::Deserialize;
 
-use super::{DAY, DIAGNOSED, MIB, Permissions, StreamSpec};
+use super::{DAY, DIAGNOSED, DIAGNOSED_JSON, MIB, Permissions, StreamSpec};
 
 /// The account of the pipeline.
 pub const PIPELINE_ACCOUNT: &str = "BONESETTER";
@@ -60,13 +60,22 @@ impl CopySpec {
 }
 
 /// Every copy. Add a line, and account, provisioning and the permissions of tools follow.
-pub const COPIES: &[CopySpec] = &[CopySpec {
-    name: "EXTERNAL_DIAGNOSED",
-    of: DIAGNOSED,
-    stage: Stage::Diagnosed,
-    max_age: Duration::from_secs(30 * DAY.as_secs()),
-    max_bytes: 512 * MIB,
-}];
+pub const COPIES: &[CopySpec] = &[
+    CopySpec {
+        name: "EXTERNAL_DIAGNOSED",
+        of: DIAGNOSED,
+        stage: Stage::Diagnosed,
+        max_age: Duration::from_secs(30 * DAY.as_secs()),
+        max_bytes: 512 * MIB,
+    },
+    CopySpec {
+        name: "EXTERNAL_DIAGNOSED_JSON",
+        of: DIAGNOSED_JSON,
+        stage: Stage::DiagnosedJson,
+        max_age: Duration::from_secs(30 * DAY.as_secs()),
+        max_bytes: 512 * MIB,
+    },
+];
 
 /// Why a list of external tools is refused.
 #[derive(Debug, thiserror::Error)]
@@ -301,8 +310,11 @@ mod tests {
             let names_consumer = subject.contains(".siem_shop") || subject.contains(".siem_pay");
             assert!(names_consumer, "{subject}");
             if subject.contains("CREATE") {
-                let pinned = subject.ends_with(".bonesetter.v1.diagnosed.*.shop.>")
-                    || subject.ends_with(".bonesetter.v1.diagnosed.*.pay.>");
+                let pinned = ["diagnosed", "diagnosed-json"].iter().any(|stage| {
+                    ["shop", "pay"].iter().any(|namespace| {
+                        subject.ends_with(&format!(".bonesetter.v1.{stage}.*.{namespace}.>"))
+                    })
+                });
                 assert!(pinned, "{subject}");
             }
         }
@@ -311,7 +323,9 @@ mod tests {
             [
                 "_INBOX_external-siem.>",
                 "bonesetter.v1.diagnosed.*.pay.>",
-                "bonesetter.v1.diagnosed.*.shop.>"
+                "bonesetter.v1.diagnosed.*.shop.>",
+                "bonesetter.v1.diagnosed-json.*.pay.>",
+                "bonesetter.v1.diagnosed-json.*.shop.>"
             ]
         );
     }

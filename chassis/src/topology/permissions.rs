@@ -178,6 +178,7 @@ mod tests {
             "svc-llm",
             "svc-actuator",
             "svc-notifier",
+            "svc-notifier-publish",
             "svc-audit",
             "svc-audit-export",
             "svc-audit-sweep",

@@ -68,6 +68,7 @@ pub const USERS: &[User] = &[
     service("svc-llm", Some(Stage::Diagnosed)),
     service("svc-actuator", Some(Stage::Acted)),
     service("svc-notifier", Some(Stage::Notified)),
+    service("svc-notifier-publish", Some(Stage::DiagnosedJson)),
     service("svc-audit", None),
     service("svc-audit-export", Some(Stage::Audit)),
     User {

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use bonesetter_chassis::topology::{ExternalError, USERS, external_user};
 use bonesetter_keys::{KeyDirectory, KeyError};
-use bonesetter_proto::Namespace;
+use bonesetter_proto::{Namespace, Writer};
 use clap::Subcommand;
 
 use crate::pipe;
@@ -37,9 +37,10 @@ fn init(dir: &Path) -> Result<String, KeyError> {
     let users: Vec<&str> = USERS.iter().map(|user| user.name).collect();
     bonesetter_keys::init(dir, &users)?;
     Ok(format!(
-        "keys of {} users, 3 signing services, evidence, digests and webhooks are in {}\n\
+        "keys of {} users, {} signing services, evidence, digests and webhooks are in {}\n\
          keep them apart: each service gets its own files only (deploy/kubernetes mounts them so)\n",
         users.len(),
+        Writer::ALL.len(),
         dir.display()
     ))
 }

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bonesetter_proto::Writer;
 use serde_json::Value;
 
 use crate::workloads::{WORKLOADS, find, folder, items, run};
 
 /// The keys of each; nothing more may be mounted.
-const HOLDERS: [(&str, &[&str]); 10] = [
+const HOLDERS: [(&str, &[&str]); 11] = [
     ("svc-watcher", &["nats.nk"]),
     ("svc-enricher", &["nats.nk", "evidence.key", "digest.key"]),
     (
@@ -23,6 +24,7 @@ const HOLDERS: [(&str, &[&str]); 10] = [
         &["nats.nk", "signing.key", "digest.key", "inverse.key"],
     ),
     ("svc-notifier", &["nats.nk", "webhook.key"]),
+    ("svc-notifier-publish", &["nats.nk", "signing.key"]),
     ("svc-audit", &["nats.nk"]),
     ("svc-audit-export", &["nats.nk"]),
     ("svc-audit-sweep", &["nats.nk"]),
@@ -143,8 +145,8 @@ fn the_script_prints_exactly_the_keys_that_are_mounted() {
         printed.insert(object.name().to_owned(), names);
     }
     let trusted = printed.remove("bonesetter-trusted").unwrap();
-    let writers = ["svc-redactor.pub", "svc-llm.pub", "svc-actuator.pub"];
-    assert_eq!(trusted, writers.map(str::to_owned).into());
+    let writers = Writer::ALL.map(|writer| format!("{}.pub", writer.service()));
+    assert_eq!(trusted, writers.into());
     for (name, keys) in HOLDERS {
         let found = printed.remove(&format!("{name}-keys")).unwrap();
         let expected: BTreeSet<String> = keys.iter().map(|key| (*key).to_owned()).collect();

@@ -180,13 +180,14 @@ fn reach(policy: &Object) -> BTreeSet<(String, u64)> {
 fn every_workload_reaches_what_it_needs_and_no_more() {
     let nats: Places = &[("nats", 4222)];
     let api: Places = &[("any", 443), ("any", 6443)];
-    let cases: [(&str, &[Places]); 10] = [
+    let cases: [(&str, &[Places]); 11] = [
         ("svc-watcher", &[nats, api]),
         ("svc-enricher", &[nats, api, &[("monitoring", 3100)]]),
         ("svc-redactor", &[nats]),
         ("svc-llm", &[nats]),
         ("svc-actuator", &[nats, api]),
         ("svc-notifier", &[nats, &[("any", 443)]]),
+        ("svc-notifier-publish", &[nats]),
         ("svc-audit", &[nats, &[("postgresql", 5432)]]),
         (
             "svc-audit-export",

@@ -41,7 +41,10 @@ fn every_service_accepts_its_configuration() {
     check::<svc_watcher::Config>("svc-watcher");
     check::<svc_enricher::config::Config>("svc-enricher");
     check::<svc_redactor::config::Config>("svc-redactor");
-    check::<svc_notifier::Config>("svc-notifier");
+    let notifier = check::<svc_notifier::Config>("svc-notifier");
+    assert!(notifier.has_channel());
+    let publisher = check::<svc_notifier::Config>("svc-notifier-publish");
+    assert!(!publisher.has_channel());
     let ledger = check::<svc_audit::Config>("svc-audit");
     assert_eq!(ledger.export, None);
     let archive = check::<svc_audit::Config>("svc-audit-export");
@@ -62,7 +65,7 @@ fn nothing_is_changed_and_no_model_is_asked_unless_somebody_says_so() {
 }
 
 #[test]
-fn the_archive_job_the_sweeper_and_the_keeper_are_the_ledgers_program_in_other_modes() {
+fn some_workloads_are_the_program_of_another_in_a_mode() {
     let arguments = |name: &str| {
         let deployment = find("Deployment", name);
         let container = deployment.at("/spec/template/spec/containers/0");
@@ -77,4 +80,8 @@ fn the_archive_job_the_sweeper_and_the_keeper_are_the_ledgers_program_in_other_m
     assert_eq!(arguments("svc-audit-sweep"), (image.clone(), sweep));
     let keep = json!([svc_audit::KEEP, config[0], config[1]]);
     assert_eq!(arguments("keeper"), (image, keep));
+    let image = json!("bonesetter/svc-notifier:0.1.0");
+    assert_eq!(arguments("svc-notifier"), (image.clone(), json!(config)));
+    let publish = json!([svc_notifier::PUBLISH, config[0], config[1]]);
+    assert_eq!(arguments("svc-notifier-publish"), (image, publish));
 }

@@ -1,4 +1,4 @@
-//! The ten processes of an installation, and where things are.
+//! The eleven processes of an installation, and where things are.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,15 +6,16 @@ use std::process::{Command, Stdio};
 use bonesetter_deploy::{Object, read_folder};
 use serde_json::Value;
 
-/// Every Deployment; the archive job, the sweeper and the keeper are the program of svc-audit
-/// in other modes.
-pub(crate) const WORKLOADS: [&str; 10] = [
+/// Every Deployment; the archive job, the sweeper and the keeper are the program of svc-audit in other
+/// modes, who publishes twins that of svc-notifier.
+pub(crate) const WORKLOADS: [&str; 11] = [
     "svc-watcher",
     "svc-enricher",
     "svc-redactor",
     "svc-llm",
     "svc-actuator",
     "svc-notifier",
+    "svc-notifier-publish",
     "svc-audit",
     "svc-audit-export",
     "svc-audit-sweep",

@@ -27,7 +27,7 @@ pub(crate) const INCIDENT: &str = "abcdefghijklmnopqrstuvwx23";
 /// A bus of the test's own, and two receivers.
 pub(crate) struct Bed {
     nats: NatsServer,
-    keys: KeyDirectory,
+    pub(crate) keys: KeyDirectory,
     dir: tempfile::TempDir,
     pub(crate) slack: MockServer,
     pub(crate) webhook: MockServer,
@@ -64,7 +64,7 @@ impl Bed {
         }
     }
 
-    async fn bus(&self, user: &str) -> Bus {
+    pub(crate) async fn bus(&self, user: &str) -> Bus {
         let settings = self.nats.settings(&self.keys, user).unwrap();
         Bus::connect(&settings, topology::user(user).unwrap())
             .await
@@ -75,6 +75,10 @@ impl Bed {
         let signing = Writer::ALL
             .into_iter()
             .find(|writer| writer.service() == name);
+        self.service_signing(name, signing).await
+    }
+
+    async fn service_signing(&self, name: &'static str, signing: Option<Writer>) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
             nats: self.nats.settings(&self.keys, name).unwrap(),
@@ -92,8 +96,9 @@ impl Bed {
             version: "0.0.0",
             modes: &[],
         };
+        let mode = (name == "svc-notifier-publish").then(|| svc_notifier::PUBLISH.to_owned());
         let (shutdown, readiness) = (CancellationToken::new(), Readiness::default());
-        Service::start(
+        let mut service = Service::start(
             about,
             common,
             "test",
@@ -102,7 +107,9 @@ impl Bed {
             Metrics::default(),
         )
         .await
-        .expect("started")
+        .expect("started");
+        service.mode = mode;
+        service
     }
 
     fn config(&self) -> Config {
@@ -128,9 +135,26 @@ impl Bed {
         &'a self,
         until: impl Future<Output = T> + 'a,
     ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+        self.while_running_as("svc-notifier", self.config(), until)
+    }
+
+    /// Publishes twins until `until` is done, then drains.
+    pub(crate) fn while_publishing<'a, T: 'a>(
+        &'a self,
+        until: impl Future<Output = T> + 'a,
+    ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+        self.while_running_as("svc-notifier-publish", Config::default(), until)
+    }
+
+    fn while_running_as<'a, T: 'a>(
+        &'a self,
+        name: &'static str,
+        config: Config,
+        until: impl Future<Output = T> + 'a,
+    ) -> Pin<Box<dyn Future<Output = T> + 'a>> {
         Box::pin(async move {
-            let service = self.service("svc-notifier").await;
-            let running = tokio::spawn(svc_notifier::run(self.config(), service.clone()));
+            let service = self.service(name).await;
+            let running = tokio::spawn(svc_notifier::run(config, service.clone()));
             let value = until.await;
             service.shutdown.cancel();
             running.await.unwrap().expect("drained");
@@ -199,12 +223,33 @@ impl Bed {
         self.publish("svc-watcher", "resolved", detected).await;
     }
 
-    async fn publish<M: Message>(&self, writer: &'static str, step: &str, message: M) {
+    pub(crate) async fn publish<M: Message>(&self, writer: &'static str, step: &str, message: M) {
         let publisher = self.service(writer).await.publisher::<M>();
         publisher
             .publish(&subject(M::STAGE, step), message, "")
             .await
             .expect("published");
+    }
+
+    /// A message of a stage with the signature of another service than the one that writes there.
+    pub(crate) async fn publish_signed_by<M: Message>(
+        &self,
+        writer: &'static str,
+        signer: Writer,
+        step: &str,
+        message: M,
+    ) {
+        let service = self.service_signing(writer, Some(signer)).await;
+        let publisher = service.publisher::<M>();
+        publisher
+            .publish(&subject(M::STAGE, step), message, "")
+            .await
+            .expect("published");
+    }
+
+    /// Runs a notifier that no channel is configured for.
+    pub(crate) async fn tell_nobody(&self) -> anyhow::Result<()> {
+        svc_notifier::run(Config::default(), self.service("svc-notifier").await).await
     }
 
     /// Polls until the end of the incident is in the record, which its own user reads.
@@ -262,7 +307,7 @@ impl Bed {
     }
 }
 
-fn subject(stage: Stage, step: &str) -> Subject {
+pub(crate) fn subject(stage: Stage, step: &str) -> Subject {
     Subject {
         stage,
         cluster: "test".to_owned(),
@@ -273,7 +318,7 @@ fn subject(stage: Stage, step: &str) -> Subject {
     }
 }
 
-fn incident() -> Incident {
+pub(crate) fn incident() -> Incident {
     let root_owner = ObjectRef {
         kind: "Deployment".to_owned(),
         namespace: "shop".to_owned(),

@@ -4,4 +4,5 @@
 mod bed;
 mod delivery;
 mod overdue;
+mod publish;
 mod trust;
