@@ -6,4 +6,4 @@ mod disk;
 mod proxy;
 
 pub use disk::{DiskError, SmallDisk};
-pub use proxy::{Link, Proxy};
+pub use proxy::{Fuse, Link, Proxy};

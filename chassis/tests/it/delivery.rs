@@ -10,12 +10,14 @@ use bonesetter_chassis::bus::provision;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome, Stage};
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER};
+use bonesetter_proto::Stage as StageName;
 use bonesetter_proto::v1::{Detected, Enriched};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::bed::Bed;
+use crate::bed::{Bed, stored};
 use crate::runner::{nats_client, pass, publish, run};
+use crate::spy::{Admin, Verdict};
 
 /// The consumer as the server has it, with another ack wait; waits for nothing.
 async fn with_ack_wait(bed: &Bed, ack_wait: Duration) -> ConsumerSpec {
@@ -163,6 +165,45 @@ async fn a_consumer_that_is_not_there_is_waited_for() {
     assert!(enricher.readiness.missing().is_empty());
     enricher.shutdown.cancel();
     running.task.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_to_a_consumer_that_was_deleted_is_not_taken_for_one() {
+    let admin = Admin::new();
+    let bed = Bed::start_with(&[], |accounts| admin.joining(&accounts, "BONESETTER")).await;
+    provision(&bed.bus("provisioner").await).await.unwrap();
+    let js = jetstream::new(nats_client(&bed, "provisioner").await);
+    publish(&bed, 0..1).await;
+    let enricher = bed.service("svc-enricher").await;
+    let mut running = run_gated(&enricher, ENRICHER, false, Duration::ZERO);
+    assert_eq!(running.begun.recv().await, Some((1, 1)));
+    let delete = format!(
+        "$JS.API.CONSUMER.DELETE.{}.{}",
+        ENRICHER.stream.name, ENRICHER.name
+    );
+    let deleted = admin
+        .spy(&bed)
+        .await
+        .request(&delete, &serde_json::Value::Null)
+        .await;
+    assert_eq!(deleted, Verdict::Done);
+    // The server answers the ack with 503, because nobody listens; a client takes that for an answer.
+    running.gate.send(true).unwrap();
+    let bus = bed.bus("svc-redactor-replay").await;
+    assert_eq!(stored(&bus, StageName::Enriched, 1).await.len(), 1);
+    // Whoever makes the consumer again has the message delivered again: it was not acknowledged.
+    provision(&bed.bus("provisioner").await).await.unwrap();
+    assert_eq!(running.begun.recv().await, Some((1, 1)));
+    while consumer(&js).await.cached_info().ack_floor.stream_sequence < 1 {
+        tokio::task::yield_now().await;
+    }
+    enricher.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    assert_eq!(
+        stored(&bus, StageName::Enriched, 1).await.len(),
+        1,
+        "its output is stored once"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,19 +1,24 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bus, StreamReader, provision};
-use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology;
+use bonesetter_chassis::topology::{self, ConsumerSpec};
 use bonesetter_keys::{KeyDirectory, SigningKey};
 use bonesetter_proto::v1::{
     Acted, Awaited, Detected, Diagnosed, Diagnosis, Envelope, Incident, ObjectRef, Overdue, Phase,
     ResolvedReason, SignedMessage, Step,
 };
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::fault::{Fuse, Proxy};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_notifier::Config;
@@ -72,6 +77,11 @@ impl Bed {
     }
 
     async fn service(&self, name: &'static str) -> Service {
+        self.service_at(name, self.nats.url()).await
+    }
+
+    /// A service for which NATS is at another address.
+    async fn service_at(&self, name: &'static str, url: String) -> Service {
         let signing = Writer::ALL
             .into_iter()
             .find(|writer| writer.service() == name);
@@ -81,7 +91,10 @@ impl Bed {
     async fn service_signing(&self, name: &'static str, signing: Option<Writer>) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
-            nats: self.nats.settings(&self.keys, name).unwrap(),
+            nats: NatsSettings {
+                url,
+                ..self.nats.settings(&self.keys, name).unwrap()
+            },
             keys: KeySettings {
                 signing_file: signing.map(|writer| self.keys.signing(writer)),
                 trusted_dir: Some(self.keys.trusted()),
@@ -113,21 +126,45 @@ impl Bed {
     }
 
     fn config(&self) -> Config {
+        self.config_at(&self.slack.uri(), &self.webhook.uri())
+    }
+
+    fn config_at(&self, slack: &str, webhook: &str) -> Config {
         Config {
             slack: SlackSettings {
-                webhook_url_file: Some(self.url_file("slack", &self.slack)),
+                webhook_url_file: Some(self.url_file("slack", slack)),
             },
             webhook: WebhookSettings {
-                url_file: Some(self.url_file("webhook", &self.webhook)),
+                url_file: Some(self.url_file("webhook", webhook)),
             },
             ..Config::default()
         }
     }
 
-    fn url_file(&self, name: &str, server: &MockServer) -> PathBuf {
+    fn url_file(&self, name: &str, base: &str) -> PathBuf {
         let path = self.dir.path().join(name);
-        std::fs::write(&path, format!("{}/{name}\n", server.uri())).unwrap();
+        std::fs::write(&path, format!("{base}/{name}\n")).unwrap();
         path
+    }
+
+    /// Runs a notifier that dies when a fuse blows, while something happens.
+    pub(crate) async fn until_it_dies(&self, fuse: &Fuse, meanwhile: impl Future<Output = ()>) {
+        let start = async |address: SocketAddr| {
+            let proxy = Proxy::start_with(address, fuse.clone()).await.unwrap();
+            (proxy.address(), proxy)
+        };
+        let nats = self.nats.url().replace("nats://", "").parse().unwrap();
+        let (nats, _nats) = start(nats).await;
+        let (slack, _slack) = start(*self.slack.address()).await;
+        let (webhook, _webhook) = start(*self.webhook.address()).await;
+        let service = self
+            .service_at("svc-notifier", format!("nats://{nats}"))
+            .await;
+        let config = self.config_at(&format!("http://{slack}"), &format!("http://{webhook}"));
+        let running = tokio::spawn(svc_notifier::run(config, service));
+        meanwhile.await;
+        // The connections end with the proxies, as those of a killed process do.
+        running.abort();
     }
 
     /// Runs the notifier until `until` is done, then drains it.
@@ -267,19 +304,43 @@ impl Bed {
 
     /// Polls until what is overdue has been acknowledged.
     pub(crate) async fn overdue_is_handled(&self) {
+        self.is_handled(&topology::NOTIFIER_OVERDUE).await;
+    }
+
+    /// Polls until what svc-actuator did has been acknowledged; a delivery that nobody answers comes
+    /// again after the ack wait.
+    pub(crate) async fn acted_is_handled(&self) {
+        self.is_handled(&topology::NOTIFIER_ACTED).await;
+    }
+
+    async fn is_handled(&self, consumer: &ConsumerSpec) {
         let bus = self.bus("svc-notifier").await;
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
         loop {
-            let state = bus.consumer_state(&topology::NOTIFIER_OVERDUE).await;
+            looks.tick().await;
+            let state = bus.consumer_state(consumer).await;
             if state.expect("readable").acknowledged > 0 {
                 return;
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "what is overdue was not handled"
+                "{} has not handled it",
+                consumer.name
             );
-            tokio::task::yield_now().await;
         }
+    }
+
+    /// The keys of what the webhook got.
+    pub(crate) async fn webhook_keys(&self) -> BTreeSet<String> {
+        let requests = self.webhook.received_requests().await.unwrap();
+        let key = |request: &wiremock::Request| {
+            request.headers["idempotency-key"]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        requests.iter().map(key).collect()
     }
 
     /// Polls until a stage holds so many messages, and returns their steps and the messages.

@@ -1,5 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -24,6 +26,64 @@ pub enum Link {
     Cut,
 }
 
+/// Ends what several proxies pass, in both directions, when their clients have sent a number of
+/// pieces to servers: to those servers it is as if the client had died at that instant.
+#[derive(Debug, Clone)]
+pub struct Fuse {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sent: AtomicU64,
+    /// How many may be sent; `None` while nothing is counted.
+    limit: watch::Sender<Option<u64>>,
+    is_blown: watch::Sender<bool>,
+}
+
+impl Default for Fuse {
+    fn default() -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                sent: AtomicU64::new(0),
+                limit: watch::Sender::new(None),
+                is_blown: watch::Sender::new(false),
+            }),
+        }
+    }
+}
+
+impl Fuse {
+    /// Begins to count, and lets so many pieces pass.
+    pub fn arm(&self, limit: u64) {
+        self.shared.limit.send_replace(Some(limit));
+    }
+
+    /// How many were sent since it was armed.
+    pub fn sent(&self) -> u64 {
+        self.shared.sent.load(Ordering::SeqCst)
+    }
+
+    /// Returns when one more than the limit was to be sent.
+    pub async fn blown(&self) {
+        let mut is_blown = self.shared.is_blown.subscribe();
+        // The sender is in this very value.
+        let _ = is_blown.wait_for(|is_blown| *is_blown).await;
+    }
+
+    /// Whether one more piece may pass.
+    fn admits(&self, is_from_client: bool) -> bool {
+        let limit = *self.shared.limit.borrow();
+        if let Some(limit) = limit
+            && is_from_client
+            && self.shared.sent.fetch_add(1, Ordering::SeqCst) >= limit
+        {
+            self.shared.is_blown.send_replace(true);
+        }
+        !*self.shared.is_blown.borrow()
+    }
+}
+
 /// Passes TCP connections on to a server, as well as its link is. It listens on a free loopback port
 /// until it is dropped.
 #[derive(Debug)]
@@ -36,6 +96,11 @@ pub struct Proxy {
 impl Proxy {
     /// Listens for a server at `target`.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
+        Self::start_with(target, Fuse::default()).await
+    }
+
+    /// As [`Proxy::start`], as long as a fuse holds.
+    pub async fn start_with(target: SocketAddr, fuse: Fuse) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (link, changes) = watch::channel(Link::Open);
@@ -45,7 +110,7 @@ impl Proxy {
                 tokio::select! {
                     accepted = listener.accept() => {
                         if let Ok((client, _)) = accepted {
-                            connections.spawn(connection(client, target, changes.clone()));
+                            connections.spawn(connection(client, target, changes.clone(), fuse.clone()));
                         }
                     }
                     Some(_) = connections.join_next() => {}
@@ -78,7 +143,12 @@ impl Drop for Proxy {
 
 /// One connection from its beginning to its end; either side's errors end it, as they would without
 /// anybody in between.
-async fn connection(client: TcpStream, target: SocketAddr, mut link: watch::Receiver<Link>) {
+async fn connection(
+    client: TcpStream,
+    target: SocketAddr,
+    mut link: watch::Receiver<Link>,
+    fuse: Fuse,
+) {
     let changes = link.clone();
     let passing = async {
         let Ok(server) = TcpStream::connect(target).await else {
@@ -87,8 +157,9 @@ async fn connection(client: TcpStream, target: SocketAddr, mut link: watch::Rece
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            pass(from_client, to_server, changes.clone()),
-            pass(from_server, to_client, changes)
+            pass(from_client, to_server, changes.clone(), || fuse
+                .admits(true)),
+            pass(from_server, to_client, changes, || fuse.admits(false))
         );
     };
     tokio::select! {
@@ -97,7 +168,12 @@ async fn connection(client: TcpStream, target: SocketAddr, mut link: watch::Rece
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::Receiver<Link>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut link: watch::Receiver<Link>,
+    admits: impl Fn() -> bool,
+) {
     let mut piece = vec![0; PIECE];
     loop {
         let count = match from.read(&mut piece).await {
@@ -112,6 +188,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut link: watch::
         else {
             return;
         };
+        if !admits() {
+            // The dead neither send nor read, and do not say that they are dead.
+            std::future::pending::<()>().await;
+        }
         if let Link::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
