@@ -1,7 +1,9 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -51,6 +53,31 @@ pub enum KeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// There is no such key.
+    #[error("{path} holds no key {id:?}; `bonesetter keys list` names those that there are")]
+    NoSuchKey {
+        /// Which file.
+        path: PathBuf,
+        /// As it was asked for.
+        id: String,
+    },
+    /// The key is the one in use.
+    #[error(
+        "key {id:?} of {path} is the one in use; make another one with `bonesetter keys add` and put it to \
+         use with `bonesetter keys promote` first"
+    )]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+        /// As it was asked for.
+        id: String,
+    },
+    /// There is no other key that could take its place.
+    #[error("{path} holds one key only; `bonesetter keys add` makes another one")]
+    NoOther {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The operating system gave no randomness, or a key was refused by the library.
     #[error("cannot make a key: the cryptographic library refused it")]
     Generate,
@@ -87,6 +114,17 @@ pub(crate) fn read_keys(path: &Path, algorithm: &'static str) -> Result<Vec<KeyB
     } else {
         Ok(keys)
     }
+}
+
+/// When files were last changed, in their order; what cannot be seen has no time.
+pub(crate) fn changed(paths: &[PathBuf]) -> Vec<Option<SystemTime>> {
+    let time = |path: &PathBuf| fs::metadata(path).ok()?.modified().ok();
+    paths.iter().map(time).collect()
+}
+
+/// The first 8 bytes of the SHA-256 of what identifies a key, as 16 hex digits.
+pub(crate) fn key_id(bytes: &[u8]) -> String {
+    hex::encode(&digest::digest(&digest::SHA256, bytes).as_ref()[..8])
 }
 
 fn parse_line(line: &str, algorithm: &str) -> Option<KeyBytes> {

@@ -141,7 +141,7 @@ fn write_nkey(keys: &KeyDirectory, user: &str) -> Result<(), KeyError> {
     write_new(&keys.nkey_public(user), &pair.public_key(), 0o644)
 }
 
-fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
+pub(crate) fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut bytes = Zeroizing::new([0; 32]);
     rand::fill(bytes.as_mut_slice()).map_err(|_| KeyError::Generate)?;
     Ok(bytes)

@@ -8,6 +8,7 @@
 mod digest;
 mod file;
 mod init;
+mod rotate;
 mod seal;
 mod sign;
 mod webhook;
@@ -15,6 +16,7 @@ mod webhook;
 pub use digest::{DigestKey, base32, content_hash, incident_id};
 pub use file::KeyError;
 pub use init::{KeyDirectory, complete, init};
+pub use rotate::{KeyState, Rotating};
 pub use seal::{OpenError, SealingKeys};
 pub use sign::{Signature, SigningKey, Verified, VerifyError, VerifyingKeys};
 pub use webhook::{WebhookError, WebhookKeys};

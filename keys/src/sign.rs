@@ -1,12 +1,13 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::SystemTime;
 
-use aws_lc_rs::digest;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use bonesetter_proto::{Message, Writer};
 
-use crate::file::{KeyError, read_keys};
+use crate::file::{KeyError, changed, key_id, read_keys};
 
 pub(crate) const SEED: &str = "ed25519-seed";
 pub(crate) const PUBLIC: &str = "ed25519-public";
@@ -116,28 +117,68 @@ impl<T> Verified<T> {
     }
 }
 
+/// By writer and key id.
+type Trusted = HashMap<(&'static str, String), Vec<u8>>;
+
 /// The public keys that each writer may use.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct VerifyingKeys {
-    keys: HashMap<(&'static str, String), Vec<u8>>,
+    known: RwLock<Known>,
+    files: Vec<(Writer, PathBuf)>,
+}
+
+/// What was read, and when the files had been changed then.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    keys: Trusted,
+    changed: Vec<Option<SystemTime>>,
+}
+
+impl Clone for VerifyingKeys {
+    fn clone(&self) -> Self {
+        Self {
+            known: RwLock::new(self.known().clone()),
+            files: self.files.clone(),
+        }
+    }
 }
 
 impl VerifyingKeys {
-    /// Reads `<dir>/<service>.pub` of every signing service; all of them must be there.
+    /// Reads `<dir>/<service>.pub` of every signing service; all of them must be there. They are read
+    /// again when something was signed with a key that is not known and a file has changed since.
     pub fn read(dir: &Path) -> Result<Self, KeyError> {
-        let mut keys = Self::default();
-        for writer in Writer::ALL {
-            for key in read_keys(&dir.join(format!("{}.pub", writer.service())), PUBLIC)? {
-                keys.trust(writer, key.as_slice());
-            }
-        }
-        Ok(keys)
+        let file = |writer: Writer| (writer, dir.join(format!("{}.pub", writer.service())));
+        let files: Vec<_> = Writer::ALL.into_iter().map(file).collect();
+        Ok(Self {
+            known: RwLock::new(read(&files)?),
+            files,
+        })
     }
 
     /// Accepts a public key (32 bytes) of a writer.
     pub fn trust(&mut self, writer: Writer, public_key: &[u8]) {
-        self.keys
-            .insert((writer.service(), key_id(public_key)), public_key.to_vec());
+        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        trust(&mut known.keys, writer, public_key);
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find(&self, writer: &'static str, key_id: &str) -> Option<Vec<u8>> {
+        let key = (writer, key_id.to_owned());
+        self.known().keys.get(&key).cloned()
+    }
+
+    /// Files that cannot be read leave what is known.
+    fn read_again(&self) {
+        let before = self.known().changed.clone();
+        if before == times(&self.files) {
+            return;
+        }
+        if let Ok(now) = read(&self.files) {
+            *self.known.write().unwrap_or_else(PoisonError::into_inner) = now;
+        }
     }
 
     /// Decodes a message, if the writer of its type has signed exactly these bytes for this subject.
@@ -168,13 +209,14 @@ impl VerifyingKeys {
         signature: &Signature,
     ) -> Result<(), VerifyError> {
         let writer = writer.service();
-        let key = self
-            .keys
-            .get(&(writer, signature.key_id.clone()))
-            .ok_or_else(|| VerifyError::UnknownKey {
-                key_id: signature.key_id.clone(),
-                writer,
-            })?;
+        let key = self.find(writer, &signature.key_id).or_else(|| {
+            self.read_again();
+            self.find(writer, &signature.key_id)
+        });
+        let key = key.ok_or_else(|| VerifyError::UnknownKey {
+            key_id: signature.key_id.clone(),
+            writer,
+        })?;
         UnparsedPublicKey::new(&ED25519, key)
             .verify(&signed_bytes(subject, payload), &signature.bytes)
             .map_err(|_| VerifyError::Mismatch { writer })
@@ -190,9 +232,24 @@ fn signed_bytes(subject: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn key_id(public_key: &[u8]) -> String {
-    let hash = digest::digest(&digest::SHA256, public_key);
-    hex::encode(&hash.as_ref()[..8])
+fn times(files: &[(Writer, PathBuf)]) -> Vec<Option<SystemTime>> {
+    let paths: Vec<PathBuf> = files.iter().map(|(_, path)| path.clone()).collect();
+    changed(&paths)
+}
+
+fn read(files: &[(Writer, PathBuf)]) -> Result<Known, KeyError> {
+    let changed = times(files);
+    let mut keys = Trusted::new();
+    for (writer, path) in files {
+        for key in read_keys(path, PUBLIC)? {
+            trust(&mut keys, *writer, key.as_slice());
+        }
+    }
+    Ok(Known { keys, changed })
+}
+
+fn trust(keys: &mut Trusted, writer: Writer, public_key: &[u8]) {
+    keys.insert((writer.service(), key_id(public_key)), public_key.to_vec());
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod external;
 mod injection;
 mod isolation;
 mod metrics;
+mod rotation;
 mod runner;
 mod spy;
 mod startup;

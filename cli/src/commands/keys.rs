@@ -2,10 +2,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bonesetter_chassis::topology::{ExternalError, USERS, external_user};
-use bonesetter_keys::{KeyDirectory, KeyError};
+use bonesetter_keys::{KeyDirectory, KeyError, Rotating};
 use bonesetter_proto::{Namespace, Writer};
 use clap::Subcommand;
 
+use crate::layout;
 use crate::pipe;
 
 #[derive(Debug, Subcommand)]
@@ -22,12 +23,63 @@ pub(crate) enum Command {
         /// The tool's name, as in the file that `bonesetter deploy nats --external` takes.
         name: String,
     },
+    /// List the keys that can be rotated, by their ids, and which of them are in use.
+    List {
+        /// Directory that `bonesetter keys init` filled.
+        dir: PathBuf,
+    },
+    /// First step of a rotation: make a new key that is known to all who read, and not in use.
+    Add {
+        /// Directory that `bonesetter keys init` filled.
+        dir: PathBuf,
+        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
+        #[arg(value_parser = rotating)]
+        key: Rotating,
+    },
+    /// Second step: put the newest key to use, when all who read have it.
+    Promote {
+        /// Directory that `bonesetter keys init` filled.
+        dir: PathBuf,
+        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
+        #[arg(value_parser = rotating)]
+        key: Rotating,
+    },
+    /// Last step: forget a key, when nothing is left that was made with it.
+    Retire {
+        /// Directory that `bonesetter keys init` filled.
+        dir: PathBuf,
+        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
+        #[arg(value_parser = rotating)]
+        key: Rotating,
+        /// The id, as `list` prints it.
+        id: String,
+    },
+}
+
+fn rotating(name: &str) -> Result<Rotating, String> {
+    let all = Rotating::all();
+    let found = all.iter().find(|key| key.name() == name).copied();
+    found.ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|key| key.name()).collect();
+        format!("there is no such key; there are {}", names.join(", "))
+    })
 }
 
 pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let done = match command {
         Command::Init { dir } => init(dir)?,
         Command::External { dir, name } => external(dir, name)?,
+        Command::List { dir } => list(&KeyDirectory::new(dir))?,
+        Command::Add { dir, key } => add(&KeyDirectory::new(dir), *key)?,
+        Command::Promote { dir, key } => promote(&KeyDirectory::new(dir), *key)?,
+        Command::Retire { dir, key, id } => {
+            key.retire(&KeyDirectory::new(dir), id)?;
+            format!(
+                "forgot {id} of {}; copy the files to where they are mounted; what runs forgets it when it \
+                 is started again\n",
+                key.name()
+            )
+        }
     };
     pipe::print(&done)?;
     Ok(ExitCode::SUCCESS)
@@ -60,5 +112,60 @@ fn external(dir: &Path, name: &str) -> anyhow::Result<String> {
          list it for `bonesetter deploy nats --keys {} --external FILE`, and reload nats-server\n",
         keys.nkey_seed(&user).display(),
         dir.display()
+    ))
+}
+
+fn list(keys: &KeyDirectory) -> anyhow::Result<String> {
+    let mut table = layout::table(["KEY", "ID", "STATE"], &[]);
+    for key in Rotating::all() {
+        for state in key.list(keys)? {
+            let use_ = if state.is_in_use { "in use" } else { "known" };
+            table.add_row([key.name(), &state.id, use_]);
+        }
+    }
+    Ok(format!("{table}\n"))
+}
+
+/// Whose copies of a file change, and who reads it.
+fn holders(key: Rotating) -> &'static str {
+    match key {
+        Rotating::Evidence => "evidence.key of svc-redactor and svc-enricher",
+        Rotating::Inverse => "inverse.key of svc-actuator",
+        Rotating::Webhook => "webhook.key of svc-notifier, and that of its receivers",
+        Rotating::Signing(_) => "trusted/ of svc-llm, svc-actuator, svc-notifier and svc-audit",
+    }
+}
+
+fn add(keys: &KeyDirectory, key: Rotating) -> Result<String, KeyError> {
+    let id = key.make_known(keys)?;
+    Ok(format!(
+        "made {id}, known and not in use\n\
+         1. copy {}; what runs reads it when it meets the new key\n\
+         2. bonesetter keys promote DIR {}\n",
+        holders(key),
+        key.name()
+    ))
+}
+
+fn promote(keys: &KeyDirectory, key: Rotating) -> Result<String, KeyError> {
+    let id = key.promote(keys)?;
+    let (writer, until) = match key {
+        Rotating::Evidence => ("svc-enricher", "two days, as long as raw evidence is kept"),
+        Rotating::Inverse => (
+            "svc-actuator",
+            "no change made before is under verification",
+        ),
+        Rotating::Webhook => ("svc-notifier", "every receiver takes the new one"),
+        Rotating::Signing(writer) => (
+            writer.service(),
+            "90 days, as long as what it signed is kept, or replay will not believe it",
+        ),
+    };
+    Ok(format!(
+        "{id} is in use\n\
+         1. copy the file to {writer} and start it again\n\
+         2. wait: {until}\n\
+         3. bonesetter keys retire DIR {} ID, with the old id that `bonesetter keys list DIR` prints\n",
+        key.name()
     ))
 }

@@ -26,6 +26,51 @@ fn keys_are_made_once_and_never_overwritten() {
 }
 
 #[test]
+fn a_key_is_rotated_step_by_step_and_the_one_in_use_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let path = path.to_str().unwrap();
+    assert!(bonesetter(&["keys", "init", path], "").status.success());
+    let line = |name: &str| {
+        let listed = stdout(&bonesetter(&["keys", "list", path], ""));
+        let lines = listed.lines().filter(|line| line.contains(name));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let id = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
+    let old = id(&line("svc-llm")[0]);
+    let added = bonesetter(&["keys", "add", path, "svc-llm"], "");
+    assert!(
+        stdout(&added).contains("trusted/ of svc-llm"),
+        "{}",
+        stdout(&added)
+    );
+    let refused = bonesetter(&["keys", "retire", path, "svc-llm", &old], "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        stderr(&refused).contains("keys promote"),
+        "{}",
+        stderr(&refused)
+    );
+    let promoted = bonesetter(&["keys", "promote", path, "svc-llm"], "");
+    assert!(
+        stdout(&promoted).contains("90 days"),
+        "{}",
+        stdout(&promoted)
+    );
+    assert_eq!(line("svc-llm").len(), 2);
+    assert!(line("svc-llm")[0].contains("in use") && !line("svc-llm")[0].contains(&old));
+    let retired = bonesetter(&["keys", "retire", path, "svc-llm", &old], "");
+    assert!(retired.status.success(), "{}", stderr(&retired));
+    assert_eq!(line("svc-llm").len(), 1);
+    let unknown = bonesetter(&["keys", "add", path, "svc-watcher"], "");
+    assert!(
+        stderr(&unknown).contains("evidence"),
+        "{}",
+        stderr(&unknown)
+    );
+}
+
+#[test]
 fn text_is_redacted_from_standard_input() {
     let output = bonesetter(&["redact"], "login with password=correct-horse-77 failed\n");
     let text = stdout(&output);

@@ -13,13 +13,13 @@ async fn sent_in_peace() -> u64 {
     let bed = Bed::start().await;
     bed.accept().await;
     let fuse = Fuse::default();
-    bed.until_it_dies(&fuse, async {
+    let peace = Box::pin(async {
         fuse.arm(u64::MAX);
         bed.act(Step::Proposed, "proposed", "crash", Writer::Llm)
             .await;
         bed.acted_is_handled().await;
-    })
-    .await;
+    });
+    bed.until_it_dies(&fuse, peace).await;
     fuse.sent()
 }
 
@@ -29,7 +29,7 @@ async fn killed_after(sent: u64) -> (usize, usize) {
     let bed = Bed::start().await;
     bed.accept().await;
     let fuse = Fuse::default();
-    bed.until_it_dies(&fuse, async {
+    let kill = Box::pin(async {
         fuse.arm(sent);
         bed.act(Step::Proposed, "proposed", "crash", Writer::Llm)
             .await;
@@ -38,8 +38,8 @@ async fn killed_after(sent: u64) -> (usize, usize) {
             () = fuse.blown() => {}
             () = bed.acted_is_handled() => {}
         }
-    })
-    .await;
+    });
+    bed.until_it_dies(&fuse, kill).await;
     let notified = bed
         .while_running(async {
             bed.acted_is_handled().await;
@@ -63,9 +63,9 @@ async fn killed_after(sent: u64) -> (usize, usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_at_any_instant_loses_nothing_and_repeats_what_was_not_recorded_only() {
-    let all = sent_in_peace().await;
+    let all = Box::pin(sent_in_peace()).await;
     assert!(all > 5, "{all}");
-    let told = join_all((0..all).map(killed_after)).await;
+    let told = join_all((0..all).map(|sent| Box::pin(killed_after(sent)))).await;
     for (sent, (slack, webhook)) in told.iter().enumerate() {
         // Never lost; a second time only for a post that was not recorded.
         assert!((1..=2).contains(slack), "killed after {sent}: {told:?}");
