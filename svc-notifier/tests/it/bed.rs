@@ -77,11 +77,6 @@ impl Bed {
     }
 
     async fn service(&self, name: &'static str) -> Service {
-        self.service_at(name, self.nats.url()).await
-    }
-
-    /// A service for which NATS is at another address.
-    async fn service_at(&self, name: &'static str, url: String) -> Service {
         let signing = Writer::ALL
             .into_iter()
             .find(|writer| writer.service() == name);
@@ -89,6 +84,16 @@ impl Bed {
     }
 
     async fn service_signing(&self, name: &'static str, signing: Option<Writer>) -> Service {
+        self.service_at(name, self.nats.url(), signing).await
+    }
+
+    /// A service for which NATS may be at another address.
+    async fn service_at(
+        &self,
+        name: &'static str,
+        url: String,
+        signing: Option<Writer>,
+    ) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
             nats: NatsSettings {
@@ -158,7 +163,7 @@ impl Bed {
         let (slack, _slack) = start(*self.slack.address()).await;
         let (webhook, _webhook) = start(*self.webhook.address()).await;
         let service = self
-            .service_at("svc-notifier", format!("nats://{nats}"))
+            .service_at("svc-notifier", format!("nats://{nats}"), None)
             .await;
         let config = self.config_at(&format!("http://{slack}"), &format!("http://{webhook}"));
         let running = tokio::spawn(svc_notifier::run(config, service));
