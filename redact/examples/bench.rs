@@ -54,7 +54,7 @@ fn redact(corpus: &str, output: &str) -> anyhow::Result<()> {
         let redacted = redactor.session(b"bench").redact_text(text);
         spent += now().saturating_sub(started);
         bytes += text.len();
-        let rules: Vec<&str> = redacted.findings.iter().map(|f| f.rule.as_str()).collect();
+        let rules: Vec<&str> = redacted.findings.iter().map(|f| f.rule.as_ref()).collect();
         let answer = json!({"id": line["id"], "output": redacted.text, "rules": rules});
         writeln!(output, "{answer}")?;
     }

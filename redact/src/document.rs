@@ -1,6 +1,7 @@
 //! One text on its way through the engine: its clean parts untouched, the others as drafts.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::iter::Peekable;
 use std::ops::Range;
 
 use crate::finding::Finding;
@@ -12,10 +13,8 @@ use crate::view::views;
 /// A part of a text.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// These bytes of the input, as they are.
-    Clean(Range<usize>),
-    /// Lines of the input with these IPv4 addresses.
-    Addresses(Range<usize>, Vec<Range<usize>>),
+    /// These lines of the input, of which only these IPv4 addresses are taken out.
+    Clean(Range<usize>, Vec<Range<usize>>),
     Hot(Hot),
 }
 
@@ -43,56 +42,86 @@ pub(crate) struct Hot {
     pub(crate) by: Readers,
 }
 
-/// Texts that were read while learning, so that redacting them does not read them again.
+/// A text that was read while learning, so that redacting it does not read it again.
+#[derive(Debug)]
+struct Reading {
+    text: String,
+    pieces: Vec<Piece>,
+    /// How much was known when it was read.
+    known: (usize, usize),
+}
+
+/// What was read and not yet redacted. Texts are compared and not hashed: there are few long ones.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
-    /// With how much was known when they were read.
-    texts: HashMap<String, (Vec<Piece>, (usize, usize))>,
+    kept: Vec<Reading>,
     bytes: usize,
 }
 
-/// How many bytes of texts are kept between learning and redacting them.
-const KEPT: usize = 8 << 20;
+/// How many bytes of how many texts are kept, and how long a text must be to be worth it.
+const KEPT_BYTES: usize = 8 << 20;
+const KEPT: usize = 1024;
+const SHORTEST: usize = 256;
 
 impl Readings {
     /// Keeps what was found in a text, if there is room.
     pub(crate) fn keep(&mut self, text: &str, pieces: Vec<Piece>, known: (usize, usize)) {
         self.take(text);
-        if self.bytes + text.len() <= KEPT {
+        let has_room = self.kept.len() < KEPT && self.bytes + text.len() <= KEPT_BYTES;
+        if has_room && text.len() >= SHORTEST {
             self.bytes += text.len();
-            self.texts.insert(text.to_owned(), (pieces, known));
+            self.kept.push(Reading {
+                text: text.to_owned(),
+                pieces,
+                known,
+            });
         }
     }
 
     /// What was found in a text when it was read, and how much was known then.
     pub(crate) fn take(&mut self, text: &str) -> Option<(Vec<Piece>, (usize, usize))> {
-        let reading = self.texts.remove(text)?;
+        let index = self.kept.iter().position(|kept| kept.text == text)?;
+        let reading = self.kept.swap_remove(index);
         self.bytes -= text.len();
-        Some(reading)
+        Some((reading.pieces, reading.known))
     }
 }
 
-/// The parts of a text, in order.
-pub(crate) fn pieces(text: &str, parts: Vec<Part>) -> Vec<Piece> {
+/// The parts of a text, in order, with the addresses between them.
+pub(crate) fn pieces(text: &str, parts: Vec<Part>, addresses: Vec<Range<usize>>) -> Vec<Piece> {
     let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
+    let mut addresses = addresses.into_iter().peekable();
     let mut at = 0;
     for part in parts {
         let Range { start, end } = part.range();
         if at < start {
-            pieces.push(Piece::Clean(at..start));
+            pieces.push(clean(at..start, &mut addresses));
         }
         at = end;
         pieces.push(match part {
-            Part::Addresses(range, addresses) => Piece::Addresses(range, addresses),
             Part::Personal(range) => Piece::Hot(line(text, range, Readers::Personal)),
             Part::Token(range) => Piece::Hot(line(text, range, Readers::Tokens)),
             Part::Deep(range) => Piece::Hot(hot(text, range)),
         });
     }
     if at < text.len() {
-        pieces.push(Piece::Clean(at..text.len()));
+        pieces.push(clean(at..text.len(), &mut addresses));
     }
     pieces
+}
+
+/// Clean lines with those of the addresses that are in them. What is before them is read in full.
+fn clean(
+    range: Range<usize>,
+    addresses: &mut Peekable<impl Iterator<Item = Range<usize>>>,
+) -> Piece {
+    while addresses
+        .next_if(|address| address.start < range.start)
+        .is_some()
+    {}
+    let inside = std::iter::from_fn(|| addresses.next_if(|address| address.start < range.end));
+    let inside = inside.collect();
+    Piece::Clean(range, inside)
 }
 
 /// A line without other readings.
@@ -134,11 +163,7 @@ pub(crate) fn reopen(
                 }
                 opened.push(Piece::Hot(hot));
             }
-            Piece::Addresses(range, ..) if !places(&text[range.clone()]).is_empty() => {
-                opened.push(Piece::Hot(hot(text, range)));
-            }
-            Piece::Addresses(..) => opened.push(piece),
-            Piece::Clean(range) => split(text, range, &places, &mut opened),
+            Piece::Clean(range, addresses) => split(text, range, addresses, &places, &mut opened),
         }
     }
     opened
@@ -147,10 +172,12 @@ pub(crate) fn reopen(
 fn split(
     text: &str,
     range: Range<usize>,
+    addresses: Vec<Range<usize>>,
     places: &impl Fn(&str) -> Vec<Range<usize>>,
     pieces: &mut Vec<Piece>,
 ) {
     let part = &text[range.clone()];
+    let mut addresses = addresses.into_iter().peekable();
     let mut at = 0;
     for place in places(part) {
         if place.end <= at {
@@ -162,14 +189,14 @@ fn split(
             .find('\n')
             .map_or(part.len(), |feed| place.end + feed + 1);
         if at < start {
-            pieces.push(Piece::Clean(range.start + at..range.start + start));
+            pieces.push(clean(range.start + at..range.start + start, &mut addresses));
         }
         let lines = range.start + start..range.start + end;
         pieces.push(Piece::Hot(hot(text, lines)));
         at = end;
     }
     if at < part.len() {
-        pieces.push(Piece::Clean(range.start + at..range.end));
+        pieces.push(clean(range.start + at..range.end, &mut addresses));
     }
 }
 
@@ -183,15 +210,14 @@ pub(crate) fn joined(
     let mut findings = Vec::new();
     for piece in pieces {
         match piece {
-            Piece::Clean(range) => whole.push_str(&text[range]),
-            Piece::Addresses(range, addresses) => {
+            Piece::Clean(range, addresses) => {
                 let mut at = range.start;
                 for Range { start, end } in addresses {
                     whole.push_str(&text[at..start]);
                     whole.push_str(&placeholders.of("ip", &text[start..end]));
                     findings.push(Finding {
-                        rule: "ipv4".to_owned(),
-                        kind: "ip".to_owned(),
+                        rule: Cow::Borrowed("ipv4"),
+                        kind: Cow::Borrowed("ip"),
                         start,
                         end,
                     });

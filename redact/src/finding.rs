@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -6,9 +7,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The id of the rule or carrier that found it, for example `aws-access-key-id` or `key-value`.
-    pub rule: String,
+    pub rule: Cow<'static, str>,
     /// What it is, as in the placeholder, for example `secret`.
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     /// First byte in the input.
     pub start: usize,
     /// The byte after the last one in the input.

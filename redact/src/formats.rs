@@ -1,9 +1,11 @@
+use std::ops::Range;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
-use crate::gate::Gate;
-use crate::gate_words::{announces, is_light};
+use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
+use crate::gate_words::{announces, is_builtin, is_light};
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};
@@ -15,8 +17,8 @@ const REGEX_SIZE: usize = 4 << 20;
 pub(crate) struct Formats {
     rules: Vec<Compiled>,
     keywords: AhoCorasick,
-    /// Which rule each keyword belongs to, and whether its pattern is tried only near a token.
-    owners: Vec<(usize, bool)>,
+    /// Which rule each keyword belongs to, and when the keyword is enough to try it.
+    owners: Vec<(usize, Enough)>,
     /// Rules without keywords.
     always: Vec<usize>,
     /// The rules of personal data.
@@ -29,8 +31,68 @@ struct Compiled {
     kind: String,
     regex: Regex,
     check: Check,
-    near_token: bool,
+    needs: Needs,
     keywords: Vec<String>,
+}
+
+/// When a keyword is enough for a rule to be tried, whatever the rule needs.
+#[derive(Debug, Clone, Copy)]
+enum Enough {
+    Always,
+    Never,
+    /// Among hexadecimal digits.
+    AmongDigits,
+}
+
+impl Enough {
+    fn of(rule: &Rule, keyword: &str) -> Result<Self, RuleError> {
+        Ok(match rule.class {
+            Class::Ip if keyword == "::" && is_builtin(rule)? => Self::AmongDigits,
+            Class::Secret if rule.near_token && !announces(keyword) => Self::Never,
+            _ => Self::Always,
+        })
+    }
+}
+
+/// What a text must have, besides a keyword, for a rule to be tried.
+#[derive(Debug, Clone, Copy)]
+enum Needs {
+    Nothing,
+    /// A run of letters and digits.
+    Token,
+    /// Digits of personal data, which may also be one long run.
+    Digits,
+    /// A hardware or IPv6 address.
+    Network,
+    /// An IPv4 address.
+    Address,
+    /// Any of these.
+    Any,
+}
+
+impl Needs {
+    fn of(rule: &Rule) -> Result<Self, RuleError> {
+        let builtin = is_builtin(rule)?;
+        Ok(match rule.class {
+            Class::Ip if builtin && rule.id == "ipv4" => Self::Address,
+            _ if !rule.near_token => Self::Nothing,
+            _ if !builtin => Self::Any,
+            Class::Secret => Self::Token,
+            Class::Personal => Self::Digits,
+            Class::Ip => Self::Network,
+        })
+    }
+
+    fn met(self, kinds: Kinds) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Token => kinds.token,
+            Self::Digits => kinds.personal || kinds.token,
+            Self::Network => kinds.network,
+            Self::Address => kinds.address,
+            Self::Any => kinds != Kinds::default(),
+        }
+    }
 }
 
 impl Formats {
@@ -40,8 +102,7 @@ impl Formats {
         for rule in rules.active() {
             for keyword in &rule.keywords {
                 keywords.push(keyword.clone());
-                let near_token = rule.near_token && rule.class == Class::Secret;
-                owners.push((compiled.len(), near_token && !announces(keyword)));
+                owners.push((compiled.len(), Enough::of(rule, keyword)?));
             }
             if rule.keywords.is_empty() {
                 always.push(compiled.len());
@@ -82,13 +143,19 @@ impl Formats {
     /// Appends everything the rules find in `text`.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
         let mut wanted = vec![false; self.rules.len()];
-        let has_token = Gate::has_token(text);
+        let kinds = Kinds::of(text);
         for &index in &self.always {
-            wanted[index] = has_token || !self.rules[index].near_token;
+            wanted[index] = self.rules[index].needs.met(kinds);
         }
         for found in self.keywords.find_overlapping_iter(text) {
-            let (rule, near_token) = self.owners[found.pattern().as_usize()];
-            wanted[rule] |= has_token || !near_token;
+            let (rule, enough) = self.owners[found.pattern().as_usize()];
+            wanted[rule] = wanted[rule]
+                || self.rules[rule].needs.met(kinds)
+                || match enough {
+                    Enough::Always => true,
+                    Enough::Never => false,
+                    Enough::AmongDigits => is_hexadecimal_run(text.as_bytes(), found.start(), b':'),
+                };
         }
         for (rule, _) in self.rules.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             rule.scan(text, hits);
@@ -97,6 +164,7 @@ impl Formats {
 
     /// Appends what the rules of personal data find in a line that has nothing else.
     pub(crate) fn scan_light(&self, text: &str, hits: &mut Vec<Hit>) {
+        let kinds = Kinds::of(text);
         for rule in self.light.iter().map(|index| &self.rules[*index]) {
             let bytes = text.as_bytes();
             let has = |keyword: &String| {
@@ -105,7 +173,8 @@ impl Formats {
                     .windows(keyword.len())
                     .any(|part| part.eq_ignore_ascii_case(keyword))
             };
-            if rule.keywords.is_empty() || rule.keywords.iter().any(has) {
+            let is_met = rule.needs.met(kinds);
+            if rule.keywords.is_empty() && is_met || rule.keywords.iter().any(has) {
                 rule.scan(text, hits);
             }
         }
@@ -126,13 +195,19 @@ fn compile(rule: &Rule) -> Result<Compiled, RuleError> {
         kind: rule.kind.clone(),
         regex,
         check: rule.check,
-        near_token: rule.near_token,
+        needs: Needs::of(rule)?,
         keywords: rule.keywords.clone(),
     })
 }
 
 impl Compiled {
     fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
+        if matches!(self.needs, Needs::Address) {
+            addresses(text, |Range { start, end }| {
+                hits.push(Hit::new(start, end, &self.kind, &self.id, Strength::Format));
+            });
+            return;
+        }
         for captures in self.regex.captures_iter(text.as_bytes()) {
             let Some(found) = captures.get(1).or_else(|| captures.get(0)) else {
                 continue;

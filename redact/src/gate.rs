@@ -28,8 +28,6 @@ const CHUNK: usize = 8 << 10;
 pub(crate) enum Verdict {
     /// Nothing can be found in it.
     Clean,
-    /// Nothing but the addresses that come with it.
-    Addresses,
     /// The rules of personal data have to look at it, and nothing else.
     Personal,
     /// What needs no words has to look at it.
@@ -48,12 +46,11 @@ pub(crate) struct Gate {
     wanted: Wanted,
 }
 
-/// A line that is not clean.
+/// A line that has to be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) range: Range<usize>,
     pub(crate) verdict: Verdict,
-    pub(crate) addresses: Vec<Range<usize>>,
 }
 
 impl Gate {
@@ -76,15 +73,6 @@ impl Gate {
             runs: Signs::default(),
             lines: Signs::default(),
         }
-    }
-
-    /// Whether anything in a text may be found by a rule that needs a long run.
-    pub(crate) fn has_token(text: &str) -> bool {
-        let mut has = false;
-        gate_runs::scan(text, 0..text.len(), |_, sign| {
-            has |= !matches!(sign, Sign::Address(_));
-        });
-        has
     }
 
     /// What a literal says about its line.
@@ -153,8 +141,13 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The first line from `at` on, the beginning of a line, that is not clean.
-    pub(crate) fn next(&mut self, mut at: usize) -> Option<Line> {
+    /// The first line from `at` on, the beginning of a line, that has to be read. Appends the IPv4 addresses
+    /// of the clean lines before it.
+    pub(crate) fn next(
+        &mut self,
+        mut at: usize,
+        addresses: &mut Vec<Range<usize>>,
+    ) -> Option<Line> {
         while at < self.text.len() {
             if at >= self.chunk_end {
                 self.look(at);
@@ -169,46 +162,44 @@ impl Reader<'_> {
                 continue;
             };
             let line = line_around(self.text, place);
-            let read = self.read(line);
-            if read.verdict > Verdict::Clean {
-                return Some(read);
+            let before = addresses.len();
+            let verdict = self.read(&line, addresses);
+            if verdict > Verdict::Clean {
+                addresses.truncate(before);
+                return Some(Line {
+                    range: line,
+                    verdict,
+                });
             }
-            at = read.range.end;
+            at = line.end;
         }
         None
     }
 
-    /// Takes what is known about a line.
-    fn read(&mut self, range: Range<usize>) -> Line {
-        let (mut verdict, mut addresses) = (Verdict::Clean, Vec::new());
+    /// What a line needs; appends its IPv4 addresses.
+    fn read(&mut self, line: &Range<usize>, addresses: &mut Vec<Range<usize>>) -> Verdict {
+        let mut verdict = Verdict::Clean;
         for signs in [&mut self.words, &mut self.runs, &mut self.lines] {
-            signs.place(range.start);
-            while let Some(sign) = signs.take(range.end) {
+            signs.place(line.start);
+            while let Some(sign) = signs.take(line.end) {
                 let says = match sign {
                     Sign::Deep => Verdict::Deep,
                     Sign::Token => Verdict::Token,
                     Sign::Personal | Sign::Network => Verdict::Personal,
                     Sign::Address(address) => {
                         addresses.push(address);
-                        Verdict::Addresses
+                        Verdict::Clean
                     }
                 };
                 verdict = verdict.max(says);
             }
         }
-        let line = &self.text.as_bytes()[range.clone()];
-        if verdict == Verdict::Token && memchr::memchr2(b'\\', b'{', line).is_some() {
+        let bytes = &self.text.as_bytes()[line.clone()];
+        if verdict == Verdict::Token && memchr::memchr2(b'\\', b'{', bytes).is_some() {
             // JSON, or what may be escaped, has other readings.
             verdict = Verdict::Deep;
         }
-        if verdict != Verdict::Addresses {
-            addresses.clear();
-        }
-        Line {
-            range,
-            verdict,
-            addresses,
-        }
+        verdict
     }
 
     /// Looks at the lines from `start` on, so many that they stay in the fast caches.
@@ -295,6 +286,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Engine, Strength};
+    use crate::gate_runs::Kinds;
     use crate::learn::Learnt;
     use crate::rules::Class;
 
@@ -302,8 +294,14 @@ mod tests {
         LazyLock::new(|| Engine::new(&Rules::builtin().unwrap()).unwrap());
 
     fn verdict(gate: &Gate, text: &str) -> Verdict {
-        let line = gate.reader(text).next(0);
+        let line = gate.reader(text).next(0, &mut Vec::new());
         line.map_or(Verdict::Clean, |line| line.verdict)
+    }
+
+    fn addresses<'a>(gate: &Gate, text: &'a str) -> Vec<&'a str> {
+        let mut addresses = vec![];
+        gate.reader(text).next(0, &mut addresses);
+        addresses.into_iter().map(|range| &text[range]).collect()
     }
 
     #[test]
@@ -312,9 +310,9 @@ mod tests {
         let gate = Gate::new(&rules).unwrap();
         for rule in &rules.rules {
             for example in &rule.examples {
-                let stopped = example
-                    .lines()
-                    .any(|line| verdict(&gate, line) != Verdict::Clean);
+                let stopped = example.lines().any(|line| {
+                    verdict(&gate, line) != Verdict::Clean || !addresses(&gate, line).is_empty()
+                });
                 assert!(stopped, "{}: {example}", rule.id);
                 let lower = example.to_ascii_lowercase();
                 let is_tried = |keyword: &String| {
@@ -323,7 +321,7 @@ mod tests {
                 };
                 let tried = !rule.near_token
                     || rule.keywords.iter().any(is_tried)
-                    || Gate::has_token(example);
+                    || Kinds::of(example) != Kinds::default();
                 assert!(tried, "{} needs no token: {example}", rule.id);
             }
         }
@@ -368,7 +366,7 @@ mod tests {
                 "GET /api/v1/keys HTTP/1.1 200 sid=17 code 3 auth ok",
                 Verdict::Clean,
             ),
-            ("connect to 10.1.2.3:80 refused", Verdict::Addresses),
+            ("connect to 10.1.2.3:80 refused", Verdict::Clean),
             ("mac 00:1a:2b:3c:4d:5e", Verdict::Personal),
             ("from 2001:db8::1", Verdict::Personal),
             ("mail jane.doe@example.com", Verdict::Personal),
@@ -474,10 +472,11 @@ mod tests {
             let text = pieces.concat();
             let hits = ENGINE.scan(&text, &Learnt::default());
             let verdict = verdict(&ENGINE.gate, &text);
+            let addresses = addresses(&ENGINE.gate, &text);
             for hit in &hits {
                 let found = &text[hit.start..hit.end];
                 let enough = match hit.strength {
-                    _ if hit.rule == "ipv4" => Verdict::Addresses,
+                    _ if addresses.contains(&found) => Verdict::Clean,
                     Strength::Personal => Verdict::Personal,
                     Strength::Random | Strength::Format => Verdict::Token,
                     _ if hit.rule == "base64" => Verdict::Token,

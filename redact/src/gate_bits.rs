@@ -83,12 +83,14 @@ impl History {
         let between = |mark: u128, part: u128| part & mark << 1 & part << 2;
         let dots = between(dot, digit);
         let hyphens = between(hyphen, word);
-        let account = word & word << 1 & word << 2 & word << 3 & space << 4 & digit << 5;
-        let area = self.open.push(c.open) << 4 & digit << 1 & digit << 2 & digit << 3;
-        let mark = word & self.at.push(c.at) << 1
-            | digit & self.plus.push(c.plus) << 1
-            | lower & self.less.push(c.less) << 1;
+        let open = self.open.push(c.open);
+        let marks = [
+            self.at.push(c.at),
+            self.plus.push(c.plus),
+            self.less.push(c.less),
+        ];
         let groups = between(dot, word);
+        let numbers = digit & digit << 1 & upper << 2 & upper << 3;
         Candidates {
             token: high(begins(row15(word))),
             encoded: high(begins({
@@ -98,11 +100,25 @@ impl History {
             })),
             ipv4: high(dots & spread3(dots & spread3(dots))),
             network: high(colons(between(colon, word)) | pairs(hyphens) | groups & groups << 5),
-            license: high(hyphens & hyphens << 6 & hyphens << 12 & hyphens << 18),
-            account: high(account & digit << 6 & upper << 7 & upper << 8 & !(word << 9)),
+            license: high(rows(hyphens, 6)),
+            account: if numbers == 0 {
+                0
+            } else {
+                let before = numbers & !(word << 4);
+                high(before << 5 & space << 4 & word << 3 & word << 2 & word << 1 & word)
+            },
             number: high(begins(row15(digit | space | hyphen))),
-            mark: high(mark),
-            area: high(area) & c.close,
+            mark: if marks == [0; 3] {
+                0
+            } else {
+                let [at, plus, less] = marks;
+                high(word & at << 1 | digit & plus << 1 | lower & less << 1)
+            },
+            area: if open == 0 {
+                0
+            } else {
+                high(open << 4 & digit << 1 & digit << 2 & digit << 3) & c.close
+            },
             unseen: c.unseen,
         }
     }
@@ -136,12 +152,30 @@ fn colons(marks: u128) -> u128 {
         let two = bits | bits << 1;
         (two | two << 2 | bits << 4) << 2 & marks
     };
-    let third = step(step(marks));
+    let second = step(marks);
+    if second == 0 {
+        return 0;
+    }
+    let third = step(second);
     if third == 0 { 0 } else { step(step(third)) }
 }
 
 /// The sixth of groups of two between hyphens.
 fn pairs(marks: u128) -> u128 {
     let two = marks & marks << 3;
-    two & two << 6 & marks << 12
+    if two == 0 {
+        0
+    } else {
+        two & two << 6 & marks << 12
+    }
+}
+
+/// The last of four marks with the same distance.
+fn rows(marks: u128, distance: u32) -> u128 {
+    let two = marks & marks << distance;
+    if two == 0 {
+        0
+    } else {
+        two & two << (2 * distance)
+    }
 }

@@ -30,9 +30,53 @@ pub(crate) enum Sign {
 /// place, in order. After a deep one the rest of its line is left out.
 pub(crate) fn scan(text: &str, range: Range<usize>, mut found: impl FnMut(usize, Sign)) {
     let bytes = &text.as_bytes()[..range.end];
-    let mut history = History::default();
     let mut skip_to = range.start;
-    for start in range.step_by(BLOCK) {
+    candidates(bytes, range.start, |candidates, place, at| {
+        if at < skip_to {
+            return;
+        }
+        let Some(sign) = look(text, bytes, candidates, place, at) else {
+            return;
+        };
+        match &sign {
+            Sign::Deep => skip_to = line_end(bytes, at),
+            Sign::Address(address) => skip_to = skip_to.max(address.end),
+            Sign::Token | Sign::Personal | Sign::Network => {}
+        }
+        found(at, sign);
+    });
+}
+
+/// What a text may have that rules need; too often rather than too seldom.
+#[expect(clippy::struct_excessive_bools, reason = "four independent answers")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Kinds {
+    pub(crate) token: bool,
+    pub(crate) personal: bool,
+    pub(crate) network: bool,
+    pub(crate) address: bool,
+}
+
+impl Kinds {
+    pub(crate) fn of(text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let mut kinds = Self::default();
+        candidates(bytes, 0, |found, place, at| {
+            let has = |kind: u64| kind & place != 0;
+            kinds.personal |= has(found.account | found.area | found.number | found.mark);
+            kinds.network |= has(found.network);
+            kinds.address |= has(found.ipv4);
+            kinds.token = kinds.token || is_token(bytes, found, place, at);
+        });
+        kinds
+    }
+}
+
+/// Hands over every place from `start` on where there may be something: all of its block, which of them,
+/// and its byte.
+fn candidates(bytes: &[u8], start: usize, mut found: impl FnMut(&Candidates, u64, usize)) {
+    let mut history = History::default();
+    for start in (start..bytes.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
         let block = if let Some(block) = bytes[start..].first_chunk() {
             block
@@ -44,22 +88,18 @@ pub(crate) fn scan(text: &str, range: Range<usize>, mut found: impl FnMut(usize,
         let mut any = candidates.any();
         while any != 0 {
             let place = any & any.wrapping_neg();
-            let at = start + any.trailing_zeros() as usize;
+            found(&candidates, place, start + any.trailing_zeros() as usize);
             any &= any - 1;
-            if at < skip_to {
-                continue;
-            }
-            let Some(sign) = look(text, bytes, &candidates, place, at) else {
-                continue;
-            };
-            match &sign {
-                Sign::Deep => skip_to = line_end(bytes, at),
-                Sign::Address(address) => skip_to = skip_to.max(address.end),
-                Sign::Token | Sign::Personal | Sign::Network => {}
-            }
-            found(at, sign);
         }
     }
+}
+
+/// Whether there is a token or an encoded text.
+fn is_token(bytes: &[u8], found: &Candidates, place: u64, at: usize) -> bool {
+    let has = |kind: u64| kind & place != 0;
+    has(found.token) && Part::at(bytes, at + 1 - TOKEN).is_token(bytes)
+        || has(found.encoded) && is_encoded_text(&bytes[at + 1 - ENCODED..])
+        || has(found.license)
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {
@@ -76,10 +116,7 @@ fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> 
     if deep {
         return Some(Sign::Deep);
     }
-    let token = has(found.token) && Part::at(bytes, at + 1 - TOKEN).is_token(bytes)
-        || has(found.encoded) && is_encoded_text(&bytes[at + 1 - ENCODED..])
-        || has(found.license);
-    if token {
+    if is_token(bytes, found, place, at) {
         return Some(Sign::Token);
     }
     let personal = has(found.account)
@@ -95,11 +132,31 @@ fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> 
     if !has(found.ipv4) {
         return None;
     }
+    address(bytes, at).map(Sign::Address)
+}
+
+/// Every IPv4 address of somebody, as the rule `ipv4` has it.
+pub(crate) fn addresses(text: &str, mut found: impl FnMut(Range<usize>)) {
+    let bytes = text.as_bytes();
+    let mut skip_to = 0;
+    candidates(bytes, 0, |candidates, place, at| {
+        if candidates.ipv4 & place != 0
+            && at >= skip_to
+            && let Some(address) = address(bytes, at)
+        {
+            skip_to = address.end;
+            found(address);
+        }
+    });
+}
+
+/// The address whose last number begins at `at`, unless it is nobody's.
+fn address(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let from = address_start(bytes, at);
     let to = ipv4(bytes, from)?;
     let address = &bytes[from..to];
     let is_nobody = address.starts_with(b"127.") || address == b"0.0.0.0";
-    (!is_nobody).then_some(Sign::Address(from..to))
+    (!is_nobody).then_some(from..to)
 }
 
 /// Where the four numbers begin whose last begins at `at`.
@@ -173,10 +230,6 @@ impl Part {
         }
     }
 
-    fn length(&self) -> usize {
-        self.to - self.from
-    }
-
     /// Long and mixed enough to be a token. Hexadecimal digits alone are commits, digests and trace ids,
     /// unless a prefix or a suffix is joined to them.
     fn is_token(&self, bytes: &[u8]) -> bool {
@@ -218,11 +271,14 @@ impl Part {
     /// Letters only, and the case changes more often than in words.
     fn is_shouted(&self, bytes: &[u8]) -> bool {
         let part = &bytes[self.from..self.to];
+        if part.len() < 20 {
+            return false;
+        }
         let changes = part
             .windows(2)
             .filter(|w| w[0].is_ascii_lowercase() && w[1].is_ascii_uppercase())
             .count();
-        self.length() >= 20 && changes >= 5 && changes * 6 >= self.length()
+        changes >= 5 && changes * 6 >= part.len()
     }
 }
 
@@ -330,26 +386,20 @@ fn is_domain(bytes: &[u8]) -> bool {
 
 /// Whether base64 begins like text.
 fn is_encoded_text(run: &[u8]) -> bool {
-    let mut bits = 0_u32;
-    let mut printable = true;
-    for (index, byte) in run.iter().take(16).enumerate() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            _ => 63,
-        };
-        bits = bits << 6 | u32::from(value);
-        if index % 4 == 3 {
-            let decoded = bits.to_be_bytes();
-            printable &= decoded[1..]
-                .iter()
-                .all(|b| (b' '..=b'~').contains(b) || matches!(b, b'\n' | b'\r' | b'\t'));
-            bits = 0;
-        }
-    }
-    printable
+    let is_printable = |b: &u8| (b' '..=b'~').contains(b) || matches!(b, b'\n' | b'\r' | b'\t');
+    run.chunks_exact(4).take(4).all(|four| {
+        let bits = four.iter().fold(0_u32, |bits, byte| {
+            let value = match byte {
+                b'A'..=b'Z' => byte - b'A',
+                b'a'..=b'z' => byte - b'a' + 26,
+                b'0'..=b'9' => byte - b'0' + 52,
+                b'+' | b'-' => 62,
+                _ => 63,
+            };
+            bits << 6 | u32::from(value)
+        });
+        bits.to_be_bytes()[1..].iter().all(is_printable)
+    })
 }
 
 #[cfg(test)]

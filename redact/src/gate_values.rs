@@ -32,13 +32,7 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
             && may_be_random(token.as_bytes())
             && (is_random_token(token)
                 || is_random_token(token.trim_start_matches(SEPARATORS))
-                || token.split(['=', ':', '@', '-', '.']).any(is_random_token)
-                || token
-                    .split(|c: char| !c.is_ascii() || !is_token_byte(c as u8))
-                    .any(is_random_token)
-                || token
-                    .split(|c: char| !c.is_ascii_alphanumeric())
-                    .any(is_random_token))
+                || has_random_part(token))
         {
             return true;
         }
@@ -53,17 +47,36 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
 
 /// Whether [`is_random_token`] may say so of a string or a part of it: a quick look.
 fn may_be_random(token: &[u8]) -> bool {
-    let (mut digits, mut run, mut longest) = (0, 0, 0);
-    for byte in token {
-        digits += usize::from(byte.is_ascii_digit());
-        run = if byte.is_ascii_alphanumeric() {
-            run + 1
-        } else {
-            0
-        };
+    let digits = token.iter().filter(|b| b.is_ascii_digit()).count();
+    let longest = longest(token, u8::is_ascii_alphanumeric);
+    longest >= 16 || digits >= 1 && longest >= 12 || digits >= 2 && token.len() >= 16
+}
+
+/// Whether a part between separators is random.
+fn has_random_part(token: &str) -> bool {
+    const ENDS: [char; 5] = ['=', ':', '@', '-', '.'];
+    let bytes = token.as_bytes();
+    let is_inside = |b: &u8| !ENDS.contains(&char::from(*b));
+    if longest(bytes, u8::is_ascii_alphanumeric) < 12 && longest(bytes, is_inside) < 16 {
+        return false;
+    }
+    token.split(ENDS).any(is_random_token)
+        || token
+            .split(|c: char| !c.is_ascii() || !is_token_byte(c as u8))
+            .any(is_random_token)
+        || token
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .any(is_random_token)
+}
+
+/// The length of the longest run of such bytes.
+fn longest(bytes: &[u8], is_inside: impl Fn(&u8) -> bool) -> usize {
+    let (mut run, mut longest) = (0, 0);
+    for byte in bytes {
+        run = if is_inside(byte) { run + 1 } else { 0 };
         longest = longest.max(run);
     }
-    longest >= 16 || digits >= 1 && longest >= 12 || digits >= 2 && token.len() >= 16
+    longest
 }
 
 /// Words between a name and its value: `the key is X`, `"name": K, "value": X`, `Authorization: Bearer X`.

@@ -1,6 +1,7 @@
 //! The words and literals that the gate looks for, and when they count.
 
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -174,8 +175,17 @@ pub(crate) fn is_light(rule: &Rule) -> Result<bool, RuleError> {
     Ok(rule.class != Class::Secret || rule.near_token && !is_builtin(rule)?)
 }
 
-fn is_builtin(rule: &Rule) -> Result<bool, RuleError> {
-    Ok(Rules::builtin()?.rules.contains(rule))
+/// Whether a rule comes with this crate.
+pub(crate) fn is_builtin(rule: &Rule) -> Result<bool, RuleError> {
+    static BUILTIN: OnceLock<Rules> = OnceLock::new();
+    let builtin = match BUILTIN.get() {
+        Some(builtin) => builtin,
+        None => BUILTIN.get_or_init({
+            let rules = Rules::builtin()?;
+            || rules
+        }),
+    };
+    Ok(builtin.rules.contains(rule))
 }
 
 /// Whether every text that the rule matches has one of the literals that are looked for.
@@ -303,6 +313,7 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
     let near = || is_value_near(text, to) || end != to && is_value_near(text, end);
     // The last is a line of dots that leads to the value.
     let announced = || match bytes[end..line.1] {
+        _ if is_blank_after(&bytes[end..line.1]) => false,
         // Between names only: a table.
         [b';', ..] => Header::of(&text[line.0..line.1]).is_some(),
         _ => is_announced_at(bytes, line, start, end) || bytes[to..line.1].starts_with(b"...."),
@@ -346,6 +357,13 @@ fn strongest(
         (Some(previous), Some(name)) => best.max(classify(&format!("{previous} {name}"))),
         _ => best,
     }
+}
+
+/// Whether the value was taken out already: `<****>` stands in its place while a text is read again.
+fn is_blank_after(rest: &[u8]) -> bool {
+    let between = |b: &u8| matches!(b, b'=' | b':' | b' ' | b'"' | b'\'' | b'\\' | b'>');
+    let separators = rest.iter().take(8).take_while(|b| between(b)).count();
+    separators > 0 && rest[separators..].starts_with(b"<**")
 }
 
 /// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.

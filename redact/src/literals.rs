@@ -4,6 +4,8 @@
 //! one before. Here every literal is represented by its rarest three characters; one table of bits, which
 //! fits, says whether three characters belong to any. The few places where they do are compared.
 
+use std::collections::HashMap;
+
 /// A key is made of the codes of three characters, each moved by so many bits. The codes of letters have
 /// no more bits; those of other characters reach into their neighbours, which makes some keys equal.
 const SHIFT: usize = 5;
@@ -17,9 +19,10 @@ const FREQUENCIES: [u16; 26] = [
     20, 1,
 ];
 
-/// Three characters that are in more words than their letters let expect.
-const COMMON: &str = "ing ion tio ent com for pro con ver the and ati ate ter res ers est per loc log inf ser \
-    err man app ack ock ork oca cal ode dat ata min max val map tus sta ces cor ssh ask doo vis lab chr ppl";
+/// Three letters that are frequent, the most frequent first.
+const COMMON: &str = include_str!("../trigrams.txt");
+/// What a letter costs at most, three times.
+const DEAREST: u32 = 150 * 150 * 150;
 
 /// Compiled literals.
 #[derive(Debug)]
@@ -50,9 +53,10 @@ impl Literals {
             .iter()
             .map(|pattern| pattern.to_ascii_lowercase().into_bytes())
             .collect();
+        let common = common();
         let mut places = Vec::new();
         for (index, pattern) in (0_u16..).zip(&patterns) {
-            let end = rarest(pattern);
+            let end = rarest(pattern, &common);
             for key in keys(pattern, usize::from(end)) {
                 places.push((key, index, end));
             }
@@ -103,24 +107,34 @@ impl Literals {
     ) {
         let mut go_on = start;
         let (mut last, mut before) = (0, 0);
-        for (at, &byte) in (start..).zip(&bytes[start..end]) {
-            let code = u32::from(CODES[usize::from(byte)]);
-            let key = before << SHIFT ^ last << SHIFT ^ code;
-            (before, last) = (last << SHIFT, code);
-            if self.has(key) && at >= go_on && self.may_go_on(key, bytes, at) {
-                go_on = self.compare(key, bytes, (start, end), at + 1, &mut found);
+        // Eight at a time: nearly always none of them is any.
+        for (chunk, first) in bytes[start..end].chunks(8).zip((start..end).step_by(8)) {
+            let mut hits = 0;
+            for (index, &byte) in chunk.iter().enumerate() {
+                let code = u32::from(CODES[usize::from(byte)]);
+                hits |= self.bit(before << SHIFT ^ last << SHIFT ^ code) << index;
+                (before, last) = (last << SHIFT, code);
+            }
+            while hits != 0 {
+                let at = first + hits.trailing_zeros() as usize;
+                hits &= hits - 1;
+                let key = key_at(&bytes[start..], at - start);
+                if at >= go_on && self.may_go_on(key, bytes, at) {
+                    go_on = self.compare(key, bytes, (start, end), at + 1, &mut found);
+                }
             }
         }
         // One character more, so that literals of two are complete.
         let key = before << SHIFT ^ last << SHIFT;
-        if self.has(key) && end >= go_on {
+        if self.bit(key) == 1 && end >= go_on {
             self.compare(key, bytes, (start, end), end + 1, &mut found);
         }
     }
 
+    /// 1 if three characters may belong to a literal, else 0.
     #[inline]
-    fn has(&self, key: u32) -> bool {
-        self.bits[key as usize / 64 % (KEYS / 64)] >> (key % 64) & 1 == 1
+    fn bit(&self, key: u32) -> u64 {
+        self.bits[key as usize / 64 % (KEYS / 64)] >> (key % 64) & 1
     }
 
     /// Whether what stands around three characters is that of some literal.
@@ -161,19 +175,36 @@ impl Literals {
     }
 }
 
+/// The key of the three characters that end with this one.
+fn key_at(bytes: &[u8], at: usize) -> u32 {
+    let code = |back: usize| {
+        let byte = at.checked_sub(back).and_then(|place| bytes.get(place));
+        byte.map_or(0, |byte| u32::from(CODES[usize::from(*byte)]))
+    };
+    code(2) << (2 * SHIFT) ^ code(1) << SHIFT ^ code(0)
+}
+
+/// Frequent letters in a row with what they cost.
+fn common() -> HashMap<&'static [u8], u32> {
+    let lines = COMMON.lines().filter(|line| !line.starts_with('#'));
+    let all: Vec<&[u8]> = lines
+        .flat_map(str::split_whitespace)
+        .map(str::as_bytes)
+        .collect();
+    all.into_iter().rev().zip(DEAREST..).collect()
+}
+
 /// Where in a literal its rarest three characters end.
-fn rarest(pattern: &[u8]) -> u8 {
-    let cost = |window: &[u8]| -> u32 {
-        let frequency = |byte: &u8| match byte {
-            b'a'..=b'z' => u32::from(FREQUENCIES[usize::from(byte - b'a')]),
-            b' ' | b'0'..=b'9' => 150,
-            b'.' | b'-' | b'/' | b':' => 60,
-            _ => 30,
-        };
-        let is_common = COMMON
-            .split_whitespace()
-            .any(|common| common.as_bytes() == window);
-        window.iter().map(frequency).product::<u32>() * if is_common { 8 } else { 1 }
+fn rarest(pattern: &[u8], common: &HashMap<&[u8], u32>) -> u8 {
+    let frequency = |byte: &u8| match byte {
+        b'a'..=b'z' => u32::from(FREQUENCIES[usize::from(byte - b'a')]),
+        b' ' | b'0'..=b'9' => 150,
+        b'.' | b'-' | b'/' | b':' => 60,
+        _ => 30,
+    };
+    let cost = |window: &[u8]| {
+        let known = common.get(window).copied();
+        known.unwrap_or_else(|| window.iter().map(frequency).product())
     };
     let best = pattern
         .windows(3)

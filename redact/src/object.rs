@@ -251,8 +251,8 @@ impl Walk<'_> {
         let redacted = self.session.redact_text_at(text, place);
         for finding in redacted.findings {
             self.findings.push(ObjectFinding {
-                rule: finding.rule,
-                kind: finding.kind,
+                rule: finding.rule.into_owned(),
+                kind: finding.kind.into_owned(),
                 pointer: self.pointer.clone(),
             });
         }

@@ -93,8 +93,8 @@ impl Edits<'_> {
             (&finding.rule, &finding.kind)
         });
         self.findings.push(Finding {
-            rule: rule.to_owned(),
-            kind: kind.to_owned(),
+            rule: rule.to_owned().into(),
+            kind: kind.to_owned().into(),
             start,
             end,
         });

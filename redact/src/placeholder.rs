@@ -15,8 +15,9 @@ const MOST_RECENT: usize = 4096;
 pub(crate) struct Pseudonyms {
     key: hmac::Key,
     by_value: HashMap<[u8; 32], String>,
-    /// The placeholders of short values that come again and again, such as addresses.
-    recent: HashMap<String, String>,
+    /// The numbers of the placeholders of short values that come again and again, such as addresses.
+    recent: HashMap<String, usize>,
+    placeholders: Vec<String>,
     issued: HashSet<String>,
 }
 
@@ -32,33 +33,29 @@ impl Pseudonyms {
             key: hmac::Key::new(hmac::HMAC_SHA256, key),
             by_value: HashMap::new(),
             recent: HashMap::new(),
+            placeholders: Vec::new(),
             issued: HashSet::new(),
         }
     }
 
     /// The placeholder of a value. The first kind seen for a value stays.
     pub(crate) fn placeholder(&mut self, kind: &str, value: &str) -> String {
-        if let Some(known) = self.recent.get(value) {
-            return known.clone();
-        }
-        let placeholder = self.computed(kind, value);
-        if value.len() <= SHORT && self.recent.len() < MOST_RECENT {
-            self.recent.insert(value.to_owned(), placeholder.clone());
-        }
-        placeholder
+        self.of(kind, value).into_owned()
     }
 
     /// The same, without a copy where it is remembered.
     pub(crate) fn of(&mut self, kind: &str, value: &str) -> Cow<'_, str> {
-        if !self.recent.contains_key(value) {
-            let placeholder = self.placeholder(kind, value);
-            if !self.recent.contains_key(value) {
-                return Cow::Owned(placeholder);
-            }
+        if let Some(&known) = self.recent.get(value) {
+            return Cow::Borrowed(&self.placeholders[known]);
         }
-        self.recent
-            .get(value)
-            .map_or(Cow::Borrowed(""), |known| Cow::Borrowed(known.as_str()))
+        let placeholder = self.computed(kind, value);
+        if value.len() > SHORT || self.recent.len() >= MOST_RECENT {
+            return Cow::Owned(placeholder);
+        }
+        let number = self.placeholders.len();
+        self.recent.insert(value.to_owned(), number);
+        self.placeholders.push(placeholder);
+        Cow::Borrowed(&self.placeholders[number])
     }
 
     fn computed(&mut self, kind: &str, value: &str) -> String {

@@ -16,37 +16,36 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 
 /// Whether a value in a place that hints at a secret is random enough to be one.
 pub(crate) fn is_random_token(value: &str) -> bool {
-    if value.len() < 12
-        || is_object_name(value)
-        || is_digest(value)
-        || is_masked(value)
-        || is_timestamp(value)
-        || is_version(value)
-    {
+    if value.len() < 12 {
         return false;
-    }
-    if is_uuid(value) || is_long_word(value) || is_long_number(value) {
-        return true;
     }
     let shape = Shape::of(value);
     let longest = value
         .split(|c: char| !c.is_ascii_alphanumeric())
         .max_by_key(|part| part.len())
         .unwrap_or_default();
-    let mixed =
-        shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16 && entropy(value) >= 3.3;
-    looks_random(longest) || (mixed && !has_words(value))
+    let is_mixed = shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16;
+    // What most values are not comes first, and what costs most last.
+    let random = is_uuid(value)
+        || is_long_word(value, shape)
+        || is_long_number(value, shape)
+        || looks_random(longest)
+        || is_mixed && !has_words(value) && !is_object_name(value) && entropy(value) >= 3.3;
+    random
+        && !is_object_name(value)
+        && !is_digest(value)
+        && !is_masked(value)
+        && !is_timestamp(value)
+        && !is_version(value)
 }
 
 /// Twenty and more digits in groups that are no date.
-fn is_long_number(value: &str) -> bool {
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 20 && value.bytes().all(|b| b.is_ascii_digit() || b == b'-')
+fn is_long_number(value: &str, shape: Shape) -> bool {
+    shape.digits >= 20 && value.bytes().all(|b| b.is_ascii_digit() || b == b'-')
 }
 
 /// A run of letters that is longer than words are.
-fn is_long_word(value: &str) -> bool {
-    let shape = Shape::of(value);
+fn is_long_word(value: &str, shape: Shape) -> bool {
     let single = shape.lower == value.len() || shape.upper == value.len();
     single && (value.len() >= 20 || shape.upper >= 16) && entropy(value) >= 2.5
 }

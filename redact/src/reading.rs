@@ -35,8 +35,9 @@ impl Session {
     pub(crate) fn read(&mut self, text: &str) -> Result<Vec<Piece>, &'static str> {
         self.learnt.settle();
         let split = || segment::parts(&self.engine.gate, text, &self.learnt.places(text));
-        let parts = catch_unwind(AssertUnwindSafe(split)).map_err(|_| "internal-error")?;
-        self.settle(text, document::pieces(text, parts))
+        let split = catch_unwind(AssertUnwindSafe(split));
+        let (parts, addresses) = split.map_err(|_| "internal-error")?;
+        self.settle(text, document::pieces(text, parts, addresses))
     }
 
     /// Reads what was read before in the light of what was learnt meanwhile.
@@ -71,9 +72,12 @@ impl Session {
     /// Looks at a part once more; how much was taken out of it so far.
     fn round(&mut self, piece: &mut Piece) -> Result<usize, &'static str> {
         match piece {
-            Piece::Clean(_) => Ok(0),
-            Piece::Addresses(_, addresses) => Ok(addresses.len()),
+            Piece::Clean(_, addresses) => Ok(addresses.len()),
             Piece::Hot(hot) if hot.open => {
+                #[cfg(test)]
+                {
+                    self.work += hot.draft.text.len();
+                }
                 let hits = self.find(&hot.draft.text, hot.by).ok_or("internal-error")?;
                 hot.open = !hits.is_empty();
                 if hot.open {
@@ -93,6 +97,9 @@ impl Session {
             .into_iter()
             .partition(|&(start, end)| self.is_placeholder(&text[start..end]));
         let blank = masked(text, &own);
+        if !own.is_empty() && self.is_done(&blank) {
+            return Some(Vec::new());
+        }
         let search = AssertUnwindSafe(|| match by {
             Readers::Personal => self.engine.scan_personal(&blank),
             Readers::Tokens => self.engine.scan_tokens(&blank, &self.learnt),
@@ -129,6 +136,13 @@ impl Session {
         )
     }
 
+    /// Whether the first look says that nothing is left to be found. That spares the last of the readings.
+    fn is_done(&self, text: &str) -> bool {
+        let mut addresses = Vec::new();
+        let next = self.engine.gate.reader(text).next(0, &mut addresses);
+        next.is_none() && addresses.is_empty() && self.learnt.places(text).is_empty()
+    }
+
     fn splice(&mut self, earlier: &Draft, hits: Vec<Hit>, findings: &mut Vec<Finding>) -> Draft {
         let mut draft = Draft::empty(earlier.text.len());
         let mut fresh: Vec<Finding> = Vec::with_capacity(hits.len());
@@ -150,8 +164,8 @@ impl Session {
             let quote = if hit.bare { "\"" } else { "" };
             draft.replace((start, end), &format!("{quote}{placeholder}{quote}"));
             fresh.push(Finding {
-                rule: hit.rule,
-                kind: hit.kind,
+                rule: hit.rule.into(),
+                kind: hit.kind.into(),
                 start,
                 end,
             });
@@ -219,4 +233,69 @@ fn is_worth_learning(value: &str) -> bool {
     let digits = value.bytes().any(|b| b.is_ascii_digit());
     let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
     (value.len() >= 8 && digits && letters) || looks_random(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Redactor, Rules};
+
+    /// How many bytes are read in full. What hides one secret after the other must not make it more than a
+    /// few times the input.
+    #[test]
+    fn hostile_texts_are_read_a_bounded_number_of_times() {
+        let redactor = Redactor::new(Rules::builtin().unwrap()).unwrap();
+        let work = |piece: &str, size: usize| {
+            let mut session = redactor.session(b"a key");
+            session.redact_text(&piece.repeat(size / piece.len()));
+            session.work
+        };
+        for piece in [
+            "password=a1b2c3d4e5f6g7h8 ",
+            "10:00:01 token=a1b2c3d4e5f6g7h8\n",
+            "\n10:00:01 x\npassword\n",
+            "10.1.2.3 a@b.example.com\n",
+            "<secret:abcdef>",
+            "password=<secret:abcdef>,",
+            "10:00:01 00:1a:2b:3c:4d:5e\n",
+            "{\"password\":\"",
+        ] {
+            let (half, whole) = (work(piece, 1 << 13), work(piece, 1 << 14));
+            assert!(whole <= 6 << 14, "{piece:?}: {whole} bytes");
+            assert!(
+                whole <= 2 * half + half / 4,
+                "{piece:?}: {half}, {whole} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_learnt_is_redacted_without_reading_it_again() {
+        let redactor = Redactor::new(Rules::builtin().unwrap()).unwrap();
+        let lines = "10:00:01 connect from 10.1.2.3 with password=correct-horse-7\n10:00:02 done\n";
+        let text = lines.repeat(8);
+        let mut session = redactor.session(b"a key");
+        session.learn_text(&text);
+        let work = session.work;
+        let redacted = session.redact_text(&text);
+        assert!(work > 0);
+        assert_eq!(session.work, work);
+        assert_eq!(redacted, redactor.session(b"a key").redact_text(&text));
+        assert_eq!(session.report().total(), 16);
+        // Learnt meanwhile: both lines with it are read again.
+        session.learn_text(&text);
+        session.learn_value("done-and-over");
+        let redacted = session.redact_text(&text.replace("done", "done-and-over"));
+        assert!(!redacted.text.contains("done-and-over"));
+        session.learn_text(
+            "10:00:03 another text that is long enough to be kept until it is redacted, later.",
+        );
+        session.learn_text(&text);
+        session.learn_value("10:00:02 done");
+        let redacted = session.redact_text(&text);
+        assert!(
+            !redacted.text.contains("10:00:02 done"),
+            "{}",
+            redacted.text
+        );
+    }
 }

@@ -21,8 +21,6 @@ const HEAD: usize = 64;
 /// A part of a text that is not clean.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// A line with nothing but these addresses.
-    Addresses(Range<usize>, Vec<Range<usize>>),
     /// A line that the rules of personal data read.
     Personal(Range<usize>),
     /// A line that everything reads that needs no words.
@@ -34,25 +32,27 @@ pub(crate) enum Part {
 impl Part {
     pub(crate) fn range(&self) -> Range<usize> {
         match self {
-            Self::Addresses(range, _)
-            | Self::Personal(range)
-            | Self::Token(range)
-            | Self::Deep(range) => range.clone(),
+            Self::Personal(range) | Self::Token(range) | Self::Deep(range) => range.clone(),
         }
     }
 }
 
-/// The parts of a text that are not clean, in order. `known` are the places of learnt values, in order.
-pub(crate) fn parts(gate: &Gate, text: &str, known: &[Range<usize>]) -> Vec<Part> {
-    let mut parts = Vec::new();
+/// The parts of a text that have to be read, and the IPv4 addresses of the clean lines between them, both in
+/// order. `known` are the places of learnt values, in order. Some addresses may be inside of parts.
+pub(crate) fn parts(
+    gate: &Gate,
+    text: &str,
+    known: &[Range<usize>],
+) -> (Vec<Part>, Vec<Range<usize>>) {
+    let (mut parts, mut addresses) = (Vec::new(), Vec::new());
     let mut known = known.iter().peekable();
     let mut reader = gate.reader(text);
-    let mut next = reader.next(0);
+    let mut next = reader.next(0, &mut addresses);
     let mut at = 0;
     loop {
         while known.next_if(|span| span.end <= at).is_some() {}
         if next.as_ref().is_none_or(|line| line.range.start < at) {
-            next = reader.next(at);
+            next = reader.next(at, &mut addresses);
         }
         let learnt = known
             .peek()
@@ -61,18 +61,17 @@ pub(crate) fn parts(gate: &Gate, text: &str, known: &[Range<usize>]) -> Vec<Part
                 next.as_ref()
                     .is_none_or(|next| line.start <= next.range.start)
             });
-        let (range, verdict, addresses) = match (learnt, next.take()) {
+        let (range, verdict) = match (learnt, next.take()) {
             (Some(line), read) => {
                 next = read;
-                (line, Verdict::Deep, Vec::new())
+                (line, Verdict::Deep)
             }
-            (None, Some(line)) => (line.range, line.verdict, line.addresses),
-            (None, None) => return parts,
+            (None, Some(line)) => (line.range, line.verdict),
+            (None, None) => return (parts, addresses),
         };
         at = range.end;
         match verdict {
             Verdict::Clean => {}
-            Verdict::Addresses => parts.push(Part::Addresses(range, addresses)),
             Verdict::Personal => parts.push(Part::Personal(range)),
             Verdict::Token => parts.push(Part::Token(range)),
             Verdict::Deep => {
@@ -212,7 +211,7 @@ mod tests {
 
     fn deep(text: &str) -> Vec<&str> {
         let gate = Gate::new(&Rules::builtin().unwrap()).unwrap();
-        let parts = parts(&gate, text, &[]);
+        let (parts, _) = parts(&gate, text, &[]);
         let deep = parts.into_iter().filter_map(|part| match part {
             Part::Deep(range) => Some(&text[range]),
             _ => None,

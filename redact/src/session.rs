@@ -71,6 +71,8 @@ impl Redactor {
             readings: Readings::default(),
             report: Report::default(),
             quiet: false,
+            #[cfg(test)]
+            work: 0,
         }
     }
 }
@@ -87,6 +89,9 @@ pub struct Session {
     report: Report,
     /// While learning, nothing is counted.
     quiet: bool,
+    /// How many bytes were read in full.
+    #[cfg(test)]
+    pub(crate) work: usize,
 }
 
 impl fmt::Debug for Session {
@@ -214,8 +219,8 @@ impl Session {
     fn withhold_text(&mut self, text: &str, reason: &str, place: &str) -> RedactedText {
         self.count("withheld", reason, place);
         let finding = Finding {
-            rule: reason.to_owned(),
-            kind: "withheld".to_owned(),
+            rule: reason.to_owned().into(),
+            kind: "withheld".into(),
             start: 0,
             end: text.len(),
         };

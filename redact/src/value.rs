@@ -36,7 +36,9 @@ pub(crate) fn is_masked(value: &str) -> bool {
         || masks == value.len()
         || (value.len() >= 8 && has_run_of(value, b"*xX.#", 6) && masks * 2 >= value.len())
         || (inner.len() != value.len() && is_filler(inner))
-        || ["REDACTED", "FILTERED", "MASKED"].contains(&inner.to_ascii_uppercase().as_str())
+        || ["REDACTED", "FILTERED", "MASKED"]
+            .iter()
+            .any(|word| inner.eq_ignore_ascii_case(word))
 }
 
 fn has_run_of(value: &str, bytes: &[u8], length: usize) -> bool {

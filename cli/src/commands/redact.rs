@@ -123,8 +123,8 @@ fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
         let mut session = redactor.session(&key);
         let redacted = session.redact_text(&line.text);
         let removed = redacted.findings.into_iter().map(|finding| Found {
-            rule: finding.rule,
-            kind: finding.kind,
+            rule: finding.rule.into_owned(),
+            kind: finding.kind.into_owned(),
             start: finding.start,
             end: finding.end,
         });
