@@ -4,8 +4,8 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
+use crate::gate_rules::{announces, is_builtin, is_light};
 use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
-use crate::gate_words::{announces, is_builtin, is_light};
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};

@@ -316,7 +316,8 @@ mod tests {
                 assert!(stopped, "{}: {example}", rule.id);
                 let lower = example.to_ascii_lowercase();
                 let is_tried = |keyword: &String| {
-                    let by_itself = rule.class != Class::Secret || gate_words::announces(keyword);
+                    let by_itself =
+                        rule.class != Class::Secret || crate::gate_rules::announces(keyword);
                     by_itself && lower.contains(&keyword.to_ascii_lowercase())
                 };
                 let tried = !rule.near_token

@@ -1,19 +1,16 @@
 //! The words and literals that the gate looks for, and when they count.
 
 use std::collections::BTreeSet;
-use std::sync::OnceLock;
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 
 use crate::carrier_words::WORDS;
 use crate::csv::Header;
+use crate::gate_rules::{announces, compile, is_announced, is_builtin, is_light};
 use crate::gate_runs::is_hexadecimal_run;
 use crate::gate_values::is_value_near;
 use crate::lexicon::{Naming, Section, classify, words};
-use crate::rules::{Class, Rule, RuleError, Rules};
-
-/// How long a literal of a rule must be to be looked for.
-const SHORTEST_KEYWORD: usize = 3;
+use crate::rules::{Rule, RuleError, Rules};
 
 /// What a match of the gate's automaton means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,47 +158,6 @@ pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
         }
     }
     Ok(found)
-}
-
-/// Whether a keyword of a rule that needs a token is looked for in lines without any.
-pub(crate) fn announces(keyword: &str) -> bool {
-    let plain = keyword.bytes().all(|b| b.is_ascii_alphanumeric());
-    keyword.len() > SHORTEST_KEYWORD || keyword.len() == SHORTEST_KEYWORD && !plain
-}
-
-/// Whether a rule has to be tried on lines with nothing but personal data: it is one of those rules, or we
-/// do not know what else its matches have.
-pub(crate) fn is_light(rule: &Rule) -> Result<bool, RuleError> {
-    Ok(rule.class != Class::Secret || rule.near_token && !is_builtin(rule)?)
-}
-
-/// Whether a rule comes with this crate.
-pub(crate) fn is_builtin(rule: &Rule) -> Result<bool, RuleError> {
-    static BUILTIN: OnceLock<Rules> = OnceLock::new();
-    let builtin = match BUILTIN.get() {
-        Some(builtin) => builtin,
-        None => BUILTIN.get_or_init({
-            let rules = Rules::builtin()?;
-            || rules
-        }),
-    };
-    Ok(builtin.rules.contains(rule))
-}
-
-/// Whether every text that the rule matches has one of the literals that are looked for.
-fn is_announced(rule: &Rule) -> bool {
-    let long = |keyword: &String| keyword.len() >= SHORTEST_KEYWORD || keyword.contains(['$', '~']);
-    !rule.keywords.is_empty() && rule.keywords.iter().all(long)
-}
-
-fn compile(rule: &Rule) -> Result<Regex, RuleError> {
-    RegexBuilder::new(&rule.pattern)
-        .unicode(false)
-        .build()
-        .map_err(|source| RuleError::Pattern {
-            id: rule.id.clone(),
-            source: Box::new(source),
-        })
 }
 
 /// Whether a match at `from..to`, in the line `line.0..line.1`, makes the line worth reading.

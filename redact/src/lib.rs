@@ -66,6 +66,8 @@ mod flags;
 mod formats;
 mod gate;
 mod gate_bits;
+mod gate_part;
+mod gate_rules;
 mod gate_runs;
 mod gate_values;
 mod gate_words;

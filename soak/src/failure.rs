@@ -14,6 +14,9 @@ use serde_json::Value;
 
 /// How long the cluster may be away.
 const LIMIT: Duration = Duration::from_mins(5);
+/// How long one attempt may take: a paused API server does not answer at all. Waiting until a
+/// workload is available is one.
+const ATTEMPT: Duration = Duration::from_mins(1);
 
 /// A workload that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +97,8 @@ impl Failure {
     }
 
     /// Removes it, as somebody does who has read the notice.
-    pub async fn remove(&mut self, cluster: &Cluster) -> anyhow::Result<()> {
-        self.refresh(cluster).await?;
+    pub async fn remove(mut self, cluster: Cluster) -> anyhow::Result<Self> {
+        self.refresh(&cluster).await?;
         let what = format!("{} is deleted", self.name);
         persist(&what, async || {
             let (client, parameters) = (cluster.client(), DeleteParams::background());
@@ -114,7 +117,7 @@ impl Failure {
         })
         .await?;
         self.is_removed = true;
-        Ok(())
+        Ok(self)
     }
 
     /// Whether people were told all that needs a person, by the kinds of the notices about it: then
@@ -155,12 +158,13 @@ async fn persist(
     mut attempt: impl AsyncFnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut last = None;
-    let done = wait_until(LIMIT, what, async || match attempt().await {
-        Ok(()) => Ok(true),
-        Err(error) => {
-            last = Some(error);
-            Ok(false)
+    let done = wait_until(LIMIT, what, async || {
+        match tokio::time::timeout(ATTEMPT, attempt()).await {
+            Ok(Ok(())) => return Ok(true),
+            Ok(Err(error)) => last = Some(error),
+            Err(late) => last = Some(late.into()),
         }
+        Ok(false)
     })
     .await;
     done.with_context(|| last.map_or_else(String::new, |error| format!("{error:#}")))

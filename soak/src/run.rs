@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bonesetter_demo::environment::Environment;
 use bonesetter_demo::receiver::Receiver;
 use bonesetter_demo::run::{OWN_IMAGE, programs};
-use bonesetter_demo::scenario::{Canaries, Variables};
+use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Variables};
 use bonesetter_testbed::{State, paths};
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -95,7 +95,7 @@ pub async fn run(testbed: State, options: &Options) -> anyhow::Result<Outcome> {
         storm,
         receiver,
         environment,
-        breaking: FuturesUnordered::new(),
+        working: FuturesUnordered::new(),
         failures: Vec::new(),
     };
     soak.rage(options.length).await?;
@@ -109,7 +109,9 @@ struct Soak {
     storm: Storm,
     receiver: Receiver,
     environment: Environment,
-    breaking: FuturesUnordered<LocalBoxFuture<'static, anyhow::Result<Failure>>>,
+    /// Workloads that are being broken or removed; never waited for while faults are to be ended, because
+    /// they may wait for just that.
+    working: FuturesUnordered<LocalBoxFuture<'static, anyhow::Result<Failure>>>,
     failures: Vec<Failure>,
 }
 
@@ -128,7 +130,7 @@ impl Soak {
         while self.storm.elapsed() < length {
             tokio::select! {
                 _ = ticks.tick() => {}
-                Some(made) = self.breaking.next() => self.failures.push(made?),
+                Some(done) = self.working.next() => self.failures.push(done?),
             }
             self.storm.blow(&mut self.bed, &mut self.fleet).await?;
             for line in self.fleet.tend()? {
@@ -146,27 +148,36 @@ impl Soak {
                 ));
                 let cluster = self.environment.cluster.clone();
                 let making = make(cluster, scenario, variables.clone(), number);
-                self.breaking.push(Box::pin(making));
+                self.working.push(Box::pin(making));
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                self.look(false).await?;
+                self.look(false);
             }
         }
         Ok(())
     }
 
-    /// Removes what a person would.
-    async fn look(&mut self, is_calm: bool) -> anyhow::Result<()> {
+    /// Begins to remove what a person would.
+    fn look(&mut self, is_calm: bool) {
         let told = self.told();
-        for failure in &mut self.failures {
-            let none = BTreeMap::new();
+        let none = BTreeMap::new();
+        let is_for_a_person = |failure: &mut Failure| {
             let kinds = told.get(&failure.uid).unwrap_or(&none);
-            let may_be_mended =
-                failure.namespace == bonesetter_demo::scenario::AUTO_NAMESPACE && !is_calm;
-            if failure.is_for_a_person(kinds, may_be_mended) {
-                failure.remove(&self.environment.cluster).await?;
-            }
+            let may_be_mended = failure.namespace == AUTO_NAMESPACE && !is_calm;
+            failure.is_for_a_person(kinds, may_be_mended)
+        };
+        let removed: Vec<_> = self.failures.extract_if(.., is_for_a_person).collect();
+        for failure in removed {
+            let removing = failure.remove(self.environment.cluster.clone());
+            self.working.push(Box::pin(removing));
+        }
+    }
+
+    /// Waits until what is being broken or removed is.
+    async fn finish_work(&mut self) -> anyhow::Result<()> {
+        while let Some(done) = self.working.next().await {
+            self.failures.push(done?);
         }
         Ok(())
     }
@@ -192,14 +203,13 @@ impl Soak {
         let began = Instant::now();
         let mut reader = self.reader().await?;
         let mut told = Instant::now();
-        while let Some(made) = self.breaking.next().await {
-            self.failures.push(made?);
-        }
         let (world, verdict) = loop {
             for line in self.fleet.tend()? {
                 say(&format!("          {line}"));
             }
-            self.look(began.elapsed() > MENDED).await?;
+            self.finish_work().await?;
+            self.look(began.elapsed() > MENDED);
+            self.finish_work().await?;
             let world = self.world(&mut reader).await?;
             let verdict = check(&world);
             if verdict.breaches.is_empty() || began.elapsed() > CALM {
