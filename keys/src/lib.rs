@@ -8,6 +8,7 @@
 mod digest;
 mod file;
 mod init;
+mod reload;
 mod rotate;
 mod seal;
 mod sign;

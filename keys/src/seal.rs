@@ -1,13 +1,13 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 use bonesetter_proto::v1::Sealed;
 
-use crate::file::{KeyBytes, KeyError, changed, key_id, read_keys};
+use crate::file::{KeyBytes, KeyError, key_id, read_keys};
+use crate::reload::Reloading;
 
 pub(crate) const ALGORITHM: &str = "chacha20-poly1305";
 
@@ -27,26 +27,23 @@ struct NamedKey {
     key: LessSafeKey,
 }
 
-/// What was read, and when the file had been changed then.
-struct Known {
-    keys: Vec<Arc<NamedKey>>,
-    changed: Vec<Option<SystemTime>>,
-}
-
 /// The keys that raw evidence is sealed with; only svc-enricher and svc-redactor hold them.
 ///
 /// Nonces are random: with 96 bits, 2^32 messages per key keep the chance of a repetition below
 /// 2^-32 (NIST SP 800-38D, 8.3), which is far more than one installation writes in a key's life.
 pub struct SealingKeys {
-    known: RwLock<Known>,
-    file: Vec<PathBuf>,
+    keys: Reloading<Vec<Arc<NamedKey>>>,
+}
+
+impl fmt::Debug for NamedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
 }
 
 impl fmt::Debug for SealingKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let ids = known.keys.iter().map(|key| &key.id);
-        f.debug_list().entries(ids).finish()
+        self.keys.fmt(f)
     }
 }
 
@@ -54,18 +51,13 @@ impl SealingKeys {
     /// Reads a file of `chacha20-poly1305` lines: the first seals, all of them open. The file is read
     /// again when something was sealed with a key that is not known and the file has changed since.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let file = vec![path.to_owned()];
-        let changed = changed(&file);
-        let keys = named(&read_keys(path, ALGORITHM)?)?;
-        Ok(Self {
-            known: RwLock::new(Known { keys, changed }),
-            file,
-        })
+        let keys = Reloading::read(vec![path.to_owned()], read)?;
+        Ok(Self { keys })
     }
 
     /// Seals a plain text for one subject.
     pub fn seal(&self, subject: &str, plain: &[u8]) -> Result<Sealed, KeyError> {
-        let first = self.find(|_| true);
+        let first = self.keys.find(|keys| keys.first().cloned());
         let key = first.ok_or(KeyError::Generate)?;
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| KeyError::Generate)?;
@@ -86,11 +78,8 @@ impl SealingKeys {
 
     /// Opens what was sealed for this subject.
     pub fn open(&self, subject: &str, sealed: &Sealed) -> Result<Vec<u8>, OpenError> {
-        let is_it = |key: &NamedKey| key.id == sealed.key_id;
-        let key = self.find(is_it).or_else(|| {
-            self.read_again();
-            self.find(is_it)
-        });
+        let is_it = |key: &&Arc<NamedKey>| key.id == sealed.key_id;
+        let key = self.keys.find(|keys| keys.iter().find(is_it).cloned());
         let key = key.ok_or_else(|| OpenError::UnknownKey(sealed.key_id.clone()))?;
         let nonce =
             Nonce::try_assume_unique_for_key(&sealed.nonce).map_err(|_| OpenError::Broken)?;
@@ -103,26 +92,14 @@ impl SealingKeys {
         bytes.truncate(plain);
         Ok(bytes)
     }
+}
 
-    fn find(&self, is_it: impl Fn(&NamedKey) -> bool) -> Option<Arc<NamedKey>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.keys.iter().find(|key| is_it(key)).cloned()
+fn read(files: &[PathBuf]) -> Result<Vec<Arc<NamedKey>>, KeyError> {
+    let mut keys = Vec::new();
+    for file in files {
+        keys.extend(named(&read_keys(file, ALGORITHM)?)?);
     }
-
-    /// A file that cannot be read leaves what is known.
-    fn read_again(&self) {
-        let changed = changed(&self.file);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.changed == changed {
-            return;
-        }
-        let keys = self.file.first().map(|file| read_keys(file, ALGORITHM));
-        if let Some(Ok(keys)) = keys
-            && let Ok(keys) = named(&keys)
-        {
-            *known = Known { keys, changed };
-        }
-    }
+    Ok(keys)
 }
 
 fn named(keys: &[KeyBytes]) -> Result<Vec<Arc<NamedKey>>, KeyError> {
@@ -149,11 +126,7 @@ mod tests {
             .map(|seed| Zeroizing::new([*seed; 32]))
             .collect();
         SealingKeys {
-            known: RwLock::new(Known {
-                keys: named(&bytes).unwrap(),
-                changed: Vec::new(),
-            }),
-            file: Vec::new(),
+            keys: Reloading::fixed(named(&bytes).unwrap()),
         }
     }
 

@@ -1,13 +1,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
-use std::time::SystemTime;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use bonesetter_proto::{Message, Writer};
 
-use crate::file::{KeyError, changed, key_id, read_keys};
+use crate::file::{KeyError, key_id, read_keys};
+use crate::reload::Reloading;
 
 pub(crate) const SEED: &str = "ed25519-seed";
 pub(crate) const PUBLIC: &str = "ed25519-public";
@@ -121,64 +120,24 @@ impl<T> Verified<T> {
 type Trusted = HashMap<(&'static str, String), Vec<u8>>;
 
 /// The public keys that each writer may use.
-#[derive(Debug, Default)]
-pub struct VerifyingKeys {
-    known: RwLock<Known>,
-    files: Vec<(Writer, PathBuf)>,
-}
-
-/// What was read, and when the files had been changed then.
 #[derive(Debug, Clone, Default)]
-struct Known {
-    keys: Trusted,
-    changed: Vec<Option<SystemTime>>,
-}
-
-impl Clone for VerifyingKeys {
-    fn clone(&self) -> Self {
-        Self {
-            known: RwLock::new(self.known().clone()),
-            files: self.files.clone(),
-        }
-    }
+pub struct VerifyingKeys {
+    keys: Reloading<Trusted>,
 }
 
 impl VerifyingKeys {
     /// Reads `<dir>/<service>.pub` of every signing service; all of them must be there. They are read
     /// again when something was signed with a key that is not known and a file has changed since.
     pub fn read(dir: &Path) -> Result<Self, KeyError> {
-        let file = |writer: Writer| (writer, dir.join(format!("{}.pub", writer.service())));
-        let files: Vec<_> = Writer::ALL.into_iter().map(file).collect();
-        Ok(Self {
-            known: RwLock::new(read(&files)?),
-            files,
-        })
+        let file = |writer: Writer| dir.join(format!("{}.pub", writer.service()));
+        let files = Writer::ALL.map(file).to_vec();
+        let keys = Reloading::read(files, read)?;
+        Ok(Self { keys })
     }
 
     /// Accepts a public key (32 bytes) of a writer.
     pub fn trust(&mut self, writer: Writer, public_key: &[u8]) {
-        let known = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
-        trust(&mut known.keys, writer, public_key);
-    }
-
-    fn known(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn find(&self, writer: &'static str, key_id: &str) -> Option<Vec<u8>> {
-        let key = (writer, key_id.to_owned());
-        self.known().keys.get(&key).cloned()
-    }
-
-    /// Files that cannot be read leave what is known.
-    fn read_again(&self) {
-        let before = self.known().changed.clone();
-        if before == times(&self.files) {
-            return;
-        }
-        if let Ok(now) = read(&self.files) {
-            *self.known.write().unwrap_or_else(PoisonError::into_inner) = now;
-        }
+        trust(self.keys.get_mut(), writer, public_key);
     }
 
     /// Decodes a message, if the writer of its type has signed exactly these bytes for this subject.
@@ -209,10 +168,8 @@ impl VerifyingKeys {
         signature: &Signature,
     ) -> Result<(), VerifyError> {
         let writer = writer.service();
-        let key = self.find(writer, &signature.key_id).or_else(|| {
-            self.read_again();
-            self.find(writer, &signature.key_id)
-        });
+        let name = (writer, signature.key_id.clone());
+        let key = self.keys.find(|keys| keys.get(&name).cloned());
         let key = key.ok_or_else(|| VerifyError::UnknownKey {
             key_id: signature.key_id.clone(),
             writer,
@@ -232,20 +189,15 @@ fn signed_bytes(subject: &str, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn times(files: &[(Writer, PathBuf)]) -> Vec<Option<SystemTime>> {
-    let paths: Vec<PathBuf> = files.iter().map(|(_, path)| path.clone()).collect();
-    changed(&paths)
-}
-
-fn read(files: &[(Writer, PathBuf)]) -> Result<Known, KeyError> {
-    let changed = times(files);
+/// Reads the files of all writers, in their order.
+fn read(files: &[PathBuf]) -> Result<Trusted, KeyError> {
     let mut keys = Trusted::new();
-    for (writer, path) in files {
+    for (writer, path) in Writer::ALL.into_iter().zip(files) {
         for key in read_keys(path, PUBLIC)? {
-            trust(&mut keys, *writer, key.as_slice());
+            trust(&mut keys, writer, key.as_slice());
         }
     }
-    Ok(Known { keys, changed })
+    Ok(keys)
 }
 
 fn trust(keys: &mut Trusted, writer: Writer, public_key: &[u8]) {
