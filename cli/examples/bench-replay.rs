@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, consumer};
+use bonesetter_chassis::bus::with_certificates;
 use futures::StreamExt as _;
 use serde_json::Value;
 
@@ -140,14 +141,10 @@ async fn read_raw(world: &World) -> (Duration, u64) {
     let settings = world.nats.settings(&world.keys, "provisioner");
     let settings = settings.expect("settings");
     let seed = std::fs::read_to_string(&settings.nkey_file).expect("a seed");
-    let certificate = "the server speaks TLS";
-    let client = ConnectOptions::with_nkey(seed.trim().to_owned())
-        .custom_inbox_prefix("_INBOX_provisioner")
-        .add_root_certificates(settings.tls.ca_file.expect(certificate))
-        .add_client_certificate(
-            settings.tls.certificate_file.expect(certificate),
-            settings.tls.key_file.expect(certificate),
-        )
+    let options =
+        ConnectOptions::with_nkey(seed.trim().to_owned()).custom_inbox_prefix("_INBOX_provisioner");
+    let client = with_certificates(options, &settings.tls)
+        .expect("certificates")
         .connect(settings.url)
         .await
         .expect("connected");

@@ -158,9 +158,10 @@ impl Bus {
     }
 }
 
-/// The client reads the files at every connect, also of a connection that it makes anew; that they
-/// can be read is looked at here, for an error that names the setting.
-fn with_certificates(
+/// The options with the certificates of the settings. The client reads the files at every connect, also
+/// of a connection that it makes anew; that they can be read is looked at here, for an error that names
+/// the setting.
+pub fn with_certificates(
     mut options: ConnectOptions,
     tls: &NatsTls,
 ) -> Result<ConnectOptions, ConnectError> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, ServerError, StatusCode};
+use bonesetter_chassis::bus;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use nkeys::KeyPair;
@@ -152,10 +153,7 @@ impl Spy {
 /// The options of a client that is not ours, with the certificate of a user.
 pub(crate) fn with_certificates(bed: &Bed, options: ConnectOptions, user: &str) -> ConnectOptions {
     let tls = bed.nats.settings(&bed.keys, user).unwrap().tls;
-    options
-        .require_tls(true)
-        .add_root_certificates(tls.ca_file.unwrap())
-        .add_client_certificate(tls.certificate_file.unwrap(), tls.key_file.unwrap())
+    bus::with_certificates(options, &tls).unwrap()
 }
 
 async fn violation(violations: &mut mpsc::UnboundedReceiver<String>, quoted: &str) {

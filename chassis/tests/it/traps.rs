@@ -12,9 +12,7 @@ use bonesetter_chassis::stage::Outcome;
 use bonesetter_chassis::topology::{ConsumerSpec, DETECTED, ENRICHER};
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{Detected, Enriched};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use bonesetter_testbed::fault::{Link, Proxy};
 
 use crate::bed::{Bed, detected, start, stored, subject};
 use crate::runner::{nats_client, pass, publish, run};
@@ -49,34 +47,13 @@ async fn a_publish_that_timed_out_and_was_stored_is_stored_once() {
     assert_eq!(found.len(), 1);
 }
 
-/// Passes connections on until it is told to cut them.
-async fn proxy(server: String, cuts: watch::Receiver<u32>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("nats://{}", listener.local_addr().unwrap());
-    let server = server.trim_start_matches("nats://").to_owned();
-    tokio::spawn(async move {
-        loop {
-            let (mut client, _) = listener.accept().await.unwrap();
-            let (server, mut cuts) = (server.clone(), cuts.clone());
-            cuts.mark_unchanged();
-            tokio::spawn(async move {
-                let mut server = TcpStream::connect(server).await.unwrap();
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => {}
-                    _ = cuts.changed() => {}
-                }
-            });
-        }
-    });
-    url
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_whose_connection_was_cut_goes_on_beside_another() {
     let bed = Bed::start().await;
-    let (cut, cuts) = watch::channel(0);
+    let server = bed.nats.url().replace("nats://", "").parse().unwrap();
+    let proxy = Proxy::start(server).await.unwrap();
     let mut common = bed.common("svc-enricher");
-    common.nats.url = proxy(bed.nats.url(), cuts).await;
+    common.nats.url = format!("nats://{}", proxy.address());
     let services = [
         start("svc-enricher", common)
             .await
@@ -94,7 +71,11 @@ async fn a_replica_whose_connection_was_cut_goes_on_beside_another() {
     });
     // Both wait in a pull; then one is cut and comes back.
     publish(&bed, 0..4).await;
-    cut.send(1).unwrap();
+    proxy.set(Link::Cut);
+    while services[0].bus.is_connected() {
+        tokio::task::yield_now().await;
+    }
+    proxy.set(Link::Open);
     let before = seen[0].lock().unwrap().len();
     let publisher = bed.service("svc-watcher").await.publisher::<Detected>();
     let goes_on = async {

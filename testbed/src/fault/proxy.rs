@@ -1,7 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -36,8 +36,8 @@ pub struct Fuse {
 #[derive(Debug)]
 struct Shared {
     sent: AtomicU64,
-    /// How many may be sent; `None` while nothing is counted.
-    limit: watch::Sender<Option<u64>>,
+    /// How many may be sent; nothing is counted before it is set.
+    limit: OnceLock<u64>,
     is_blown: watch::Sender<bool>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Fuse {
         Self {
             shared: Arc::new(Shared {
                 sent: AtomicU64::new(0),
-                limit: watch::Sender::new(None),
+                limit: OnceLock::new(),
                 is_blown: watch::Sender::new(false),
             }),
         }
@@ -54,9 +54,9 @@ impl Default for Fuse {
 }
 
 impl Fuse {
-    /// Begins to count, and lets so many pieces pass.
+    /// Begins to count, and lets so many pieces pass. One that is armed stays as it is.
     pub fn arm(&self, limit: u64) {
-        self.shared.limit.send_replace(Some(limit));
+        self.shared.limit.get_or_init(|| limit);
     }
 
     /// How many were sent since it was armed.
@@ -73,10 +73,9 @@ impl Fuse {
 
     /// Whether one more piece may pass.
     fn admits(&self, is_from_client: bool) -> bool {
-        let limit = *self.shared.limit.borrow();
-        if let Some(limit) = limit
+        if let Some(limit) = self.shared.limit.get()
             && is_from_client
-            && self.shared.sent.fetch_add(1, Ordering::SeqCst) >= limit
+            && self.shared.sent.fetch_add(1, Ordering::SeqCst) >= *limit
         {
             self.shared.is_blown.send_replace(true);
         }
