@@ -271,7 +271,7 @@ pub(crate) fn line_around(text: &str, at: usize) -> Range<usize> {
 
 /// The byte after the line that has this byte in it, its line feed included.
 pub(crate) fn line_end(text: &str, at: usize) -> usize {
-    memchr::memchr(b'\n', &text.as_bytes()[at..]).map_or(text.len(), |length| at + length + 1)
+    gate_runs::line_end(text.as_bytes(), at)
 }
 
 fn content_end(text: &str, start: usize, end: usize) -> usize {

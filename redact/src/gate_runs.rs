@@ -103,7 +103,8 @@ fn is_token(bytes: &[u8], found: &Candidates, place: u64, at: usize) -> bool {
         || has(found.license)
 }
 
-fn line_end(bytes: &[u8], at: usize) -> usize {
+/// The byte after the line that has this byte in it.
+pub(crate) fn line_end(bytes: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length + 1)
 }
 
