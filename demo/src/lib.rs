@@ -15,7 +15,7 @@ pub mod story;
 use std::io::Write as _;
 
 /// Writes to the terminal. A terminal that is gone is no reason to stop in the middle.
-pub(crate) fn print(text: &str) {
+pub fn print(text: &str) {
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

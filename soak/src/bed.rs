@@ -3,9 +3,9 @@
 //! because a machine has one.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::Context as _;
 use bonesetter_chassis::config::NatsSettings;
@@ -17,14 +17,14 @@ use bonesetter_testbed::minio::{BUCKET, MinioServer};
 use bonesetter_testbed::node::{API_SERVER, NAME};
 use bonesetter_testbed::paths::Layout;
 use bonesetter_testbed::postgres::PostgresServer;
-use bonesetter_testbed::process::{kill, pause, resume};
+use bonesetter_testbed::process::{kill, resume};
 use bonesetter_testbed::programs::{Program, Programs};
 use bonesetter_testbed::s3::Access;
 use bonesetter_testbed::shipper::Shipper;
 use bonesetter_testbed::state::MinioState;
 use bonesetter_testbed::{NatsOptions, NatsServer, State, identity};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::fault::{Peer, Server};
 
@@ -51,20 +51,18 @@ pub struct Bed {
     is_full: bool,
     node: PathBuf,
     shipping: JoinHandle<()>,
-    _receiving: tokio_util::sync::DropGuard,
+    _receiving: DropGuard,
 }
 
 impl Bed {
     /// Starts fresh servers beside the testbed that runs the node.
     pub async fn start(testbed: &State, dir: &Path) -> anyhow::Result<Self> {
-        if dir.exists() {
-            fs::remove_dir_all(dir.join("run")).or_else(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => Ok(()),
-                _ => Err(error),
-            })?;
-        }
         let layout = Layout::new(dir.join("run"));
         let root = layout.root().to_owned();
+        match fs::remove_dir_all(&root) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
         fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         let keys = identity::keys(&root)?;
         let programs = Programs::locate(&[Program::Minio, Program::Loki])?;
@@ -121,20 +119,15 @@ impl Bed {
         })
     }
 
-    /// The URL of the receiver's proxy, with a path.
-    pub fn receiver_url(&self, path: &str) -> anyhow::Result<String> {
+    /// The base URL of the receiver's proxy.
+    pub fn receiver_url(&self) -> anyhow::Result<String> {
         let proxy = self.proxies.get(&Peer::Receiver).context("no proxy")?;
-        Ok(format!("http://{}{path}", proxy.address()))
+        Ok(format!("http://{}", proxy.address()))
     }
 
     /// How a user reaches NATS without the proxy.
     pub fn nats_settings(&self, user: &str) -> anyhow::Result<NatsSettings> {
         Ok(self.nats.settings(&self.keys, user)?)
-    }
-
-    /// Where NATS tells about itself.
-    pub fn monitor_url(&self) -> String {
-        self.nats.monitor_url()
     }
 
     /// Ends a server at once.
@@ -226,11 +219,6 @@ impl Drop for Bed {
             resume(pid);
         }
     }
-}
-
-/// Stops a server where it is; `resume` takes the same process.
-pub fn pause_server(pid: u32) {
-    pause(pid);
 }
 
 /// The address in a URL.

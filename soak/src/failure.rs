@@ -1,7 +1,7 @@
 //! The failures themselves: workloads of the demo's kinds, one after the other, each under a name of
 //! its own.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,7 +9,7 @@ use bonesetter_demo::cluster::{Cluster, wait_until};
 use bonesetter_demo::scenario::{Ending, SCENARIOS, Scenario, Variables};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::batch::v1::Job;
-use kube::api::{Api, DeleteParams, ObjectMeta};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ObjectMeta};
 use serde_json::Value;
 
 /// How long the cluster may be away.
@@ -80,7 +80,7 @@ pub async fn make(
         namespace: scenario.namespace.to_owned(),
         uid: metadata.uid.context("an object without uid")?,
         name,
-        broken_generation: i64::try_from(last + 1)?.max(1),
+        broken_generation: i64::try_from(last + 1)?,
         generation,
         is_removed: false,
     })
@@ -100,19 +100,13 @@ impl Failure {
     pub async fn remove(mut self, cluster: Cluster) -> anyhow::Result<Self> {
         self.refresh(&cluster).await?;
         let what = format!("{} is deleted", self.name);
+        let objects = objects(&cluster, &self.kind, &self.namespace);
         persist(&what, async || {
-            let (client, parameters) = (cluster.client(), DeleteParams::background());
-            let deleted = if self.kind == "Job" {
-                let api: Api<Job> = Api::namespaced(client, &self.namespace);
-                api.delete(&self.name, &parameters).await.map(drop)
-            } else {
-                let api: Api<Deployment> = Api::namespaced(client, &self.namespace);
-                api.delete(&self.name, &parameters).await.map(drop)
-            };
-            match deleted {
+            let parameters = DeleteParams::background();
+            match objects.delete(&self.name, &parameters).await {
                 // An earlier attempt, of which we did not hear.
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-                other => Ok(other?),
+                other => Ok(other.map(drop)?),
             }
         })
         .await?;
@@ -122,12 +116,21 @@ impl Failure {
 
     /// Whether people were told all that needs a person, by the kinds of the notices about it: then
     /// somebody removes it.
-    pub fn is_for_a_person(&self, kinds: &BTreeMap<String, usize>, may_be_mended: bool) -> bool {
-        let told = |kind: &str| kinds.contains_key(kind);
+    pub fn is_for_a_person(&self, kinds: &BTreeSet<String>, may_be_mended: bool) -> bool {
+        let told = |kind: &str| kinds.contains(kind);
         let ended = told("resolved") || told("verified");
         let given_up = told("rolled-back") || told("attention");
         !self.is_removed && !ended && (given_up || (told("incident") && !may_be_mended))
     }
+}
+
+/// All objects of one of our two kinds in a namespace.
+fn objects(cluster: &Cluster, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let resource = match kind {
+        "Job" => ApiResource::erase::<Job>(&()),
+        _ => ApiResource::erase::<Deployment>(&()),
+    };
+    Api::namespaced_with(cluster.client(), namespace, &resource)
 }
 
 async fn metadata(
@@ -136,38 +139,27 @@ async fn metadata(
     namespace: &str,
     name: &str,
 ) -> anyhow::Result<ObjectMeta> {
-    let mut found = None;
-    persist(&format!("{name} is read"), async || {
-        let client = cluster.client();
-        found = Some(if kind == "Job" {
-            let api: Api<Job> = Api::namespaced(client, namespace);
-            api.get(name).await?.metadata
-        } else {
-            let api: Api<Deployment> = Api::namespaced(client, namespace);
-            api.get(name).await?.metadata
-        });
-        Ok(())
-    })
-    .await?;
-    found.context("not read")
+    let objects = objects(cluster, kind, namespace);
+    let what = format!("{name} is read");
+    persist(&what, async || Ok(objects.get(name).await?.metadata)).await
 }
 
 /// Tries until it works; the cluster's API server is killed and paused all the time.
-async fn persist(
+async fn persist<T>(
     what: &str,
-    mut attempt: impl AsyncFnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut last = None;
+    mut attempt: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut last = Err(anyhow::anyhow!("not tried"));
     let done = wait_until(LIMIT, what, async || {
-        match tokio::time::timeout(ATTEMPT, attempt()).await {
-            Ok(Ok(())) => return Ok(true),
-            Ok(Err(error)) => last = Some(error),
-            Err(late) => last = Some(late.into()),
-        }
-        Ok(false)
-    })
-    .await;
-    done.with_context(|| last.map_or_else(String::new, |error| format!("{error:#}")))
+        let attempted = tokio::time::timeout(ATTEMPT, attempt()).await;
+        last = attempted.unwrap_or_else(|late| Err(late.into()));
+        Ok(last.is_ok())
+    });
+    match (done.await, last) {
+        (Ok(()), last) => last,
+        (Err(late), Err(error)) => Err(late.context(format!("{error:#}"))),
+        (Err(late), Ok(_)) => Err(late),
+    }
 }
 
 /// Gives an object, its labels and its selectors another name.
@@ -228,7 +220,7 @@ mod tests {
             (&["incident", "resolved"], false, false),
         ];
         for (kinds, may_be_mended, expected) in cases {
-            let kinds = kinds.iter().map(|kind| ((*kind).to_owned(), 1)).collect();
+            let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
             let found = failure.is_for_a_person(&kinds, may_be_mended);
             assert_eq!(found, expected, "{kinds:?} {may_be_mended}");
         }

@@ -8,6 +8,8 @@ use bonesetter_demo::receiver::Answer;
 use bonesetter_proto::Stage;
 use bonesetter_testbed::fault::Link;
 
+use crate::garbage;
+
 /// A server that the services need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Server {
@@ -212,23 +214,9 @@ pub fn all(services: usize) -> Vec<Fault> {
     faults.push(Fault::FullDisk);
     let kinds = Garbage::ALL.iter().cycle();
     faults.extend(
-        GARBAGE_STAGES
-            .iter()
+        garbage::stages()
             .zip(kinds)
-            .map(|(stage, kind)| Fault::Garbage(*stage, *kind)),
+            .map(|(stage, kind)| Fault::Garbage(stage, *kind)),
     );
     faults
 }
-
-/// The stages that garbage is published to: all that have a stream.
-pub const GARBAGE_STAGES: [Stage; 9] = [
-    Stage::Detected,
-    Stage::Enriched,
-    Stage::Redacted,
-    Stage::Diagnosed,
-    Stage::Acted,
-    Stage::Notified,
-    Stage::Audit,
-    Stage::Overdue,
-    Stage::Redrive,
-];

@@ -21,9 +21,7 @@ pub struct Fleet {
 
 #[derive(Debug)]
 struct Service {
-    name: String,
     server: Server,
-    log: PathBuf,
     /// When it is started again.
     due: Option<Instant>,
     /// How often it ended by itself.
@@ -38,14 +36,12 @@ impl Fleet {
             let name = spec.name();
             let config = spec.write(dir, free_port()?, None)?;
             let log = dir.join(format!("{name}.log"));
-            let mut launch = Launch::new(&name, &programs.join(spec.program), log.clone());
+            let mut launch = Launch::new(&name, &programs.join(spec.program), log);
             if let Some(mode) = spec.mode {
                 launch = launch.arg(mode);
             }
             services.push(Service {
                 server: launch.arg("--config").arg(config).start()?,
-                name,
-                log,
                 due: None,
                 ends: 0,
             });
@@ -55,14 +51,14 @@ impl Fleet {
 
     /// Their names, in order.
     pub fn names(&self) -> Vec<String> {
-        let names = self.services.iter().map(|service| service.name.clone());
-        names.collect()
+        let names = self.services.iter().map(|service| service.server.name());
+        names.map(str::to_owned).collect()
     }
 
     /// Their log files, in order.
     pub fn logs(&self) -> Vec<PathBuf> {
-        let logs = self.services.iter().map(|service| service.log.clone());
-        logs.collect()
+        let logs = self.services.iter().map(|service| service.server.log());
+        logs.map(Path::to_owned).collect()
     }
 
     /// How often services ended by themselves.
@@ -100,8 +96,8 @@ impl Fleet {
                     if service.server.check_alive().is_err() {
                         service.ends += 1;
                         service.due = Some(Instant::now() + BACK_OFF);
-                        let tail = last_lines(&service.log, 1);
-                        ended.push(format!("{} ended by itself:{tail}", service.name));
+                        let (name, log) = (service.server.name(), service.server.log());
+                        ended.push(format!("{name} ended by itself:{}", last_lines(log, 1)));
                     }
                 }
             }

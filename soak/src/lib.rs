@@ -18,10 +18,7 @@ pub mod schedule;
 pub mod storm;
 pub mod world;
 
-use std::io::Write as _;
-
-/// Writes a line to the terminal. A terminal that is gone is no reason to stop in the middle.
+/// Writes a line to the terminal.
 pub fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+    bonesetter_demo::print(&format!("{text}\n"));
 }

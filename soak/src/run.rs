@@ -1,13 +1,12 @@
 //! A soak from beginning to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::Context as _;
 use bonesetter_demo::environment::Environment;
-use bonesetter_demo::receiver::Receiver;
 use bonesetter_demo::run::{OWN_IMAGE, programs};
 use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Variables};
 use bonesetter_testbed::{State, paths};
@@ -74,8 +73,7 @@ pub async fn run(testbed: State, options: &Options) -> anyhow::Result<Outcome> {
     let bed = Bed::start(&testbed, &dir).await?;
     let sources = &options.sources;
     let environment = Environment::prepare(bed.state.clone(), bed.keys.clone(), sources).await?;
-    let receiver: &Receiver = &bed.receiver;
-    let specs = environment.specs(&bed.receiver_url("")?)?;
+    let specs = environment.specs(&bed.receiver_url()?)?;
     say("starting services");
     let fleet = Fleet::start(&specs, &programs()?, &environment.dir)?;
     let names = fleet.names();
@@ -87,13 +85,11 @@ pub async fn run(testbed: State, options: &Options) -> anyhow::Result<Outcome> {
         options.seed,
         environment.dir.display()
     ));
-    let receiver = receiver.clone();
     let storm = Storm::new(options.seed, planned, names);
     let mut soak = Soak {
         bed,
         fleet,
         storm,
-        receiver,
         environment,
         working: FuturesUnordered::new(),
         failures: Vec::new(),
@@ -107,7 +103,6 @@ struct Soak {
     bed: Bed,
     fleet: Fleet,
     storm: Storm,
-    receiver: Receiver,
     environment: Environment,
     /// Workloads that are being broken or removed; never waited for while faults are to be ended, because
     /// they may wait for just that.
@@ -161,7 +156,7 @@ impl Soak {
     /// Begins to remove what a person would.
     fn look(&mut self, is_calm: bool) {
         let told = self.told();
-        let none = BTreeMap::new();
+        let none = BTreeSet::new();
         let is_for_a_person = |failure: &mut Failure| {
             let kinds = told.get(&failure.uid).unwrap_or(&none);
             let may_be_mended = failure.namespace == AUTO_NAMESPACE && !is_calm;
@@ -183,14 +178,14 @@ impl Soak {
     }
 
     /// The kinds of notices that arrived, by the uid of the workload.
-    fn told(&self) -> BTreeMap<String, BTreeMap<String, usize>> {
-        let mut told: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-        for request in self.receiver.received("/webhook") {
+    fn told(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for request in self.bed.receiver.received("/webhook") {
             let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
             let (uid, kind) = (&body["incident"]["uid"], &body["kind"]);
             if let (Some(uid), Some(kind)) = (uid.as_str(), kind.as_str()) {
                 let kinds = told.entry(uid.to_owned()).or_default();
-                *kinds.entry(kind.to_owned()).or_default() += 1;
+                kinds.insert(kind.to_owned());
             }
         }
         told
@@ -241,9 +236,9 @@ impl Soak {
     }
 
     async fn reader(&self) -> anyhow::Result<Reader> {
-        let bus = self.environment.connect("operator").await?;
-        let database = &self.environment.database_url;
-        Reader::connect(bus, database, self.bed.monitor_url()).await
+        let operator = self.environment.connect("operator").await?;
+        let provisioner = self.environment.connect("provisioner").await?;
+        Reader::connect(operator, provisioner, &self.environment.database_url).await
     }
 
     async fn world(&mut self, reader: &mut Reader) -> anyhow::Result<World> {
@@ -253,8 +248,8 @@ impl Soak {
         let mut world = World {
             failures: self.failures.clone(),
             garbage: self.storm.garbage.iter().cloned().collect(),
-            webhook: self.receiver.received("/webhook"),
-            slack: self.receiver.received("/slack"),
+            webhook: self.bed.receiver.received("/webhook"),
+            slack: self.bed.receiver.received("/slack"),
             windows: self.storm.windows.clone(),
             panics: panics(&self.fleet.logs())?,
             ..World::default()
@@ -270,12 +265,8 @@ fn report(world: &World, verdict: &Verdict) {
     for (breach, text) in verdict.breaches.iter().take(SHOWN) {
         say(&format!("{breach:?}: {text}"));
     }
-    if let Some(more) = verdict
-        .breaches
-        .len()
-        .checked_sub(SHOWN)
-        .filter(|more| *more > 0)
-    {
+    let more = verdict.breaches.len().saturating_sub(SHOWN);
+    if more > 0 {
         say(&format!("... and {more} more"));
     }
     say(&format!(

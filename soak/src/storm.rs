@@ -2,15 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_demo::receiver::Answer;
 use bonesetter_testbed::fault::Link;
-use bonesetter_testbed::process::resume;
+use bonesetter_testbed::process::{pause, resume};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
-use crate::bed::{Bed, pause_server};
+use crate::bed::Bed;
 use crate::fault::Fault;
 use crate::fleet::Fleet;
 use crate::garbage;
@@ -113,7 +114,7 @@ impl Storm {
             Fault::KillServer(server) => bed.kill(server)?,
             Fault::PauseServer(server) => {
                 let process = bed.pid(server)?;
-                pause_server(process);
+                pause(process);
                 pid = Some(process);
             }
             Fault::Link(peer, link) => bed.link(peer, link),
@@ -123,8 +124,9 @@ impl Storm {
                 let subject = garbage::subject(stage, &mut self.random)?;
                 let payload = garbage::payload(kind, &subject, &mut self.random);
                 self.garbage.push(subject.to_string());
-                let settings = bed.nats_settings(garbage::writer(stage))?;
-                if let Err(error) = garbage::publish(&settings, &subject, payload).await {
+                let user = garbage::writer(stage).context("nobody writes there")?;
+                let settings = bed.nats_settings(user.name)?;
+                if let Err(error) = garbage::publish(&settings, user, &subject, payload).await {
                     say(&format!("          not known to be stored: {error:#}"));
                 }
                 return Ok(());

@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
-use anyhow::Context as _;
 use bonesetter::letters;
 use bonesetter::timeline::{Body, Follower, Step};
 use bonesetter_chassis::bus::Bus;
-use bonesetter_chassis::http::{HttpOptions, client};
+use bonesetter_chassis::topology::consumers;
 use bonesetter_demo::receiver::Received;
 use bonesetter_keys::content_hash;
 use bonesetter_testbed::S3Admin;
-use serde_json::Value;
 use sqlx::{PgPool, Row as _};
 
 use crate::failure::Failure;
@@ -68,26 +66,26 @@ pub struct World {
 /// Reads the world, again and again; what was read of the streams is kept.
 #[derive(Debug)]
 pub struct Reader {
-    bus: Bus,
+    operator: Bus,
+    provisioner: Bus,
     follower: Follower,
     steps: Vec<Step>,
     pool: PgPool,
-    monitor_url: String,
 }
 
 impl Reader {
-    /// Reads as the operator, and as the owner of the database.
+    /// Reads streams as the operator, consumers as the provisioner, and the ledger as a superuser.
     pub async fn connect(
-        bus: Bus,
+        operator: Bus,
+        provisioner: Bus,
         database_url: &str,
-        monitor_url: String,
     ) -> anyhow::Result<Self> {
         Ok(Self {
-            follower: Follower::from_start(&bus),
-            bus,
+            follower: Follower::from_start(&operator),
+            operator,
+            provisioner,
             steps: Vec::new(),
             pool: PgPool::connect(database_url).await?,
-            monitor_url,
         })
     }
 
@@ -95,7 +93,7 @@ impl Reader {
     pub async fn read(&mut self, world: &mut World) -> anyhow::Result<()> {
         self.steps.extend(self.follower.poll().await?);
         world.steps.clone_from(&self.steps);
-        let (entries, _) = letters::read(&self.bus).await?;
+        let (entries, _) = letters::read(&self.operator).await?;
         world.letters = entries
             .iter()
             .filter_map(|entry| {
@@ -160,24 +158,13 @@ impl Reader {
         spoiled
     }
 
-    /// What every consumer has not had, as the server tells.
-    /// Source: NATS documentation, "Monitoring", `/jsz`.
+    /// What every consumer has not had.
     async fn backlog(&self) -> anyhow::Result<BTreeMap<String, u64>> {
-        let client = client(&HttpOptions::to("http://127.0.0.1"))?;
-        let url = format!("{}/jsz?consumers=true&accounts=true", self.monitor_url);
-        let answer: Value = client.get(&url).send().await?.json().await?;
-        let list = |value: &Value, key: &str| value[key].as_array().cloned().unwrap_or_default();
         let mut backlog = BTreeMap::new();
-        for account in list(&answer, "account_details") {
-            for stream in list(&account, "stream_detail") {
-                for consumer in list(&stream, "consumer_detail") {
-                    let count = |key: &str| consumer[key].as_u64().unwrap_or_default();
-                    let name = consumer["name"].as_str().context("no name")?;
-                    let waiting = count("num_pending") + count("num_ack_pending");
-                    if waiting > 0 {
-                        backlog.insert(name.to_owned(), waiting);
-                    }
-                }
+        for consumer in consumers() {
+            let lag = self.provisioner.consumer_state(consumer).await?.lag();
+            if lag > 0 {
+                backlog.insert(consumer.name.to_owned(), lag);
             }
         }
         Ok(backlog)

@@ -132,7 +132,9 @@ fn holders(key: Rotating) -> &'static str {
         Rotating::Evidence => "evidence.key of svc-redactor and svc-enricher",
         Rotating::Inverse => "inverse.key of svc-actuator",
         Rotating::Webhook => "webhook.key of svc-notifier, and that of its receivers",
-        Rotating::Signing(_) => "trusted/ of svc-llm, svc-actuator, svc-notifier and svc-audit",
+        Rotating::Signing(_) => {
+            "trusted/ of svc-llm, svc-actuator, svc-notifier (also in its mode `publish`) and svc-audit"
+        }
     }
 }
 
