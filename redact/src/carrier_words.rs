@@ -167,10 +167,10 @@ fn is_alone(text: &str, start: usize, end: usize) -> bool {
 
 /// `"API_KEY", "value"`, also with one quote of each kind, as in calls, tuples and CSV.
 fn arguments(text: &str, hits: &mut Vec<Hit>) {
-    for needle in ["\",", "',", "\\\","] {
+    for needle in ["\\\",", "\",", "',"] {
         for at in memchr::memmem::find_iter(text.as_bytes(), needle) {
             let name = before(text, at, 100)
-                .rsplit(['"', '\'', '\n'])
+                .rsplit(is_no_argument_name)
                 .next()
                 .unwrap_or_default();
             let head = before(text, at, 120).strip_suffix(name).unwrap_or_default();
@@ -180,7 +180,7 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
             if is_value || name.is_empty() || name.len() > 80 || name.contains([' ', '=', ':']) {
                 continue;
             }
-            let naming = classify(name.trim_end_matches('\\'));
+            let naming = classify(name);
             let rest = &text[at + needle.len()..];
             let from = at + needle.len() + (rest.len() - rest.trim_start().len());
             let Some((start, end, _)) = quoted(text, from) else {
@@ -194,6 +194,11 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// What ends the name of an argument. A space, `=` and `:` show that there is a value in its place.
+fn is_no_argument_name(c: char) -> bool {
+    c == '\n' || c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.' | '$' | '@' | '=' | ':')
 }
 
 /// `<password>value</password>`.
@@ -264,6 +269,8 @@ mod tests {
             "password authentication is disabled for user reporting",
             "private-repository-credentials",
             "access denied for service-account-orders",
+            "limits(max_tokens\", \"value9\")",
+            "cost;max_tokens\",\"value9\"",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

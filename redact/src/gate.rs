@@ -381,6 +381,7 @@ mod tests {
             ("mysql -u app -px9", Verdict::Deep),
             ("curl -u app:x9 http://h/", Verdict::Deep),
             ("redis://:x9@h/0", Verdict::Deep),
+            ("!Bearer auth:aaAa", Verdict::Deep),
         ] {
             assert_eq!(verdict(&gate, line), expected, "{line}");
         }

@@ -259,7 +259,16 @@ fn hints_at_value(text: &str, line: (usize, usize), from: usize, to: usize) -> b
     let name = name_around(text.as_bytes(), line, from, to);
     // Also a value in the name's own run: `token-abc123`, `key.abc123`.
     let near = is_value_near(text, to) || name.1 != to && is_value_near(text, name.1);
-    near && strongest(text, line, name, (from, to)) > Naming::Ordinary
+    if near {
+        return strongest(text, line, name, (from, to)) > Naming::Ordinary;
+    }
+    // `Bearer auth: abc`: the word before makes the name strong, but stands too far from the value.
+    let bytes = text.as_bytes();
+    let (start, end) = name;
+    start > line.0
+        && bytes[start - 1] == b' '
+        && is_announced_at(bytes, line, start, end)
+        && strongest(text, line, name, (from, to)) > Naming::Weak
 }
 
 /// Whether a word is part of a name that announces something, and something that may be it follows.
