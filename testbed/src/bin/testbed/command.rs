@@ -4,6 +4,7 @@ use crate::screen::{self, Screen};
 use bonesetter_testbed::cluster::Cluster;
 use bonesetter_testbed::identity;
 use bonesetter_testbed::paths::{Layout, default_state_dir};
+use bonesetter_testbed::programs::{self, Program, PythonEnvironment};
 use bonesetter_testbed::progress::Progress;
 use bonesetter_testbed::run::{self, ClusterKind, Part, Plan};
 use bonesetter_testbed::state::State;
@@ -30,6 +31,8 @@ pub(crate) struct Arguments {
 enum Command {
     /// Install what is missing, start the servers, and return when all of them are ready
     Up(Up),
+    /// Install what the tests of the examples for subscribers need: the `nats` command, Python packages
+    Tools,
     /// Stop everything
     Down,
     /// Show what runs, and where
@@ -141,6 +144,10 @@ impl Arguments {
                 let program = std::env::current_exe()?;
                 let state = run::up(&dir, &up.plan(&dir)?, &program, &sink).await?;
                 screen::state(&state, &Layout::new(&dir).state())?;
+            }
+            Command::Tools => {
+                programs::install(&[Program::NatsCli], &sink)?;
+                PythonEnvironment::of_examples().install(&sink)?;
             }
             Command::Down => run::down(&dir, &sink).await?,
             Command::Status { json } => status(&dir, json)?,

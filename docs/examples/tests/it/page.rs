@@ -1,0 +1,117 @@
+//! `docs/subjects.md` shows the examples, letter by letter. `BLESS=1` writes them into it.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::{env, fs};
+
+use bonesetter_chassis::bus::header;
+use bonesetter_chassis::topology::{COPIES, ExternalUser, external_permissions};
+use bonesetter_proto::{Stage, Writer};
+
+use crate::bed::TOOL;
+use crate::example::folder;
+
+fn page() -> String {
+    fs::read_to_string(folder().join("../subjects.md")).unwrap()
+}
+
+/// Every file that is an example, by its path under `docs/examples`.
+fn sources(dir: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "tests" && !name.starts_with('_') {
+            sources(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|it| it == "rs" || it == "go" || it == "py" || it == "sh")
+        {
+            let relative = path.strip_prefix(folder()).unwrap();
+            found.insert(relative.to_string_lossy().into_owned());
+        }
+    }
+}
+
+/// The text with what follows each link to an example replaced by the example, and their paths.
+fn with_examples(text: &str) -> (String, BTreeSet<String>) {
+    let mut written = String::new();
+    let mut shown = BTreeSet::new();
+    let mut lines = text.lines();
+    let mut awaited: Option<String> = None;
+    while let Some(line) = lines.next() {
+        written.push_str(line);
+        written.push('\n');
+        if let Some(path) = line
+            .strip_suffix("):")
+            .and_then(|it| it.rsplit_once("](examples/"))
+        {
+            awaited = Some(path.1.to_owned());
+        } else if line.starts_with("```")
+            && let Some(path) = awaited.take()
+        {
+            written.push_str(&fs::read_to_string(folder().join(&path)).unwrap());
+            written.push_str("```\n");
+            assert!(
+                lines.any(|line| line == "```"),
+                "{path}: the block does not end"
+            );
+            shown.insert(path);
+        }
+    }
+    assert_eq!(awaited, None, "is not followed by a block");
+    (written, shown)
+}
+
+#[test]
+fn the_page_shows_every_example_as_it_is() {
+    let text = page();
+    let (expected, shown) = with_examples(&text);
+    if env::var("BLESS").is_ok() {
+        fs::write(folder().join("../subjects.md"), &expected).unwrap();
+    } else {
+        assert!(
+            text == expected,
+            "docs/subjects.md differs from docs/examples; BLESS=1 writes it"
+        );
+    }
+    let mut all = BTreeSet::new();
+    sources(folder(), &mut all);
+    assert_eq!(shown, all, "shown, and there");
+}
+
+#[test]
+fn the_page_shows_what_an_example_in_rust_needs() {
+    let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
+    let (_, from) = manifest.split_once("[dependencies]\n").unwrap();
+    let (needed, _) = from.split_once("\n\n").unwrap();
+    assert!(
+        page().contains(&format!("[dependencies]\n{needed}\n```")),
+        "{needed}"
+    );
+}
+
+/// What a tool rests on, and what the page therefore has to name.
+#[test]
+fn the_page_names_every_copy_stage_key_and_header() {
+    let text = page();
+    let mut names: Vec<String> = Stage::ALL.iter().map(|it| format!("| `{it}` |")).collect();
+    names.extend(COPIES.iter().map(|copy| format!("`{}`", copy.name)));
+    names.extend([Writer::Llm, Writer::Publisher].map(|it| format!("`{}.pub`", it.service())));
+    names.extend([header::KEY_ID, header::SIGNATURE, header::SCHEMA].map(|it| format!("`{it}`")));
+    names.extend([header::TRACEPARENT, header::CONTENT_TYPE].map(|it| format!("`{it}`")));
+    names.extend(header::CE.map(|it| format!("`{it}`")));
+    let missing: Vec<_> = names.iter().filter(|it| !text.contains(*it)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_page_lists_what_a_tool_may_do() {
+    let tool = ExternalUser::new(TOOL, ["shop"]).unwrap();
+    let permissions = external_permissions(&tool);
+    let text = page();
+    let all = permissions.publish.iter().chain(&permissions.subscribe);
+    let missing: Vec<_> = all
+        .filter(|it| !text.contains(&format!("    {it}\n")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
