@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod dlq;
+mod external;
 mod files;
 mod generated;
 mod replay;

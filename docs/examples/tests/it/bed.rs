@@ -199,7 +199,7 @@ impl Bed {
 
     /// Waits until everything was delivered to the tool's consumer and acknowledged.
     pub(crate) async fn settled(&self, stream: &str) {
-        let client = self.client(&topology::external_user(TOOL)).await;
+        let client = self.tool().await;
         let subject = format!("$JS.API.CONSUMER.INFO.{stream}.{TOOL}_{OWN}");
         until(&format!("acknowledgements of {stream}"), async || {
             let reply = client.request(subject.clone(), "".into()).await.unwrap();
@@ -223,6 +223,11 @@ impl Bed {
             subscriptions.any(|list| list.iter().any(|it| it == subject))
         })
         .await;
+    }
+
+    /// A client with the tool's identity.
+    pub(crate) async fn tool(&self) -> async_nats::Client {
+        self.client(&topology::external_user(TOOL)).await
     }
 
     async fn client(&self, user: &str) -> async_nats::Client {

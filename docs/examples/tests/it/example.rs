@@ -15,6 +15,8 @@ use crate::bed::Bed;
 
 /// For one line, or for the end, on a machine that is busy with other tests.
 const WAIT: Duration = Duration::from_mins(2);
+/// After how many seconds an example ends that nobody ends.
+const LEFT_BEHIND: &str = "900";
 
 /// One example.
 #[derive(Debug, Clone, Copy)]
@@ -41,41 +43,38 @@ pub(crate) fn sorted(lines: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 impl Example {
-    async fn command(self, bed: &Bed) -> Command {
+    /// The program and its arguments.
+    async fn words(self, bed: &Bed) -> Vec<PathBuf> {
         match self {
-            Self::Cli(name) => {
-                let mut command = Command::new("bash");
-                command.arg(folder().join("nats-cli").join(name));
-                command.env("PATH", path_with_nats());
-                command
-            }
+            Self::Cli(name) => vec!["bash".into(), folder().join("nats-cli").join(name)],
             Self::Python(name) => {
                 let python = PythonEnvironment::of_examples().interpreter().unwrap();
-                let mut command = Command::new(python);
-                command.arg(folder().join("python").join(name));
-                command.env("PYTHONDONTWRITEBYTECODE", "1");
-                command
+                vec![python, folder().join("python").join(name)]
             }
-            Self::Go(name) => Command::new(build_go(bed, name).await),
-            Self::Rust("listen") => Command::new(env!("CARGO_BIN_EXE_subscriber-listen")),
-            Self::Rust(_) => Command::new(env!("CARGO_BIN_EXE_subscriber-replay")),
+            Self::Go(name) => vec![build_go(bed, name).await],
+            Self::Rust("listen") => vec![env!("CARGO_BIN_EXE_subscriber-listen").into()],
+            Self::Rust(_) => vec![env!("CARGO_BIN_EXE_subscriber-replay").into()],
         }
     }
 
     /// Starts it for a namespace, with what the page says and no configuration of who runs the test.
+    /// It connects again for ever, and so gets an end in case that the test is killed.
     pub(crate) async fn start(self, bed: &Bed, namespace: &str) -> Running {
-        let mut command = self.command(bed).await;
-        command
+        let mut child = Command::new("timeout")
+            .args(["--signal=KILL", LEFT_BEHIND])
+            .args(self.words(bed).await)
             .envs(bed.environment(namespace))
             .env("BONESETTER_DESCRIPTORS", descriptors())
+            .env("PATH", path_with_nats())
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .env("XDG_CONFIG_HOME", bed.dir().join("config"))
             .env_remove("NATS_CONTEXT")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
-            .kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
+            .spawn()
+            .unwrap();
         Running {
             lines: BufReader::new(child.stdout.take().unwrap()).lines(),
             errors: child.stderr.take().unwrap(),

@@ -7,6 +7,7 @@
 )]
 
 mod bed;
+mod contract;
 mod denied;
 mod example;
 mod live;

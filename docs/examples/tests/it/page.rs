@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::{env, fs};
 
 use bonesetter_chassis::bus::header;
@@ -11,7 +12,7 @@ use bonesetter_proto::{Stage, Writer};
 use crate::bed::TOOL;
 use crate::example::folder;
 
-fn page() -> String {
+pub(crate) fn page() -> String {
     fs::read_to_string(folder().join("../subjects.md")).unwrap()
 }
 
@@ -114,4 +115,23 @@ fn the_page_lists_what_a_tool_may_do() {
         .filter(|it| !text.contains(&format!("    {it}\n")))
         .collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn what_is_shown_in_go_is_formatted_and_vetted() {
+    let output = Command::new("go")
+        .args(["vet", "./..."])
+        .current_dir(folder().join("go"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let output = Command::new("gofmt")
+        .arg("-l")
+        .arg(folder().join("go"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
 }
