@@ -152,6 +152,13 @@ impl Bed {
         ]
     }
 
+    /// The seed of a tool that the server knows nothing of.
+    pub(crate) fn unknown_seed(&self) -> PathBuf {
+        let user = topology::external_user("unknown");
+        bonesetter_keys::complete(&self.keys, &[&user]).unwrap();
+        self.keys.nkey_seed(&user)
+    }
+
     /// As svc-llm does it; the twin follows by itself.
     pub(crate) async fn diagnose(&self, cases: &[Case]) {
         self.diagnose_signing(cases, Writer::Llm).await;

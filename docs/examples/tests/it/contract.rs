@@ -9,31 +9,9 @@ use futures::StreamExt as _;
 use serde_json::Value;
 
 use crate::bed::{Bed, Case, OWN, TOOL};
-use crate::page::page;
+use crate::page::{first_cells, section};
 
 const JSON: &str = "EXTERNAL_DIAGNOSED_JSON";
-
-/// The lines of the page between a heading and the next one.
-fn section(heading: &str) -> String {
-    let page = page();
-    let (_, from) = page.split_once(&format!("\n{heading}\n")).unwrap();
-    let inside = from.lines().take_while(|line| !line.starts_with('#'));
-    inside.collect::<Vec<_>>().join("\n")
-}
-
-/// What stands between back-ticks in the first cell of each row of a table.
-fn first_cells(section: &str) -> Vec<BTreeSet<String>> {
-    let rows = section.lines().filter(|line| line.starts_with("| `"));
-    rows.map(|row| {
-        let cell = row.split('|').nth(1).unwrap();
-        cell.split('`')
-            .skip(1)
-            .step_by(2)
-            .map(str::to_owned)
-            .collect()
-    })
-    .collect()
-}
 
 fn consumer(filter: &str) -> pull::Config {
     pull::Config {

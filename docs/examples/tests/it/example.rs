@@ -60,10 +60,19 @@ impl Example {
     /// Starts it for a namespace, with what the page says and no configuration of who runs the test.
     /// It connects again for ever, and so gets an end in case that the test is killed.
     pub(crate) async fn start(self, bed: &Bed, namespace: &str) -> Running {
+        self.start_with(bed, bed.environment(namespace)).await
+    }
+
+    /// As [`Example::start`], with other settings.
+    pub(crate) async fn start_with(
+        self,
+        bed: &Bed,
+        environment: Vec<(&'static str, PathBuf)>,
+    ) -> Running {
         let mut child = Command::new("timeout")
             .args(["--signal=KILL", LEFT_BEHIND])
             .args(self.words(bed).await)
-            .envs(bed.environment(namespace))
+            .envs(environment)
             .env("BONESETTER_DESCRIPTORS", descriptors())
             .env("PATH", path_with_nats())
             .env("PYTHONDONTWRITEBYTECODE", "1")

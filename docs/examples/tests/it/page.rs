@@ -6,14 +6,38 @@ use std::process::Command;
 use std::{env, fs};
 
 use bonesetter_chassis::bus::header;
-use bonesetter_chassis::topology::{COPIES, ExternalUser, external_permissions};
+use bonesetter_chassis::topology::{
+    COPIES, ExternalUser, MAX_MESSAGE_BYTES, MAX_NAMESPACES, authorization, external_permissions,
+};
 use bonesetter_proto::{Stage, Writer};
 
 use crate::bed::TOOL;
 use crate::example::folder;
 
-pub(crate) fn page() -> String {
+fn page() -> String {
     fs::read_to_string(folder().join("../subjects.md")).unwrap()
+}
+
+/// The lines of the page between a heading and the next one.
+pub(crate) fn section(heading: &str) -> String {
+    let page = page();
+    let (_, from) = page.split_once(&format!("\n{heading}\n")).unwrap();
+    let inside = from.lines().take_while(|line| !line.starts_with('#'));
+    inside.collect::<Vec<_>>().join("\n")
+}
+
+/// What stands between back-ticks in the first cell of each row of a table.
+pub(crate) fn first_cells(section: &str) -> Vec<BTreeSet<String>> {
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cell = row.split('|').nth(1).unwrap();
+        cell.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    })
+    .collect()
 }
 
 /// Every file that is an example, by its path under `docs/examples`.
@@ -134,4 +158,39 @@ fn what_is_shown_in_go_is_formatted_and_vetted() {
         output.status.success() && output.stdout.is_empty(),
         "{output:?}"
     );
+}
+
+#[test]
+fn the_page_names_the_limits_as_they_are() {
+    let text = page();
+    let connections = authorization(|_| String::new());
+    let (_, connections) = connections.split_once("max_connections: ").unwrap();
+    let connections = connections.split(' ').next().unwrap();
+    let mut limits = vec![
+        format!("{} KiB a message", MAX_MESSAGE_BYTES >> 10),
+        format!("{MAX_NAMESPACES} namespaces a tool"),
+        format!("{connections} connections of all tools"),
+    ];
+    for copy in COPIES {
+        limits.push(format!("{} days", copy.max_age.as_secs() / 86_400));
+        limits.push(format!("{} MiB", copy.max_bytes >> 20));
+    }
+    let missing: Vec<_> = limits.iter().filter(|it| !text.contains(*it)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn the_fields_that_the_page_names_are_there() {
+    let protos = folder().join("../../proto/protos/bonesetter/v1");
+    let contract: String = ["common.proto", "diagnosed.proto"]
+        .map(|file| fs::read_to_string(protos.join(file)).unwrap())
+        .concat();
+    let fields = first_cells(&section("### What to look at"));
+    assert!(fields.len() >= 8, "{fields:?}");
+    for name in fields.iter().flatten().filter(|it| *it != "Diagnosed") {
+        for part in name.split('.').filter(|it| !it.is_empty()) {
+            let is_field = contract.contains(&format!(" {part} = "));
+            assert!(is_field, "{name}: no field is called {part}");
+        }
+    }
 }
