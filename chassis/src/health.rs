@@ -1,9 +1,9 @@
 //! `/livez`, `/readyz` and `/metrics` on one port.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -16,7 +16,13 @@ use crate::metrics::Metrics;
 
 /// Who is not ready yet. A service is ready when nobody is waited for.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Arc<Mutex<BTreeSet<String>>>);
+pub struct Readiness(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    missing: BTreeSet<String>,
+    notes: BTreeMap<&'static str, String>,
+}
 
 impl Readiness {
     /// Waits for somebody until [`Waiting::ready`]. The name is shown in `/readyz`.
@@ -31,12 +37,32 @@ impl Readiness {
 
     /// Everybody who is waited for.
     pub fn missing(&self) -> Vec<String> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.known().missing.iter().cloned().collect()
+    }
+
+    /// Something that `/readyz` says besides, in a line of its own; replaces what was said of it.
+    pub fn note(&self, name: &'static str, text: impl Into<String>) {
+        self.known().notes.insert(name, text.into());
+    }
+
+    /// What `/readyz` answers.
+    fn describe(&self) -> (bool, String) {
+        let known = self.known();
+        let is_ready = known.missing.is_empty();
+        let mut text = if is_ready {
+            "ready\n".to_owned()
+        } else {
+            let missing: Vec<_> = known.missing.iter().map(String::as_str).collect();
+            format!("waiting for: {}\n", missing.join(", "))
+        };
+        for (name, note) in &known.notes {
+            text.extend([name, ": ", note.as_str(), "\n"]);
+        }
+        (is_ready, text)
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -50,21 +76,13 @@ pub struct Waiting {
 impl Waiting {
     /// No longer waited for.
     pub fn ready(&self) {
-        self.readiness
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&self.name);
+        self.readiness.known().missing.remove(&self.name);
     }
 
     /// Waited for again.
     pub fn not_ready(&self) {
-        let mut missing = self
-            .readiness
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        missing.insert(self.name.clone());
+        let mut known = self.readiness.known();
+        known.missing.insert(self.name.clone());
     }
 }
 
@@ -97,15 +115,13 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
-    let missing = shared.readiness.missing();
-    if missing.is_empty() {
-        (StatusCode::OK, "ready\n".to_owned())
+    let (is_ready, text) = shared.readiness.describe();
+    let status = if is_ready {
+        StatusCode::OK
     } else {
-        (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("waiting for: {}\n", missing.join(", ")),
-        )
-    }
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, text)
 }
 
 async fn encode(State(shared): State<Shared>) -> Result<String, StatusCode> {
@@ -130,5 +146,12 @@ mod tests {
         assert!(readiness.missing().is_empty());
         nats.not_ready();
         assert_eq!(readiness.missing(), ["nats"]);
+        readiness.note("shards", "0 of 2");
+        let expected = (false, "waiting for: nats\nshards: 0 of 2\n".to_owned());
+        assert_eq!(readiness.describe(), expected);
+        nats.ready();
+        readiness.note("shards", "none of 2");
+        let expected = (true, "ready\nshards: none of 2\n".to_owned());
+        assert_eq!(readiness.describe(), expected);
     }
 }

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::detect::Thresholds;
 use crate::episode::Windows;
 use crate::namespaces::Namespaces;
+use crate::shards::MAX_SHARDS;
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -25,6 +26,8 @@ pub struct Config {
     pub kubeconfig: Option<PathBuf>,
     /// Which namespaces are watched.
     pub namespaces: Namespaces,
+    /// How replicas share the work.
+    pub sharding: Sharding,
     /// How long a failure must last before an incident opens. The more specific class (killed at
     /// the memory limit) often shows a moment after the general one (in back-off).
     #[serde(with = "duration")]
@@ -41,11 +44,28 @@ pub struct Config {
     pub unschedulable_grace: Duration,
 }
 
+/// How replicas share the work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sharding {
+    /// Into how many parts the namespaces are divided, by a hash of the name. With 1 nothing is
+    /// divided: every replica watches everything, and they agree by compare-and-set. With more, each
+    /// replica holds a fair share of them by Leases in its own namespace.
+    pub shards: u32,
+}
+
+impl Default for Sharding {
+    fn default() -> Self {
+        Self { shards: 1 }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             kubeconfig: None,
             namespaces: Namespaces::default(),
+            sharding: Sharding::default(),
             settle: Duration::from_secs(3),
             stability_window: Duration::from_secs(10),
             cooldown: Duration::from_mins(15),
@@ -118,6 +138,9 @@ impl Settings for Config {
                 }
             }
         }
+        if !(1..=MAX_SHARDS).contains(&self.sharding.shards) {
+            problems.add("sharding.shards", format!("must be 1 to {MAX_SHARDS}"));
+        }
         if namespaces.scopes().is_empty() {
             problems.add(
                 "namespaces",
@@ -155,6 +178,10 @@ mod tests {
             problems(|it| it.namespaces.watch = namespace("A b"))[0]
                 .starts_with("namespaces.watch")
         );
+        for shards in [0, MAX_SHARDS + 1] {
+            let problems = problems(|it| it.sharding.shards = shards);
+            assert!(problems[0].starts_with("sharding.shards:"), "{problems:?}");
+        }
         let all_excluded = problems(|it| {
             it.namespaces.watch = namespace("a");
             it.namespaces.exclude = namespace("a");

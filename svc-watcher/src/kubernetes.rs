@@ -110,7 +110,7 @@ pub enum Change {
     Refused,
 }
 
-/// Watches every kind in every scope, for ever.
+/// Watches every kind in every scope, for ever, also where there is no scope.
 ///
 /// Errors are logged and tried again with a growing delay. Nothing is read ahead of the caller, so
 /// that a slow caller slows the API server and not the memory.
@@ -120,7 +120,7 @@ pub fn watch(client: &Client, scopes: &[Scope]) -> impl Stream<Item = Signal> + 
             .into_iter()
             .map(|kind| watch_one(client, kind, scope.clone()))
     });
-    stream::select_all(watches.collect::<Vec<_>>())
+    stream::select_all(watches.collect::<Vec<_>>()).chain(stream::pending())
 }
 
 fn watch_one(client: &Client, kind: Kind, scope: Scope) -> BoxStream<'static, Signal> {
@@ -273,7 +273,7 @@ fn is_refused(error: &watcher::Error) -> bool {
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -111,17 +111,23 @@ impl Ledger {
         Ok(records)
     }
 
-    /// Does all that is to be done about one root owner now; says which steps were published.
+    /// Does all that is to be done about one root owner now, as long as `may_go_on`; says which steps
+    /// were published.
     pub(crate) async fn carry_on(
         &self,
         tracked: &mut Tracked,
         verdict: &Verdict,
         now: Timestamp,
         windows: &Windows,
+        may_go_on: impl Fn() -> bool + Send,
     ) -> Result<Vec<String>, LedgerError> {
         let observed = verdict.observation();
         let mut steps = Vec::new();
         for _ in 0..MAX_EFFECTS {
+            // A verdict of the past must not be joined to a record that somebody else has stored.
+            if !may_go_on() {
+                break;
+            }
             let record = tracked.stored.as_ref().map(|(record, _)| record);
             let effect = next(
                 &self.cluster,

@@ -25,28 +25,35 @@
 //!   CronJob, ...), that nothing of it has been left for the stability window.
 //! - After an incident another one of the same root owner and class is held back for the cooldown,
 //!   also over restarts, and opens afterwards if the failure lasts.
+//! - With `sharding.shards` of more than 1, replicas share the namespaces by Leases; those of one that
+//!   is killed are watched by others within 15 s, those of one that ends at once, with complete lists
+//!   first ([`shards`]). Who cannot renew a Lease stops before another begins. Leases only divide the
+//!   work: that an incident is one is the doing of compare-and-set.
 //! - A job that will try again, a rollout under way, a pod being deleted, the first restart of a
 //!   container and a restart long ago are no failures.
 //!
 //! # On failure
 //! - The API server cannot be reached: tried again with a growing delay, `/readyz` names
 //!   `kubernetes` until the first lists are complete.
+//! - Leases cannot be read or renewed: what is held is given up 6 s after its last renewal and not judged,
+//!   until they can; `/readyz` names `leases` before the first time, and always says which shards are held.
 //! - A kind may not be listed: said once and counted, the rest works. An owner of that kind is then
 //!   known by its references only.
 //! - An object cannot be decoded: a warning with kind, namespace and name; it is not judged.
 //! - The bus is away: nothing is decided without being stored, and all is decided anew from the
-//!   facts when it is back.
+//!   facts when it is back. After 10 s the shards are left to replicas that reach it.
 //! - A record cannot be read: an error with its key; that owner is left alone until the key has been
 //!   deleted and the service started again.
 //!
 //! # Settings
 //! `kubeconfig`, `namespaces.watch` (`WATCH_NAMESPACES`), `namespaces.exclude`
-//! (`EXCLUDE_NAMESPACES`), `settle`, `stability_window`, `cooldown` (`ANALYZE_COOLDOWN_MINUTES`),
-//! `unschedulable_grace`; see [`Config`].
+//! (`EXCLUDE_NAMESPACES`), `sharding.shards`, `settle`, `stability_window`, `cooldown`
+//! (`ANALYZE_COOLDOWN_MINUTES`), `unschedulable_grace`; see [`Config`].
 //!
 //! # Metrics
 //! `bonesetter_watcher_objects`, `_incidents_open`, `_steps_total{step}`,
-//! `_undecodable_total{kind}`, `_refused_lists`, `_failed_rounds_total`.
+//! `_undecodable_total{kind}`, `_refused_lists`, `_failed_rounds_total`, `_shards`, `_shards_held`,
+//! `_takeovers_total`.
 
 mod config;
 pub mod coverage;
@@ -55,6 +62,7 @@ pub mod episode;
 pub mod facts;
 pub mod index;
 pub mod kubernetes;
+mod lease;
 mod ledger;
 mod metrics;
 mod namespaces;
@@ -63,9 +71,12 @@ pub mod owner;
 pub mod record;
 mod run;
 mod scan;
+pub mod shards;
 mod source;
+mod view;
+mod work;
 
-pub use config::Config;
+pub use config::{Config, Sharding};
 pub use namespaces::Namespaces;
 pub use run::run;
 pub use scan::{Scan, scan};

@@ -27,6 +27,9 @@ pub(crate) struct WatcherMetrics {
     pub(crate) undecodable: Family<KindLabel, Counter>,
     pub(crate) refused: Gauge,
     pub(crate) failed_rounds: Counter,
+    pub(crate) shards: Gauge,
+    pub(crate) shards_held: Gauge,
+    pub(crate) takeovers: Counter,
 }
 
 impl WatcherMetrics {
@@ -62,6 +65,21 @@ impl WatcherMetrics {
                 "watcher_failed_rounds",
                 "Rounds in which the bus could not be used",
                 this.failed_rounds.clone(),
+            );
+            registry.register(
+                "watcher_shards",
+                "Shards that there are",
+                this.shards.clone(),
+            );
+            registry.register(
+                "watcher_shards_held",
+                "Shards that this replica holds",
+                this.shards_held.clone(),
+            );
+            registry.register(
+                "watcher_takeovers",
+                "Shards taken from a replica that did not give them back",
+                this.takeovers.clone(),
             );
         });
         this

@@ -6,15 +6,16 @@
 //! lists. Nothing is judged before these are complete.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::health::Waiting;
-use futures::{Stream, StreamExt as _};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::MissedTickBehavior;
+use kube::Client;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -23,11 +24,12 @@ use crate::detect::Thresholds;
 use crate::episode::{Presence, Windows};
 use crate::facts::{Facts, Kind, Object};
 use crate::index::{Index, Touched};
-use crate::kubernetes::{Change, Signal};
+use crate::kubernetes::{Change, Signal, watch};
 use crate::ledger::{Ledger, LedgerError, Tracked};
 use crate::metrics::{KindLabel, StepLabel, WatcherMetrics};
-use crate::namespaces::Namespaces;
 use crate::observe::{Verdict, observe};
+use crate::view::{self, View};
+use crate::work::Work;
 
 /// How often what is marked or under way is judged.
 const TICK: Duration = Duration::from_millis(500);
@@ -38,13 +40,18 @@ const MAX_PAUSE: u32 = 32;
 /// Kills of pods that are not known are forgotten after this time; their pods come at once or never.
 const KILL_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
+/// How often records are read again, because another replica may have opened an incident that nothing
+/// here hints at: it died, or lost the shard, just then.
+const RELOAD: Duration = Duration::from_mins(5);
+
 /// What the source works with.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) namespaces: Namespaces,
+    pub(crate) view: View,
     pub(crate) windows: Windows,
     pub(crate) thresholds: Thresholds,
     pub(crate) ledger: Ledger,
+    pub(crate) work: Work,
     pub(crate) clock: Clock,
     pub(crate) metrics: WatcherMetrics,
     /// Becomes ready with the first lists.
@@ -61,7 +68,12 @@ pub(crate) struct Source {
     tracked: HashMap<String, Tracked>,
     owners: HashMap<String, Object>,
     marked: BTreeMap<String, Object>,
+    /// The first lists are complete.
     is_ready: bool,
+    /// What is watched.
+    scopes: Vec<Scope>,
+    /// When what was remembered was last read; none when it has to be.
+    loaded: Option<Instant>,
     /// Ticks to let pass, and how many the next failure adds.
     pause: u32,
     next_pause: u32,
@@ -75,84 +87,102 @@ struct Case {
 
 impl Source {
     pub(crate) fn new(parts: Parts) -> Self {
-        let coverage = Coverage::of(&parts.namespaces.scopes());
         Self {
+            coverage: Coverage::default(),
             parts,
             index: Index::default(),
-            coverage,
             tracked: HashMap::new(),
             owners: HashMap::new(),
             marked: BTreeMap::new(),
             is_ready: false,
+            scopes: Vec::new(),
+            loaded: None,
             pause: 0,
             next_pause: 1,
         }
     }
 
     /// Works until shut down.
-    pub(crate) async fn run(
-        mut self,
-        signals: impl Stream<Item = Signal>,
-        shutdown: CancellationToken,
-    ) {
-        let mut signals = pin!(signals);
+    pub(crate) async fn run(mut self, client: &Client, shutdown: CancellationToken) {
+        let mut signals = self.start(client);
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_loaded = false;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                signal = signals.next() => match signal {
-                    Some(signal) => self.take(signal),
-                    None => return,
-                },
+                change = self.parts.view.changed() => {
+                    match change {
+                        view::Change::Ended => return,
+                        view::Change::Lost if self.scopes == self.parts.view.scopes() => {}
+                        _ => signals = self.start(client),
+                    }
+                    self.forget_unwatched();
+                }
+                Some(signal) = signals.next() => self.take(signal),
                 _ = ticks.tick() => {
                     if self.pause > 0 {
                         self.pause -= 1;
-                    } else if is_loaded {
+                    } else if self.loaded.is_some_and(|at| at.elapsed() < RELOAD) {
                         self.round().await;
                     } else {
-                        is_loaded = self.load().await;
+                        self.load().await;
                     }
                 }
             }
         }
     }
 
-    /// Reads what was remembered; says whether that worked.
-    async fn load(&mut self) -> bool {
+    /// Begins with complete lists of all that is to be watched. What is known already stays known.
+    fn start(&mut self, client: &Client) -> BoxStream<'static, Signal> {
+        self.scopes = self.parts.view.scopes();
+        self.coverage = Coverage::of(&self.scopes);
+        self.is_ready = false;
+        self.loaded = None;
+        self.parts.waiting.not_ready();
+        self.note_ready();
+        watch(client, &self.scopes).boxed()
+    }
+
+    /// Drops what is somebody else's from now on.
+    fn forget_unwatched(&mut self) {
+        let view = &self.parts.view;
+        let is_ours = |owner: &Object| view.is_watched(&owner.namespace);
+        self.index
+            .retain(|object| !is_ours(object), &HashSet::new());
+        self.owners.retain(|_, owner| is_ours(owner));
+        self.marked.retain(|_, owner| is_ours(owner));
+        self.tracked.retain(|uid, _| self.owners.contains_key(uid));
+        self.count();
+    }
+
+    /// Reads what was remembered.
+    async fn load(&mut self) {
         let records = match self.parts.ledger.load().await {
             Ok(records) => records,
-            Err(error) => {
-                self.fail(&error);
-                return false;
-            }
+            Err(error) => return self.fail(&error),
         };
         let (mut open, mut unwatched) = (0_usize, 0_usize);
         for (record, revision) in records {
             // What happens elsewhere is not known: its owner is not gone, only out of sight.
-            if !self.parts.namespaces.is_watched(&record.owner.namespace) {
+            if !self.parts.view.is_watched(&record.owner.namespace) {
                 unwatched += 1;
                 continue;
             }
             open += usize::from(record.open().is_some());
             let uid = record.owner.uid.clone();
             self.owners.insert(uid.clone(), record.owner.clone());
-            let stored = Some((record, revision));
-            self.tracked.insert(
-                uid,
-                Tracked {
-                    stored,
-                    is_active: true,
-                    ..Tracked::default()
-                },
-            );
+            // Since when things have been true is not in the record, so what is known is kept.
+            let tracked = self.tracked.entry(uid).or_default();
+            tracked.stored = Some((record, revision));
+            tracked.is_active = true;
         }
         info!(
             records = self.tracked.len(),
             open, unwatched, "read the episodes"
         );
-        true
+        self.loaded = Some(Instant::now());
+        self.next_pause = 1;
+        self.parts.work.note_progress();
     }
 
     /// Takes in what Kubernetes says.
@@ -185,6 +215,10 @@ impl Source {
         };
         self.marked
             .extend(touched.into_iter().map(|owner| (owner.uid.clone(), owner)));
+        self.note_ready();
+    }
+
+    fn note_ready(&mut self) {
         if !self.is_ready && self.coverage.is_ready() {
             self.is_ready = true;
             self.parts.waiting.ready();
@@ -197,11 +231,7 @@ impl Source {
     }
 
     fn apply(&mut self, kind: Kind, facts: Facts) -> Touched {
-        if !self
-            .parts
-            .namespaces
-            .is_watched(&facts.head().object.namespace)
-        {
+        if !(self.parts.view).is_watched(&facts.head().object.namespace) {
             return Touched::new();
         }
         if matches!(facts, Facts::Unreadable(_)) {
@@ -225,7 +255,10 @@ impl Source {
 
     /// Judges what is marked or under way, and does what follows.
     async fn round(&mut self) {
+        let work = self.parts.work.clone();
+        let _working = work.begin().await;
         if !self.is_ready {
+            work.note_progress();
             return;
         }
         let Ok(now) = Timestamp::try_from(self.parts.clock.now()) else {
@@ -234,16 +267,26 @@ impl Source {
         };
         self.index.forget_kills(now - KILL_MEMORY);
         let cases = self.cases(now);
-        let (ledger, windows) = (&self.parts.ledger, &self.parts.windows);
+        let Parts {
+            ledger,
+            windows,
+            view,
+            ..
+        } = &self.parts;
         let is_away = AtomicBool::new(false);
         let carried = futures::stream::iter(cases).map(|mut case| async {
             let mut result = Ok(Vec::new());
             if !case.tracked.is_broken && !is_away.load(Ordering::Relaxed) {
+                let Case { tracked, verdict } = &mut case;
+                let may_go_on = || view.may_act(&verdict.owner.namespace);
                 result = ledger
-                    .carry_on(&mut case.tracked, &case.verdict, now, windows)
+                    .carry_on(tracked, verdict, now, windows, may_go_on)
                     .await;
                 let is_failed = result.as_ref().is_err_and(|error| !error.is_permanent());
                 is_away.fetch_or(is_failed, Ordering::Relaxed);
+                if !is_failed {
+                    work.note_progress();
+                }
             }
             (case, result)
         });
@@ -252,9 +295,11 @@ impl Source {
         for (case, result) in carried {
             failure = self.put_back(case, result).or(failure);
         }
-        match failure {
-            Some(error) => self.fail(&error),
-            None => self.next_pause = 1,
+        if let Some(error) = failure {
+            self.fail(&error);
+        } else {
+            self.next_pause = 1;
+            work.note_progress();
         }
         self.count();
     }
@@ -324,6 +369,8 @@ impl Source {
     fn fail(&mut self, error: &LedgerError) {
         warn!(%error, retry_in = ?(TICK * self.next_pause), "the bus cannot be used; tried again");
         self.parts.metrics.failed_rounds.inc();
+        // Only what has been read proves that it can be used again.
+        self.loaded = None;
         self.pause = self.next_pause;
         self.next_pause = (self.next_pause * 2).min(MAX_PAUSE);
     }

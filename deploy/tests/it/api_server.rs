@@ -150,6 +150,13 @@ fn accounts_have_exactly_the_rights_of_this_table() {
         }
     };
     for namespace in ["default", "bonesetter-system", auto.as_str()] {
+        let leases = set("list leases,create leases,update leases");
+        let is_own = namespace == "bonesetter-system";
+        let watcher = if is_own {
+            &watcher | &leases
+        } else {
+            watcher.clone()
+        };
         expect("svc-watcher", namespace, &watcher);
         expect("svc-enricher", namespace, &set(enricher));
         let is_auto = namespace == auto;

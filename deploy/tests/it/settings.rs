@@ -4,8 +4,9 @@ use std::path::Path;
 
 use bonesetter_chassis::config::{Settings, load};
 use serde_json::{Map, Value, json};
+use svc_watcher::shards::lease_name;
 
-use crate::workloads::find;
+use crate::workloads::{find, strings};
 
 /// The configuration of a workload with what all of them share, as its process reads it.
 pub(crate) fn merged(name: &str) -> Value {
@@ -38,7 +39,18 @@ fn check<S: Settings>(name: &str) -> S {
 
 #[test]
 fn every_service_accepts_its_configuration() {
-    check::<svc_watcher::Config>("svc-watcher");
+    let watcher = check::<svc_watcher::Config>("svc-watcher");
+    let shards = watcher.sharding.shards;
+    let replicas = find("Deployment", "svc-watcher");
+    let replicas = replicas.at("/spec/replicas").as_u64().unwrap();
+    assert!(
+        (2..=u64::from(shards)).contains(&replicas),
+        "each has a shard"
+    );
+    let role = find("Role", "bonesetter-watcher-leases");
+    let named = strings(role.at("/rules/1/resourceNames"));
+    let leases: Vec<_> = (0..shards).map(|it| lease_name(it, shards)).collect();
+    assert_eq!(named, leases);
     check::<svc_enricher::config::Config>("svc-enricher");
     check::<svc_redactor::config::Config>("svc-redactor");
     let notifier = check::<svc_notifier::Config>("svc-notifier");

@@ -2,7 +2,7 @@
 
 use bonesetter_proto::v1::FailureClass;
 use jiff::Timestamp;
-use svc_watcher::{Config, Namespaces, kubernetes, scan};
+use svc_watcher::{Config, Namespaces, Sharding, kubernetes, scan};
 
 use crate::bus::{TestBus, config};
 use crate::cluster::Sandbox;
@@ -76,5 +76,29 @@ async fn a_kind_that_may_not_be_watched_is_named_and_the_rest_works() {
         stored.incident.as_ref().unwrap().id
     );
     assert_eq!(finding.symptoms, stored.symptoms);
+    sandbox.remove().await;
+}
+
+#[tokio::test]
+async fn without_the_right_to_leases_nothing_is_held_and_the_rest_goes_on() {
+    let (bus, sandbox) = (TestBus::start().await, Sandbox::new().await);
+    let kubeconfig = sandbox.restricted(&RIGHTS).await;
+    let sharded = Config {
+        sharding: Sharding { shards: 2 },
+        ..config(kubeconfig, &sandbox.namespace)
+    };
+    sandbox.create_failed("one").await;
+    let refused = bus.watcher(sharded.clone()).await;
+    let allowed = Config {
+        kubeconfig: Some(sandbox.kubeconfig_at("allowed", None)),
+        ..sharded
+    };
+    let allowed = bus.watcher(allowed).await;
+    bus.await_step(&sandbox.namespace, "one", "1/open").await;
+    assert_eq!(refused.readiness.missing(), ["leases"]);
+    let held = "watcher_shards_held 0";
+    assert!(refused.metrics.encode().unwrap().contains(held));
+    refused.stop().await;
+    allowed.stop().await;
     sandbox.remove().await;
 }

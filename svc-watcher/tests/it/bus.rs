@@ -1,10 +1,13 @@
 //! A bus of its own with the real users and permissions, and watchers on it.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bonesetter_chassis::bus::{Bucket, Bus, StreamReader, provision};
-use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
+use bonesetter_chassis::config::{
+    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
+};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::Service;
@@ -102,7 +105,7 @@ impl TestBus {
     async fn service(&self, shutdown: CancellationToken) -> Service {
         let common = Common {
             cluster: "test".to_owned(),
-            nats: self.server.settings(&self.keys, "svc-watcher").unwrap(),
+            nats: self.settings(),
             keys: KeySettings::default(),
             telemetry: TelemetrySettings::default(),
             health: HealthSettings::default(),
@@ -118,6 +121,17 @@ impl TestBus {
         )
         .await
         .unwrap()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let url = self.server.url();
+        url.strip_prefix("nats://").unwrap().parse().unwrap()
+    }
+
+    /// How svc-watcher reaches it.
+    pub(crate) fn settings(&self) -> NatsSettings {
+        self.server.settings(&self.keys, "svc-watcher").unwrap()
     }
 
     /// Starts a watcher.

@@ -1,6 +1,7 @@
 //! A namespace of its own on the API server, and what tests do in it.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -115,6 +116,28 @@ impl Sandbox {
             .delete(name, &DeleteParams::default().grace_period(0))
             .await
             .unwrap();
+    }
+
+    /// A kubeconfig with which one may do anything, in whose context this namespace is the default;
+    /// the API server may be reached at another address.
+    pub(crate) fn kubeconfig_at(&self, name: &str, address: Option<SocketAddr>) -> PathBuf {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        config["contexts"][0]["context"]["namespace"] = json!(self.namespace);
+        if let Some(address) = address {
+            config["clusters"][0]["cluster"]["server"] = json!(format!("https://{address}"));
+        }
+        let file = self.folder.path().join(format!("{name}.kubeconfig"));
+        std::fs::write(&file, config.to_string()).unwrap();
+        file
+    }
+
+    /// Where the API server listens.
+    pub(crate) fn api_server(&self) -> SocketAddr {
+        let text = std::fs::read_to_string(&self.kubeconfig).unwrap();
+        let config: Value = serde_json::from_str(&text).unwrap();
+        let url = config["clusters"][0]["cluster"]["server"].as_str().unwrap();
+        url.strip_prefix("https://").unwrap().parse().unwrap()
     }
 
     /// A kubeconfig with which one may list and watch some resources in this namespace.

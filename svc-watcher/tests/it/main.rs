@@ -10,5 +10,7 @@ mod access;
 mod bus;
 mod cluster;
 mod episodes;
+mod replica;
+mod sharing;
 mod startup;
 mod workloads;
