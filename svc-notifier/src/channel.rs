@@ -192,6 +192,7 @@ mod tests {
             is_proposal: true,
             ends_with: None,
             waits_for: None,
+            follows: None,
         };
         assert_eq!(record.plan(candidate, &["slack"], 0), Plan::Tell(0));
         record.told.remove(0)

@@ -22,8 +22,9 @@
 //!   has been told meanwhile. It carries no text of a cluster or a model.
 //! - Of an incident of which nothing was told, the end is not told either. If its first notice comes
 //!   after its end (the pipeline was slower than the recovery), that notice says so.
-//! - Each channel gets the notices of an incident in order and, while the process does not die
-//!   between a post and its record, once. After such a death the webhook's receiver can drop the
+//! - Each channel gets the notices of an incident in the order in which they were decided, with any
+//!   number of replicas, and the outcome of a change never before the change, unless that is not told
+//!   within a minute. While no process dies between a post and its record, it gets each once. After such a death the webhook's receiver can drop the
 //!   repetition by its `Idempotency-Key`; Slack has no such key and shows it twice.
 //! - What is shown rests on a diagnosis whose signature was verified. Text of clusters and models is
 //!   escaped and cannot mention, link or fake.

@@ -1,11 +1,11 @@
 //! What is to be told, whichever channel it goes through.
 
 use bonesetter_keys::content_hash;
-use bonesetter_proto::Subject;
 use bonesetter_proto::v1::{
     Acted, Detected, Diagnosed, FailureClass, Incident, NoticeKind, ObjectRef, Overdue,
     ResolvedReason, Step,
 };
+use bonesetter_proto::{Stage, Subject};
 use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -131,6 +131,20 @@ impl Notice {
     /// The step under which it is published, and its name within the incident.
     pub fn step(&self) -> String {
         format!("{}-{}", words::kind(self.kind), self.subject.step)
+    }
+
+    /// The notice of the change that this is the outcome of, by its [`Notice::step`].
+    pub fn follows(&self) -> Option<String> {
+        let acted = self.acted.as_ref()?;
+        if !matches!(
+            acted.step(),
+            Step::Verified | Step::RolledBack | Step::Stuck
+        ) {
+            return None;
+        }
+        let cause: Subject = acted.envelope.as_ref()?.caused_by.parse().ok()?;
+        let is_change = cause.stage == Stage::Acted && cause.incident == self.subject.incident;
+        is_change.then(|| format!("{}-{}", words::kind(NoticeKind::Applied), cause.step))
     }
 
     /// The same for every attempt to tell it, so that a receiver can drop a repetition.

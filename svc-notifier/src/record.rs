@@ -78,6 +78,9 @@ pub struct Candidate {
     pub ends_with: Option<Resolution>,
     /// Whether it says that something has not come.
     pub waits_for: Option<Wait>,
+    /// The notice, as `<kind>-<input step>`, of what it is the outcome of, while that is worth waiting
+    /// for.
+    pub follows: Option<String>,
 }
 
 /// What a notice says has not come.
@@ -127,6 +130,9 @@ pub enum Plan {
     AlreadyTold,
     /// What did not come in time has come, and people know.
     Over,
+    /// It is the outcome of something of which people do not know yet: messages overtake each other.
+    /// Nothing was written into the record.
+    TooEarly,
     /// Nobody was told of the incident, so nobody is told of its end. It is remembered, in case that
     /// the pipeline is slower than the recovery: a first notice after it then says so.
     NothingToEnd,
@@ -141,6 +147,10 @@ impl Record {
             .position(|told| told.step == candidate.step)
         {
             return Plan::Tell(index);
+        }
+        let is_told = |step: &String| self.told.iter().any(|told| told.step == *step);
+        if !candidate.follows.as_ref().is_none_or(is_told) {
+            return Plan::TooEarly;
         }
         let channels = channels
             .iter()
@@ -287,6 +297,7 @@ mod tests {
             is_proposal: step.starts_with("incident"),
             ends_with: step.starts_with("resolved").then(recovered),
             waits_for: step.strip_prefix("overdue-").map(wait),
+            follows: None,
         }
     }
 
@@ -410,6 +421,28 @@ mod tests {
         for (candidates, expected) in cases {
             assert_eq!(plans(candidates), *expected, "{candidates:?}");
         }
+    }
+
+    #[test]
+    fn an_outcome_that_overtakes_its_change_waits_for_it() {
+        let mut record = Record::default();
+        let mut plan = |step: &str, follows: Option<&str>| {
+            let candidate = Candidate {
+                follows: follows.map(str::to_owned),
+                ..candidate(step, Some("oom"))
+            };
+            record.plan(candidate, &CHANNELS, NOW)
+        };
+        let applied = Some("applied-applied");
+        assert_eq!(plan("verified-verified", applied), Plan::TooEarly);
+        assert_eq!(plan("applied-applied", None), Plan::Tell(0));
+        assert_eq!(plan("verified-verified", applied), Plan::Tell(1));
+        // Of what is told without it, nobody asks again.
+        assert_eq!(plan("attention-stuck", None), Plan::Tell(2));
+        assert_eq!(
+            plan("attention-stuck", Some("applied-other")),
+            Plan::Tell(2)
+        );
     }
 
     #[test]

@@ -23,6 +23,10 @@ const LAST_RETRY: Duration = Duration::from_mins(5);
 /// A notice waits this long for an older one on the same channel, or for another worker.
 const SHORT_WAIT: Duration = Duration::from_secs(2);
 
+/// So many times an outcome waits for the notice of what it is the outcome of, which may be among the
+/// dead letters.
+const PATIENT_DELIVERIES: u64 = 30;
+
 /// Tells people, and remembers what it told them.
 #[derive(Debug)]
 pub(crate) struct Notifier {
@@ -161,7 +165,7 @@ enum Turn {
 
 impl Notifier {
     async fn tell(&self, notice: &Notice, deliveries: u64) -> Outcome<Notified> {
-        match self.turn(notice).await {
+        match self.turn(notice, deliveries).await {
             Err(error) => after_error(error),
             Ok(Turn::Silent(plan)) => {
                 tracing::info!(?plan, step = notice.step(), "nothing to tell");
@@ -170,7 +174,7 @@ impl Notifier {
             Ok(Turn::Settled(told)) => done(notice, &told),
             Ok(Turn::Wait(after)) => Outcome::Retry {
                 after,
-                cause: anyhow::anyhow!("an older notice, or another worker, comes first"),
+                cause: anyhow::anyhow!("an earlier notice, or another worker, comes first"),
             },
             Ok(Turn::Post {
                 index,
@@ -184,12 +188,13 @@ impl Notifier {
     }
 
     /// Writes the intent into the record before anything is posted.
-    async fn turn(&self, notice: &Notice) -> Result<Turn, NoticesError> {
+    async fn turn(&self, notice: &Notice, deliveries: u64) -> Result<Turn, NoticesError> {
         let names: Vec<&str> = self.channels.iter().map(Channel::name).collect();
         let now = millis(self.clock.now());
         let decide = |record: &mut Record| {
-            let index = match record.plan(candidate(notice), &names, now) {
+            let index = match record.plan(candidate(notice, deliveries), &names, now) {
                 Plan::Tell(index) => index,
+                Plan::TooEarly => return Turn::Wait(SHORT_WAIT),
                 silent => return Turn::Silent(silent),
             };
             let Some(told) = record.told.get(index).cloned() else {
@@ -301,8 +306,11 @@ impl Notifier {
     }
 }
 
-fn candidate(notice: &Notice) -> Candidate {
+fn candidate(notice: &Notice, deliveries: u64) -> Candidate {
     Candidate {
+        follows: notice
+            .follows()
+            .filter(|_| deliveries <= PATIENT_DELIVERIES),
         step: notice.step(),
         cause: notice.cause(),
         is_proposal: notice.kind == NoticeKind::Incident,

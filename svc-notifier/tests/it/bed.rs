@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bus, StreamReader, provision};
+use bonesetter_chassis::bus::{Bus, ConsumerState, StreamReader, provision};
 use bonesetter_chassis::config::{
     Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
 };
@@ -66,6 +66,14 @@ impl Bed {
     pub(crate) async fn accept(&self) {
         for server in [&self.slack, &self.webhook] {
             answer(server, ResponseTemplate::new(200)).await;
+        }
+    }
+
+    /// As [`Bed::accept`], after a moment in which a notifier takes all that it can.
+    pub(crate) async fn accept_slowly(&self) {
+        let slowly = ResponseTemplate::new(200).set_delay(Duration::from_millis(200));
+        for server in [&self.slack, &self.webhook] {
+            answer(server, slowly.clone()).await;
         }
     }
 
@@ -180,6 +188,24 @@ impl Bed {
         self.while_running_as("svc-notifier", self.config(), until)
     }
 
+    /// Runs two notifiers until `until` is done, then drains both; also returns how many posts each of
+    /// them made.
+    pub(crate) async fn while_sharing<T>(&self, until: impl Future<Output = T>) -> (T, [u64; 2]) {
+        let services = [
+            self.service("svc-notifier").await,
+            self.service("svc-notifier").await,
+        ];
+        let running = services
+            .each_ref()
+            .map(|service| tokio::spawn(svc_notifier::run(self.config(), service.clone())));
+        let value = until.await;
+        for (service, running) in services.iter().zip(running) {
+            service.shutdown.cancel();
+            running.await.unwrap().expect("drained");
+        }
+        (value, services.each_ref().map(posts))
+    }
+
     /// Publishes twins until `until` is done, then drains.
     pub(crate) fn while_publishing<'a, T: 'a>(
         &'a self,
@@ -206,13 +232,32 @@ impl Bed {
 
     /// A step of svc-actuator that rests on a diagnosis signed by the given service.
     pub(crate) async fn act(&self, step: Step, name: &str, cause: &str, signer: Writer) {
-        let diagnosed_subject = subject(Stage::Diagnosed, "open").to_string();
+        let acted = self.acted(INCIDENT, step, cause, signer);
+        self.publish("svc-actuator", name, acted).await;
+    }
+
+    /// The end of a change of an incident, or the change itself, which has no cause here.
+    pub(crate) async fn act_on(&self, incident: &str, step: Step, name: &str, after: &str) {
+        let acted = self.acted(incident, step, "crash", Writer::Llm);
+        let cause = match after {
+            "" => String::new(),
+            step => subject_of(incident, Stage::Acted, step).to_string(),
+        };
+        let publisher = self.service("svc-actuator").await.publisher::<Acted>();
+        publisher
+            .publish(&subject_of(incident, Stage::Acted, name), acted, &cause)
+            .await
+            .expect("published");
+    }
+
+    fn acted(&self, incident: &str, step: Step, cause: &str, signer: Writer) -> Acted {
+        let diagnosed_subject = subject_of(incident, Stage::Diagnosed, "open").to_string();
         let diagnosed = Diagnosed {
             envelope: Some(Envelope {
                 subject: diagnosed_subject.clone(),
                 ..Envelope::default()
             }),
-            incident: Some(incident()),
+            incident: Some(incident_of(incident)),
             diagnosis: Some(Diagnosis {
                 summary: "it fails".to_owned(),
                 cause: cause.to_owned(),
@@ -230,13 +275,12 @@ impl Bed {
             key_id: signature.key_id,
             signature: signature.bytes,
         };
-        let acted = Acted {
-            incident: Some(incident()),
+        Acted {
+            incident: Some(incident_of(incident)),
             step: step.into(),
             diagnosis: Some(signed),
             ..Acted::default()
-        };
-        self.publish("svc-actuator", name, acted).await;
+        }
     }
 
     /// The sweeper missed a diagnosis.
@@ -318,14 +362,25 @@ impl Bed {
         self.is_handled(&topology::NOTIFIER_ACTED).await;
     }
 
+    /// Polls until what svc-actuator did has been delivered to somebody.
+    pub(crate) async fn acted_is_delivered(&self) {
+        let consumer = &topology::NOTIFIER_ACTED;
+        self.is_reached(consumer, |state| state.delivered > 0).await;
+    }
+
     async fn is_handled(&self, consumer: &ConsumerSpec) {
+        self.is_reached(consumer, |state| state.acknowledged > 0)
+            .await;
+    }
+
+    async fn is_reached(&self, consumer: &ConsumerSpec, is: impl Fn(&ConsumerState) -> bool) {
         let bus = self.bus("svc-notifier").await;
         let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
         let mut looks = tokio::time::interval(Duration::from_millis(20));
         loop {
             looks.tick().await;
             let state = bus.consumer_state(consumer).await;
-            if state.expect("readable").acknowledged > 0 {
+            if is(&state.expect("readable")) {
                 return;
             }
             assert!(
@@ -373,18 +428,36 @@ impl Bed {
     }
 }
 
+/// How many posts a notifier made, by its own account.
+fn posts(service: &Service) -> u64 {
+    let text = service.metrics.encode().unwrap();
+    let attempts = |line: &str| {
+        let line = line.strip_prefix("bonesetter_notifier_attempts_total{")?;
+        line.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    text.lines().filter_map(attempts).sum()
+}
+
 pub(crate) fn subject(stage: Stage, step: &str) -> Subject {
+    subject_of(INCIDENT, stage, step)
+}
+
+fn subject_of(incident: &str, stage: Stage, step: &str) -> Subject {
     Subject {
         stage,
         cluster: "test".to_owned(),
         namespace: Namespace::new("shop").ok(),
         kind: "Deployment".to_owned(),
-        incident: IncidentId::new(INCIDENT).unwrap(),
+        incident: IncidentId::new(incident).unwrap(),
         step: step.to_owned(),
     }
 }
 
 pub(crate) fn incident() -> Incident {
+    incident_of(INCIDENT)
+}
+
+fn incident_of(id: &str) -> Incident {
     let root_owner = ObjectRef {
         kind: "Deployment".to_owned(),
         namespace: "shop".to_owned(),
@@ -392,7 +465,7 @@ pub(crate) fn incident() -> Incident {
         ..ObjectRef::default()
     };
     Incident {
-        id: INCIDENT.to_owned(),
+        id: id.to_owned(),
         root_owner: Some(root_owner),
         ..Incident::default()
     }

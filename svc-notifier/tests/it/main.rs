@@ -6,4 +6,5 @@ mod crash;
 mod delivery;
 mod overdue;
 mod publish;
+mod replicas;
 mod trust;
