@@ -15,6 +15,8 @@ TOOL = os.environ["BONESETTER_TOOL"]
 NAMESPACE = os.environ["BONESETTER_NAMESPACE"]
 # One consumer for each tool and namespace; no other name is allowed.
 CONSUMER = f"{TOOL}_{NAMESPACE}"
+# When to look again at what is not signed, in seconds: it may be that only the new key is not here yet.
+LATER = 600
 
 
 async def on_error(error: Exception) -> None:
@@ -41,23 +43,26 @@ class Trusted:
     """The public keys of one writer: a file of `trusted/`, one key a line, during a rotation several."""
 
     def __init__(self, writer: str) -> None:
-        self.keys = {}
-        for line in Path(os.environ["BONESETTER_TRUSTED"], f"{writer}.pub").read_text().splitlines():
-            if line.startswith("ed25519-public:"):
-                key = base64.b64decode(line.removeprefix("ed25519-public:"))
-                self.keys[hashlib.sha256(key).hexdigest()[:16]] = VerifyKey(key)
+        self.file = Path(os.environ["BONESETTER_TRUSTED"], f"{writer}.pub")
+        self.keys = self.read()
+
+    def read(self) -> dict[str, VerifyKey]:
+        lines = self.file.read_text().splitlines()
+        kind = "ed25519-public:"
+        keys = [base64.b64decode(line.removeprefix(kind)) for line in lines if line.startswith(kind)]
+        return {hashlib.sha256(key).hexdigest()[:16]: VerifyKey(key) for key in keys}
 
     def has_signed(self, message: nats.aio.msg.Msg) -> bool:
         """Whether the writer has signed exactly these bytes for exactly this subject."""
         headers = message.headers or {}
-        key = self.keys.get(headers.get("bonesetter-key-id", ""))
-        if key is None:
-            return False
+        key_id = headers.get("bonesetter-key-id", "")
+        if key_id not in self.keys:
+            self.keys = self.read()
         subject = message.subject.encode()
         signed = b"bonesetter.v1.signature\0" + len(subject).to_bytes(8, "big") + subject
         try:
             signature = base64.b64decode(headers.get("bonesetter-sig", ""), validate=True)
-            key.verify(signed + message.data, signature)
-        except (BadSignatureError, ValueError):
+            self.keys[key_id].verify(signed + message.data, signature)
+        except (KeyError, BadSignatureError, ValueError):
             return False
         return True

@@ -25,7 +25,7 @@ async def main() -> None:
         for message in messages:
             if not trusted.has_signed(message):
                 print(f"not signed by the publisher: {message.subject}", file=sys.stderr)
-                await message.term()
+                await message.nak(delay=bus.LATER)
                 continue
             event = json.loads(message.data)
             incident, diagnosis = event["data"]["incident"], event["data"]["diagnosis"]

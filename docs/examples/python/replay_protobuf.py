@@ -36,7 +36,7 @@ async def main() -> None:
         for message in messages:
             if not trusted.has_signed(message):
                 print(f"not signed by svc-llm: {message.subject}", file=sys.stderr)
-                await message.term()
+                await message.nak(delay=bus.LATER)
                 continue
             diagnosed = Diagnosed.FromString(message.data)
             owner = diagnosed.incident.root_owner

@@ -49,16 +49,24 @@ func onError(_ *nats.Conn, _ *nats.Subscription, err error) {
 	log.Print(err)
 }
 
-// Trusted is the public keys of one writer by their ids.
-type Trusted map[string]ed25519.PublicKey
+// Trusted is the public keys of one writer, by their ids.
+type Trusted struct {
+	file string
+	keys map[string]ed25519.PublicKey
+}
 
 // ReadTrusted reads a file of trusted/: one key a line, during a rotation several.
-func ReadTrusted(writer string) (Trusted, error) {
-	text, err := os.ReadFile(filepath.Join(os.Getenv("BONESETTER_TRUSTED"), writer+".pub"))
+func ReadTrusted(writer string) (*Trusted, error) {
+	trusted := &Trusted{file: filepath.Join(os.Getenv("BONESETTER_TRUSTED"), writer+".pub")}
+	return trusted, trusted.read()
+}
+
+func (trusted *Trusted) read() error {
+	text, err := os.ReadFile(trusted.file)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	keys := Trusted{}
+	trusted.keys = map[string]ed25519.PublicKey{}
 	for line := range strings.Lines(string(text)) {
 		encoded, isKey := strings.CutPrefix(strings.TrimSpace(line), "ed25519-public:")
 		key, err := base64.StdEncoding.DecodeString(encoded)
@@ -66,16 +74,22 @@ func ReadTrusted(writer string) (Trusted, error) {
 			continue
 		}
 		digest := sha256.Sum256(key)
-		keys[hex.EncodeToString(digest[:8])] = key
+		trusted.keys[hex.EncodeToString(digest[:8])] = key
 	}
-	return keys, nil
+	return nil
 }
 
 // HasSigned says whether the writer has signed exactly these bytes for exactly this subject.
-func (keys Trusted) HasSigned(subject string, payload []byte, headers nats.Header) bool {
-	key, isKnown := keys[headers.Get("bonesetter-key-id")]
+func (trusted *Trusted) HasSigned(subject string, payload []byte, headers nats.Header) bool {
+	id := headers.Get("bonesetter-key-id")
+	if trusted.keys[id] == nil {
+		if err := trusted.read(); err != nil {
+			log.Print(err)
+		}
+	}
+	key := trusted.keys[id]
 	signature, err := base64.StdEncoding.DecodeString(headers.Get("bonesetter-sig"))
-	if !isKnown || err != nil {
+	if key == nil || err != nil {
 		return false
 	}
 	signed := bytes.NewBufferString("bonesetter.v1.signature\x00")

@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"strings"
+	"time"
 
 	"example.com/subscriber/bus"
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,7 +18,11 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 )
 
-const stream = "EXTERNAL_DIAGNOSED"
+const (
+	stream = "EXTERNAL_DIAGNOSED"
+	// When to look again at what is not signed: it may be that only the new key is not here yet.
+	later = 10 * time.Minute
+)
 
 func main() {
 	if err := replay(context.Background()); err != nil {
@@ -63,7 +68,7 @@ func replay(ctx context.Context) error {
 		}
 		if !trusted.HasSigned(message.Subject(), message.Data(), message.Headers()) {
 			log.Printf("not signed by svc-llm: %s", message.Subject())
-			if err := message.Term(); err != nil {
+			if err := message.NakWithDelay(later); err != nil {
 				return err
 			}
 			continue

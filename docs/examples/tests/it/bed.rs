@@ -8,7 +8,7 @@ use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology::{self, ExternalUser};
-use bonesetter_keys::KeyDirectory;
+use bonesetter_keys::{KeyDirectory, Rotating};
 use bonesetter_proto::v1::{Diagnosed, Diagnosis, Incident, ObjectRef};
 use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
@@ -204,14 +204,21 @@ impl Bed {
         .await;
     }
 
-    /// Waits until everything was delivered to the tool's consumer and acknowledged.
-    pub(crate) async fn settled(&self, stream: &str) {
+    /// Puts a new key of svc-llm to use, as an operator does.
+    pub(crate) fn rotate(&self) {
+        let key = Rotating::Signing(Writer::Llm);
+        key.make_known(&self.keys).unwrap();
+        key.promote(&self.keys).unwrap();
+    }
+
+    /// Waits until everything was delivered to the tool's consumer and all but so many acknowledged.
+    pub(crate) async fn settled(&self, stream: &str, left: u64) {
         let client = self.tool().await;
         let subject = format!("$JS.API.CONSUMER.INFO.{stream}.{TOOL}_{OWN}");
         until(&format!("acknowledgements of {stream}"), async || {
             let reply = client.request(subject.clone(), "".into()).await.unwrap();
             let info: Value = serde_json::from_slice(&reply.payload).unwrap();
-            info["num_pending"] == 0 && info["num_ack_pending"] == 0
+            info["num_pending"] == 0 && info["num_ack_pending"] == left
         })
         .await;
     }

@@ -1,6 +1,7 @@
 //! Prints every diagnosis of a namespace that is kept, then each new one: protobuf, signature verified.
 
 use std::path::Path;
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, AckKind, Message};
@@ -11,12 +12,16 @@ use bonesetter_proto::v1::Diagnosed;
 use futures::StreamExt as _;
 use subscriber::{connect, setting};
 
+/// When to look again at what is not signed: it may be that only the new key is not here yet.
+const LATER: Duration = Duration::from_mins(10);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let (tool, namespace) = (
         setting("BONESETTER_TOOL")?,
         setting("BONESETTER_NAMESPACE")?,
     );
+    // Reads them again when it meets a key that it does not know.
     let trusted = VerifyingKeys::read(Path::new(&setting("BONESETTER_TRUSTED")?))?;
     // One consumer for each tool and namespace; no other name is allowed. It is made the first time;
     // after that it goes on behind what was acknowledged.
@@ -44,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
             }
             Err(error) => {
                 eprintln!("not signed by svc-llm: {}: {error}", message.subject);
-                AckKind::Term
+                AckKind::Nak(Some(LATER))
             }
         };
         // Only now: what is not acknowledged comes again.
