@@ -5,8 +5,9 @@
 //! | `headers()` after `message_id()` drops the id | [`publish`], one function builds every message |
 //! | a publish that timed out may have been stored | same id and expect-last-subject-sequence 0 on retry |
 //! | a missing permission looks like a timeout | [`connection`] reads the server's error events |
-//! | what is pulled ahead outlives the ack wait | [`consume`] pulls no more than handlers are free |
-//! | a batch with a heartbeat sleeps through messages | [`consume`] pulls for five seconds, without one |
+//! | what is pulled ahead outlives the ack wait | [`feed`] asks for no more than handlers are free |
+//! | an inbox for every pull | [`feed`] has one for all pulls of a consumer |
+//! | a stored message can begin like a word of the server | [`feed`] tells them apart by the reply subject |
 //! | a stall of 31 s after a reconnect with two replicas | [`consume`] pulls anew on every connect |
 //! | `double_ack` is content with "no responders" | [`consume`] acks by request |
 //! | consumer `backoff` replaces the ack wait, a bare nak is immediate | no backoff, every nak has a delay |
@@ -19,6 +20,7 @@ mod consume;
 mod dead_letter;
 mod decide;
 mod drift;
+mod feed;
 mod keep;
 mod kv;
 mod lag;

@@ -1,8 +1,9 @@
 //! Everything between the broker and a handler.
 //!
-//! Order matters and is the same for stages and sinks: pull, decode, check, handle, publish and wait
-//! until it is stored, then ack and wait until that is known. A crash at any point leads to
-//! redelivery; outputs are stored once because their subjects are unique.
+//! Order matters and is the same for stages and sinks: pull, decode, check, handle, publish and
+//! wait until it is stored, then ack and wait until that is known (of a stage that is repeatable,
+//! the ack is not waited for). A crash at any point leads to redelivery; outputs are stored once
+//! because their subjects are unique.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ mod redrive;
 mod work;
 
 const SHORTEST_RETRY: Duration = Duration::from_millis(100);
+/// No longer does a free handler wait for others before something is asked for.
+const GATHER: Duration = Duration::from_millis(1);
 const LONGEST_RETRY: Duration = Duration::from_mins(5);
 
 /// What one durable consumer is handled with.
@@ -93,7 +96,7 @@ impl Runner {
         tokio::join!(direct, redriven, shared.0.watch_lag());
     }
 
-    async fn handle(&self, work: &impl Work, pulled: Pulled) {
+    async fn handle<W: Work>(&self, work: &W, pulled: Pulled) {
         let label = self.received(&pulled);
         let started = Instant::now();
         let span = self.span(&pulled);
@@ -102,7 +105,7 @@ impl Runner {
             .work_alive(work, &pulled)
             .instrument(span.clone())
             .await;
-        self.finish(&label, &pulled, &dead, end)
+        self.finish::<W>(&label, &pulled, &dead, end)
             .instrument(span)
             .await;
         self.metrics.in_flight.get_or_create(&label).dec();
@@ -113,12 +116,12 @@ impl Runner {
     }
 
     /// Handles what a request refers to, or tells why not.
-    async fn handle_again(&self, work: &impl Work, spec: &ConsumerSpec, request: Pulled) {
+    async fn handle_again<W: Work>(&self, work: &W, spec: &ConsumerSpec, request: Pulled) {
         match self.resolve(spec, request).await {
             Request::Handle(pulled) => self.handle(work, *pulled).await,
             Request::End(request, dead, end) => {
                 let label = self.received(&request);
-                self.finish(&label, &request, &dead, end).await;
+                self.finish::<W>(&label, &request, &dead, end).await;
                 self.metrics.in_flight.get_or_create(&label).dec();
             }
         }
@@ -126,8 +129,9 @@ impl Runner {
 
     /// Runs the handler and keeps telling the server that it does.
     async fn work_alive(&self, work: &impl Work, pulled: &Pulled) -> End {
-        let mut alive = tokio::time::interval(self.spec.ack_wait / 3);
-        alive.tick().await;
+        // An interval that begins now would wait for the clock's next millisecond.
+        let every = self.spec.ack_wait / 3;
+        let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let working = work.work(pulled);
         tokio::pin!(working);
         loop {
@@ -138,14 +142,18 @@ impl Runner {
         }
     }
 
-    async fn finish(&self, label: &ConsumerLabel, pulled: &Pulled, dead: &Dead, end: End) {
+    async fn finish<W: Work>(&self, label: &ConsumerLabel, pulled: &Pulled, dead: &Dead, end: End) {
         match end {
             End::Done { published } => {
                 self.metrics
                     .published
                     .get_or_create(label)
                     .inc_by(published as u64);
-                pulled.acker.ack().await;
+                if W::IS_REPEATABLE {
+                    pulled.acker.ack().await;
+                } else {
+                    pulled.acker.ack_and_wait().await;
+                }
             }
             End::HandBack => pulled.acker.retry_after(SHORTEST_RETRY).await,
             End::Dead { reason, cause } => self.bury(pulled, dead, reason, &cause).await,
@@ -209,6 +217,9 @@ async fn pull<W: Work>(
         };
         // The semaphore is never closed.
         let Ok(permit) = permit else { break };
+        if puller.must_ask() {
+            gather(&permits, spec.concurrency).await;
+        }
         let free = 1 + permits.available_permits();
         let Some(pulled) = puller.next(free, &runner.shutdown).await else {
             break;
@@ -228,6 +239,16 @@ async fn pull<W: Work>(
     tasks.close();
     tasks.wait().await;
     tracing::info!(consumer = spec.name, "drained");
+}
+
+/// Under load handlers end one by one, and a request for every message costs as much as the
+/// message. Waits a moment until a quarter of the handlers are free, one being so already.
+async fn gather(permits: &Arc<Semaphore>, concurrency: usize) {
+    let others = u32::try_from(concurrency.div_ceil(4) - 1).unwrap_or(0);
+    if others > 0 {
+        // They are given back at once; it was only about waiting for them.
+        let _ = tokio::time::timeout(GATHER, permits.acquire_many(others)).await;
+    }
 }
 
 /// What the handler asked for; where deliveries are limited, doubled with every one of them.

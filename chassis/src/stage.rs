@@ -16,6 +16,9 @@ pub trait Stage: Send + Sync + 'static {
     type In: Message;
     /// What it produces.
     type Out: Event;
+    /// Whether handling a message again has no effect and costs little. Then the ack of an input is
+    /// not waited for: where one is lost, the message comes again and finds its outputs stored.
+    const IS_REPEATABLE: bool = false;
 
     /// Handles one message. May be called again with the same message, also by another process.
     fn handle(&self, input: &Input<Self::In>) -> impl Future<Output = Outcome<Self::Out>> + Send;

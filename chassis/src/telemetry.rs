@@ -109,7 +109,13 @@ fn traces<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
+    // Places in our sources and times between awaits cost more than the rest of a span, and say nothing
+    // to who looks at a trace.
     tracing_opentelemetry::layer()
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
         .with_tracer(tracer)
         .with_filter(LevelFilter::INFO)
 }

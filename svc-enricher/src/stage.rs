@@ -26,6 +26,7 @@ pub(crate) struct Enricher {
 impl Stage for Enricher {
     type In = Detected;
     type Out = Enriched;
+    const IS_REPEATABLE: bool = true;
 
     async fn handle(&self, input: &Input<Detected>) -> Outcome<Enriched> {
         if !needs_evidence(&input.subject.step) {

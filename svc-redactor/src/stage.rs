@@ -30,6 +30,7 @@ pub(crate) struct Boundary {
 impl Stage for Boundary {
     type In = Enriched;
     type Out = Redacted;
+    const IS_REPEATABLE: bool = true;
 
     async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
         let subject = input.subject.to_string();

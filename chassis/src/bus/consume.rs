@@ -1,20 +1,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 
-use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::consumer::pull;
+use async_nats::jetstream;
 use async_nats::{Client, Subject as NatsSubject};
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::Bus;
+use super::feed::{Feed, FeedError};
 use crate::health::Waiting;
 use crate::topology::ConsumerSpec;
 
-/// A pull that gets nothing ends after this, or five seconds later when the server does not say so.
-const EXPIRES: Duration = Duration::from_secs(5);
 const BIND_RETRY: Duration = Duration::from_secs(1);
 const ACK_TIMEOUT: Duration = Duration::from_secs(2);
 const ACK_ATTEMPTS: u32 = 3;
@@ -42,9 +39,14 @@ pub(crate) struct Acker {
 }
 
 impl Acker {
+    /// Tells the server that the message is done. Where that gets lost, the message comes again.
+    pub(crate) async fn ack(&self) {
+        self.send("+ACK".into()).await;
+    }
+
     /// Tells the server that the message is done, and makes sure that it knows. An ack that gets
     /// lost is not an error: the message comes again and finds everything done.
-    pub(crate) async fn ack(&self) -> bool {
+    pub(crate) async fn ack_and_wait(&self) -> bool {
         for attempt in 1..=ACK_ATTEMPTS {
             let request = self
                 .client
@@ -88,16 +90,14 @@ impl Acker {
 ///
 /// The client's endless `Stream` pulls ahead, and does so even while nobody reads from it: what it
 /// holds during a slow call outlives the ack wait, is delivered again, handled twice and at last
-/// buried. So every pull is a `Batch` of as many messages as handlers are free. It is made without
-/// a heartbeat, because a batch that receives one is not woken by the next message.
+/// buried. So as many messages are asked for as handlers are free.
 pub(crate) struct Puller {
     bus: Bus,
     spec: ConsumerSpec,
     connects: watch::Receiver<u64>,
     /// Ready while the consumer is bound.
     waiting: Waiting,
-    consumer: Option<PullConsumer>,
-    batch: Option<pull::Batch>,
+    feed: Option<Feed>,
     returned: VecDeque<Pulled>,
 }
 
@@ -109,8 +109,7 @@ impl Puller {
             spec,
             connects,
             waiting,
-            consumer: None,
-            batch: None,
+            feed: None,
             returned: VecDeque::new(),
         }
     }
@@ -126,9 +125,14 @@ impl Puller {
             if let Some(pulled) = self.returned.pop_front() {
                 return Some(pulled);
             }
-            let Some(batch) = self.batch.as_mut() else {
-                self.batch = Some(self.pull(free, shutdown).await?);
+            let Some(feed) = self.feed.as_mut() else {
+                self.feed = Some(self.bind(shutdown).await?);
                 continue;
+            };
+            let most = self.spec.concurrency;
+            let next = async {
+                feed.ask(free, most).await?;
+                feed.next().await
             };
             tokio::select! {
                 biased;
@@ -137,59 +141,65 @@ impl Puller {
                     tracing::debug!(consumer = self.spec.name, "connected anew, pulling anew");
                     self.end_pull();
                 }
-                next = batch.next() => match next {
-                    Some(Ok(message)) => {
-                        if let Some(pulled) = pulled(&self.bus.client, self.spec.name, &message) {
+                next = next => match next {
+                    Ok(Some(message)) => {
+                        if let Some(pulled) = pulled(&self.bus, self.spec.name, message) {
                             return Some(pulled);
                         }
                     }
-                    Some(Err(error)) => {
-                        tracing::warn!(consumer = self.spec.name, %error, "pulling anew");
-                        self.end_pull();
-                        self.consumer = None;
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.fail(&error);
                         pause(shutdown).await?;
                     }
-                    None => self.batch = None,
                 },
             }
         }
     }
 
+    /// Whether nothing is here or on its way.
+    pub(crate) fn must_ask(&self) -> bool {
+        self.returned.is_empty() && self.feed.as_ref().is_some_and(Feed::is_answered)
+    }
+
+    fn fail(&mut self, error: &FeedError) {
+        tracing::warn!(consumer = self.spec.name, %error, "pulling anew");
+        self.end_pull();
+    }
+
     /// Gives back what was pulled and is not begun, so that another replica need not wait for the
     /// ack wait.
     pub(crate) async fn hand_back(mut self) {
-        if self.batch.is_some() {
-            // What the server sent before it answers this has arrived when the answer has.
-            let bound = self.bind().await;
-            tracing::debug!(is_bound = bound.is_ok(), "handing back what was pulled");
+        if let Some(feed) = self.feed.take() {
+            let rest = feed.close().await;
+            let rest = rest
+                .into_iter()
+                .filter_map(|it| pulled(&self.bus, self.spec.name, it));
+            self.returned.extend(rest);
         }
-        self.end_pull();
         for pulled in self.returned {
             pulled.acker.retry_after(Duration::from_millis(1)).await;
         }
     }
 
-    /// Drops the pull, keeping what it holds already.
+    /// Drops the inbox, keeping what has arrived in it.
     fn end_pull(&mut self) {
-        let Some(mut batch) = self.batch.take() else {
-            return;
-        };
-        while let Some(Some(Ok(message))) = batch.next().now_or_never() {
-            self.returned
-                .extend(pulled(&self.bus.client, self.spec.name, &message));
+        if let Some(mut feed) = self.feed.take() {
+            let arrived = feed.arrived().into_iter();
+            let arrived = arrived.filter_map(|message| pulled(&self.bus, self.spec.name, message));
+            self.returned.extend(arrived);
         }
     }
 
-    async fn pull(&mut self, count: usize, shutdown: &CancellationToken) -> Option<pull::Batch> {
+    async fn bind(&mut self, shutdown: &CancellationToken) -> Option<Feed> {
         loop {
             self.connects.mark_unchanged();
-            match self.try_pull(count).await {
-                Ok(batch) => {
+            match self.try_bind().await {
+                Ok(feed) => {
                     self.waiting.ready();
-                    return Some(batch);
+                    return Some(feed);
                 }
                 Err(error) => {
-                    self.consumer = None;
                     self.waiting.not_ready();
                     tracing::warn!(
                         consumer = self.spec.name, stream = self.spec.stream.name, %error,
@@ -201,23 +211,10 @@ impl Puller {
         }
     }
 
-    async fn try_pull(&mut self, count: usize) -> Result<pull::Batch, async_nats::Error> {
-        let consumer = match self.consumer.take() {
-            Some(consumer) => consumer,
-            None => self.bind().await?,
-        };
-        let consumer = self.consumer.insert(consumer);
-        let batch = consumer.batch().max_messages(count).expires(EXPIRES);
-        Ok(batch.messages().await?)
-    }
-
-    async fn bind(&self) -> Result<PullConsumer, async_nats::Error> {
+    async fn try_bind(&self) -> Result<Feed, async_nats::Error> {
         let (consumer, stream) = (self.spec.name, self.spec.stream.name);
-        Ok(self
-            .bus
-            .js
-            .get_consumer_from_stream(consumer, stream)
-            .await?)
+        let bound = self.bus.js.get_consumer_from_stream(consumer, stream);
+        Ok(Feed::open(&self.bus, bound.await?).await?)
     }
 }
 
@@ -229,11 +226,11 @@ async fn pause(shutdown: &CancellationToken) -> Option<()> {
     }
 }
 
-fn pulled(
-    client: &Client,
-    consumer: &'static str,
-    message: &async_nats::jetstream::Message,
-) -> Option<Pulled> {
+fn pulled(bus: &Bus, consumer: &'static str, message: async_nats::Message) -> Option<Pulled> {
+    let message = jetstream::Message {
+        message,
+        context: bus.js.clone(),
+    };
     let (sequence, deliveries, stored_at, pending) = match message.info() {
         Ok(info) => (
             info.stream_sequence,
@@ -246,24 +243,31 @@ fn pulled(
             return None;
         }
     };
-    let reply = message.message.reply.clone()?;
+    let async_nats::Message {
+        subject,
+        reply,
+        payload,
+        headers: given,
+        ..
+    } = message.message;
+    let reply = reply?;
     let mut headers = BTreeMap::new();
-    for (name, values) in message.headers.iter().flat_map(|headers| headers.iter()) {
+    for (name, values) in given.iter().flat_map(|headers| headers.iter()) {
         if let Some(value) = values.last() {
             headers.insert(name.to_string(), value.as_str().to_owned());
         }
     }
     Some(Pulled {
         consumer,
-        subject: message.subject.to_string(),
-        payload: message.payload.clone(),
+        subject: subject.into_string(),
+        payload,
         headers,
         sequence,
         deliveries,
         stored_at,
         pending,
         acker: Acker {
-            client: client.clone(),
+            client: bus.client.clone(),
             reply,
         },
     })

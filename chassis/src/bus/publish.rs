@@ -170,7 +170,7 @@ impl<M: Event> Publisher<M> {
         messaging.describe(&span);
         begin_trace(&span, subject.incident.as_str());
         let stored = self
-            .build_and_store(subject, message, caused_by)
+            .build_and_store(subject, &id, message, caused_by)
             .instrument(span.clone())
             .await;
         if let Err(error) = &stored {
@@ -182,15 +182,15 @@ impl<M: Event> Publisher<M> {
     async fn build_and_store(
         &self,
         subject: &Subject,
+        id: &str,
         message: M,
         caused_by: &str,
     ) -> Result<Stored, PublishError> {
         let now = self.clock.now();
         let name = subject.to_string();
-        let id = message_id(subject);
         let payload = Bytes::from(message.into_bytes(Envelope {
             subject: name.clone(),
-            message_id: id.clone(),
+            message_id: id.to_owned(),
             caused_by: caused_by.to_owned(),
             produced_at: Some(to_timestamp(now)),
             producer: self.producer.name.to_owned(),
@@ -207,7 +207,7 @@ impl<M: Event> Publisher<M> {
         }
         let mut headers = HeaderMap::new();
         inject(&mut headers);
-        describe::<M>(&mut headers, subject, &id, self.producer.name, now);
+        describe::<M>(&mut headers, subject, id, self.producer.name, now);
         if M::SIGNED_BY.is_some() {
             let signer = self
                 .signer
@@ -219,7 +219,7 @@ impl<M: Event> Publisher<M> {
             headers.insert(header::KEY_ID, signature.key_id);
             headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));
         }
-        self.store(name, &id, headers, payload).await
+        self.store(name, id, headers, payload).await
     }
 
     async fn store(

@@ -13,6 +13,9 @@ use crate::stage::{Delivery, Outcome, Sink, Stage};
 
 /// Turns one delivery into an end that the broker can be told.
 pub(super) trait Work: Send + Sync + 'static {
+    /// See [`Stage::IS_REPEATABLE`].
+    const IS_REPEATABLE: bool = false;
+
     fn work(&self, pulled: &Pulled) -> impl Future<Output = End> + Send;
 }
 
@@ -41,6 +44,8 @@ pub(super) struct StageWork<S: Stage> {
 }
 
 impl<S: Stage> Work for StageWork<S> {
+    const IS_REPEATABLE: bool = S::IS_REPEATABLE;
+
     async fn work(&self, pulled: &Pulled) -> End {
         let input = match read_input::<S::In>(pulled, self.stream, &self.trusted) {
             Ok(input) => input,

@@ -61,15 +61,16 @@ async fn info(js: &jetstream::Context) -> pull::Config {
 }
 
 /// Says what it was given, and goes on when the gate is open.
-struct Gated {
+struct Gated<const IS_REPEATABLE: bool> {
     begun: mpsc::UnboundedSender<(u64, u64)>,
     gate: watch::Receiver<bool>,
     work: Duration,
 }
 
-impl Stage for Gated {
+impl<const IS_REPEATABLE: bool> Stage for Gated<IS_REPEATABLE> {
     type In = Detected;
     type Out = Enriched;
+    const IS_REPEATABLE: bool = IS_REPEATABLE;
 
     async fn handle(&self, input: &Input<Detected>) -> Outcome<Enriched> {
         self.begun.send((input.sequence, input.deliveries)).unwrap();
@@ -87,9 +88,18 @@ struct Running {
 }
 
 fn run_gated(service: &Service, spec: ConsumerSpec, is_open: bool, work: Duration) -> Running {
+    run_gated_as::<false>(service, spec, is_open, work)
+}
+
+fn run_gated_as<const IS_REPEATABLE: bool>(
+    service: &Service,
+    spec: ConsumerSpec,
+    is_open: bool,
+    work: Duration,
+) -> Running {
     let (sender, begun) = mpsc::unbounded_channel();
     let (gate, receiver) = watch::channel(is_open);
-    let stage = Gated {
+    let stage = Gated::<IS_REPEATABLE> {
         begun: sender,
         gate: receiver,
         work,
@@ -169,13 +179,22 @@ async fn a_consumer_that_is_not_there_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_ack_to_a_consumer_that_was_deleted_is_not_taken_for_one() {
+    done_again_after_a_lost_ack::<false>().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ack_that_is_not_waited_for_may_get_lost() {
+    done_again_after_a_lost_ack::<true>().await;
+}
+
+async fn done_again_after_a_lost_ack<const IS_REPEATABLE: bool>() {
     let admin = Admin::new();
     let bed = Bed::start_with(&[], |accounts| admin.joining(&accounts, "BONESETTER")).await;
     provision(&bed.bus("provisioner").await).await.unwrap();
     let js = jetstream::new(nats_client(&bed, "provisioner").await);
     publish(&bed, 0..1).await;
     let enricher = bed.service("svc-enricher").await;
-    let mut running = run_gated(&enricher, ENRICHER, false, Duration::ZERO);
+    let mut running = run_gated_as::<IS_REPEATABLE>(&enricher, ENRICHER, false, Duration::ZERO);
     assert_eq!(running.begun.recv().await, Some((1, 1)));
     let delete = format!(
         "$JS.API.CONSUMER.DELETE.{}.{}",
@@ -187,7 +206,7 @@ async fn an_ack_to_a_consumer_that_was_deleted_is_not_taken_for_one() {
         .request(&delete, &serde_json::Value::Null)
         .await;
     assert_eq!(deleted, Verdict::Done);
-    // The server answers the ack with 503, because nobody listens; a client takes that for an answer.
+    // The server answers a request with 503, because nobody listens; a client takes that for an answer.
     running.gate.send(true).unwrap();
     let bus = bed.bus("svc-redactor-replay").await;
     assert_eq!(stored(&bus, StageName::Enriched, 1).await.len(), 1);

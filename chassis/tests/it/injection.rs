@@ -187,20 +187,25 @@ async fn an_answer_of_the_server_is_not_a_decision() {
     let stored_message = llm
         .publish(direct, Some(&intended(3)), r#"{"seq":1}"#)
         .await;
+    // What a pull of nothing is answered with is a header that begins with a status, and no body.
+    let pull = "$JS.API.CONSUMER.MSG.NEXT.BONESETTER_REDACTED.llm";
+    let stored_status = llm
+        .publish(pull, Some(&intended(4)), r#"{"batch":1,"no_wait":true}"#)
+        .await;
     assert_eq!(
-        [stored_ack, stored_info, stored_message],
-        [const { Verdict::Done }; 3]
+        [stored_ack, stored_info, stored_message, stored_status],
+        [const { Verdict::Done }; 4]
     );
     assert_eq!(
-        stored(&bed.bus("operator").await, Stage::Acted, 3)
+        stored(&bed.bus("operator").await, Stage::Acted, 4)
             .await
             .len(),
-        3
+        4
     );
 
     let actuator = bed.service("svc-actuator").await;
     let (handled, running) = run::<Acted, Acted>(&actuator, ACTUATOR_APPLY, pass);
-    let letters = stored(&bed.bus("operator").await, Stage::Dlq, 3).await;
+    let letters = stored(&bed.bus("operator").await, Stage::Dlq, 4).await;
     actuator.shutdown.cancel();
     running.await.unwrap().unwrap();
     for letter in letters {
