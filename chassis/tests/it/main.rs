@@ -8,6 +8,7 @@ mod dead_letters;
 mod delivery;
 mod drift;
 mod external;
+mod holes;
 mod injection;
 mod isolation;
 mod metrics;

@@ -55,3 +55,24 @@ fn what_is_acknowledged_is_on_the_disk() {
             .any(|line| line.trim() == "sync_interval: always")
     );
 }
+
+/// Who asks the monitoring port needs no password, and is told subjects, users and consumers.
+#[test]
+fn monitoring_listens_on_loopback_only() {
+    let config = fs::read_to_string(root().join("deploy/nats/nats-server.conf")).unwrap();
+    let own = bonesetter_testbed::nats::configuration(1, 2, &root(), None);
+    for text in [config, own] {
+        let monitoring: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| {
+                let setting = line.split([':', '=', ' ']).next().unwrap_or_default();
+                setting.starts_with("http") || setting.starts_with("monitor")
+            })
+            .collect();
+        let [line] = monitoring[..] else {
+            panic!("{monitoring:?}");
+        };
+        assert!(line.starts_with("http: \"127.0.0.1:"), "{line}");
+    }
+}
