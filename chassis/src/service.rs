@@ -20,7 +20,7 @@ use crate::topology::{self, BucketSpec, ConsumerSpec};
 
 mod process;
 
-pub use process::main;
+pub use process::{main, main_with};
 
 const CONNECT_RETRY_FIRST: Duration = Duration::from_millis(250);
 const CONNECT_RETRY_LAST: Duration = Duration::from_secs(10);
@@ -43,17 +43,38 @@ pub struct Mode {
     pub name: &'static str,
     /// The name of the process in this mode, where it is a service of its own with a user of its own.
     pub user: Option<&'static str>,
+    /// Whether it needs the bus; without, it is run by what [`main_with`] is given for it.
+    pub bus: bool,
 }
 
 impl About {
+    fn mode(&self, name: &str) -> Option<&'static Mode> {
+        self.modes.iter().find(|known| known.name == name)
+    }
+
     /// What the binary says of itself in a mode; `None` when it has no such mode.
     pub fn in_mode(self, mode: &str) -> Option<Self> {
-        let mode = self.modes.iter().find(|known| known.name == mode)?;
+        let mode = self.mode(mode)?;
         Some(Self {
             name: mode.user.unwrap_or(self.name),
             ..self
         })
     }
+}
+
+/// What a process works with that needs no bus.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// The settings that every service has.
+    pub common: Common,
+    /// The mode it was started in, one of [`About::modes`].
+    pub mode: Option<String>,
+    /// Metrics of this process.
+    pub metrics: Metrics,
+    /// Who is waited for.
+    pub readiness: Readiness,
+    /// Cancelled when the process is asked to end.
+    pub shutdown: CancellationToken,
 }
 
 /// What a running service works with.
@@ -260,10 +281,12 @@ mod tests {
                 Mode {
                     name: "export",
                     user: Some("svc-audit-export"),
+                    bus: true,
                 },
                 Mode {
                     name: "verify",
                     user: None,
+                    bus: false,
                 },
             ],
         };

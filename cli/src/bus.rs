@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     nats_url: String,
     /// File with the nkey seed of the user.
     #[arg(long, env = "BONESETTER_NKEY_FILE")]
-    nkey_file: PathBuf,
+    nkey_file: Option<PathBuf>,
     #[command(flatten)]
     tls: Tls,
 }
@@ -56,7 +56,7 @@ impl Connection {
     pub(crate) fn with_nkey_file(&self, nkey_file: PathBuf) -> Self {
         Self {
             nats_url: self.nats_url.clone(),
-            nkey_file,
+            nkey_file: Some(nkey_file),
             tls: self.tls.clone(),
         }
     }
@@ -64,9 +64,11 @@ impl Connection {
     /// Connects as the user of that name.
     pub(crate) async fn connect(&self, user: &str) -> anyhow::Result<Bus> {
         let user = topology::user(user).with_context(|| format!("no user {user:?}"))?;
+        let nkey_file = self.nkey_file.clone();
         let settings = NatsSettings {
             url: self.nats_url.clone(),
-            nkey_file: self.nkey_file.clone(),
+            nkey_file: nkey_file
+                .context("--nkey-file (or BONESETTER_NKEY_FILE) is not given; it names the file with the seed of the user")?,
             tls: NatsTls {
                 ca_file: self.tls.authority.clone(),
                 certificate_file: self.tls.certificate.clone(),

@@ -1,7 +1,8 @@
 //! The `bonesetter` command: what people do with Bonesetter from a terminal.
 //!
 //! Reading commands (`incidents`, `show`, `replay`, `watch`) use the operator's identity, which can read every
-//! stream but the raw one and write nothing. `dlq redrive` and `dlq drop` use that of the redriver. `scan`, `redact` and `diagnose` need no bus at all.
+//! stream but the raw one and write nothing. With `--ledger`, `incidents`, `show` and `watch` ask `svc-audit serve`
+//! instead. `dlq redrive` and `dlq drop` use that of the redriver. `scan`, `redact` and `diagnose` need no bus at all.
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ mod bus;
 mod commands;
 mod json;
 pub mod layout;
+mod ledger;
 pub mod letters;
 mod pipe;
 pub mod render;

@@ -1,6 +1,7 @@
 //! Everything that the services need: servers, keys, identities, roles, namespaces.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Writer;
 use bonesetter_testbed::State;
+use bonesetter_testbed::ports::free_port;
 use serde_json::{Map, Value, json};
 
 use crate::cluster::Cluster;
@@ -33,6 +35,8 @@ pub struct Environment {
     pub dir: PathBuf,
     /// URL of the audit database, as its superuser.
     pub database_url: String,
+    /// Where the read side of svc-audit listens.
+    pub ledger: SocketAddr,
     kubeconfigs: Map<String, Value>,
 }
 
@@ -49,6 +53,7 @@ impl Environment {
         provision_external(&external).await?;
         external.close().await;
         let database_url = prepare_database(&state, sources, &dir).await?;
+        let ledger = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         for namespace in [SUGGEST_NAMESPACE, AUTO_NAMESPACE] {
             cluster.fresh_namespace(namespace).await?;
         }
@@ -60,6 +65,7 @@ impl Environment {
             keys,
             dir,
             database_url,
+            ledger,
             kubeconfigs,
         })
     }
@@ -69,7 +75,7 @@ impl Environment {
         connect(&self.state, &self.keys, user).await
     }
 
-    /// The seven services, the publisher, the archive job and the sweeper, configured for this
+    /// The seven services, the publisher, the archive job, the sweeper and the read side, configured for this
     /// environment; notices go to a receiver at this base URL.
     pub fn specs(&self, receiver: &str) -> anyhow::Result<Vec<Spec>> {
         let kubeconfig = |service: &str| self.kubeconfigs.get(service).cloned().unwrap_or_default();
@@ -154,6 +160,7 @@ impl Environment {
                 json!({}),
                 json!({"database": {"url_file": self.dir.join("sweeper-url")}}),
             ),
+            self.reader()?,
             spec(
                 "svc-audit",
                 Some("export"),
@@ -169,6 +176,32 @@ impl Environment {
                 }),
             ),
         ])
+    }
+
+    /// The read side. Its certificate is that of svc-audit, and the operator's lets in.
+    fn reader(&self) -> anyhow::Result<Spec> {
+        let server = self.state.nats()?.settings(&self.keys, "svc-audit").tls;
+        let serve = json!({
+            "listen": self.ledger,
+            "certificate_file": server.certificate_file,
+            "key_file": server.key_file,
+            "client_ca_file": server.ca_file,
+            "readers": [{"name": "operator", "namespaces": ["*"]}],
+        });
+        let database = json!({"url_file": self.dir.join("reader-url")});
+        let sections = [
+            ("cluster", json!(CLUSTER)),
+            ("database", database),
+            ("serve", serve),
+        ];
+        Ok(Spec {
+            program: "svc-audit",
+            mode: Some("serve"),
+            config: sections
+                .map(|(name, value)| (name.to_owned(), value))
+                .into_iter()
+                .collect(),
+        })
     }
 
     fn publisher(&self) -> Spec {
@@ -231,6 +264,7 @@ async fn prepare_database(state: &State, sources: &Path, dir: &Path) -> anyhow::
         ("audit_ingest", "ingest-url"),
         ("audit_archiver", "archiver-url"),
         ("audit_sweeper", "sweeper-url"),
+        ("audit_reader", "reader-url"),
     ] {
         let password = hex::encode(rand::random::<[u8; 16]>());
         postgres.set_password(role, &password).await?;

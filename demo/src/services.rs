@@ -1,4 +1,4 @@
-//! The seven services (and the publisher of svc-notifier, the archive job and the sweeper of svc-audit),
+//! The seven services (and the publisher of svc-notifier, the archive job, the sweeper and the read side of svc-audit),
 //! each a process with an identity of its own.
 
 use std::fs::{self, File};

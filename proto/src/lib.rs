@@ -9,6 +9,8 @@ mod quote;
 mod subject;
 mod time;
 
+#[cfg(feature = "grpc")]
+pub mod grpc;
 pub mod v1;
 
 pub use message::{Encoding, Event, Message, Writer};

@@ -7,16 +7,18 @@ use std::{env, fs};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
-const PROTOS: [&str; 6] = [
+const PROTOS: [&str; 7] = [
     "common",
     "detected",
     "evidence",
     "diagnosed",
     "acted",
     "notified",
+    "incidents",
 ];
 const GENERATED: &str = "src/generated";
 const TYPES: &str = "bonesetter.v1.rs";
+const SERVICES: &str = "bonesetter.v1.grpc.rs";
 const DESCRIPTORS: &str = "descriptor.bin";
 
 fn descriptors() -> FileDescriptorSet {
@@ -34,6 +36,18 @@ fn types(descriptors: FileDescriptorSet) -> Vec<u8> {
         .out_dir(scratch.path())
         .enable_type_names()
         .btree_map(["."])
+        .compile_fds(descriptors)
+        .expect("code generation succeeds");
+    fs::read(scratch.path().join(TYPES)).expect("one file per package")
+}
+
+/// Clients and servers, apart from the types, which everybody uses.
+fn services(descriptors: FileDescriptorSet) -> Vec<u8> {
+    let scratch = tempfile::tempdir().expect("a temporary directory");
+    prost_build::Config::new()
+        .out_dir(scratch.path())
+        .extern_path(".bonesetter.v1", "crate::v1")
+        .service_generator(tonic_prost_build::configure().service_generator())
         .compile_fds(descriptors)
         .expect("code generation succeeds");
     fs::read(scratch.path().join(TYPES)).expect("one file per package")
@@ -69,6 +83,7 @@ fn check(name: &str, fresh: &[u8]) {
 #[test]
 fn what_is_checked_in_matches_the_proto_files() {
     check(TYPES, &types(descriptors()));
+    check(SERVICES, &services(descriptors()));
     check(DESCRIPTORS, &without_comments(descriptors()));
 }
 

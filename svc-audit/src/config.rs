@@ -1,10 +1,12 @@
 //! Settings of svc-audit. The service and its archive job are two processes with two configurations,
 //! so that neither holds the other's credentials.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bonesetter_chassis::config::{Problems, Settings, duration};
+use bonesetter_proto::Namespace;
 use bonesetter_proto::v1::Awaited;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +22,8 @@ pub struct Config {
     pub sweep: SweepSettings,
     /// When streams are purged; for `keep` only.
     pub keep: KeepSettings,
+    /// Who may read; needed by `serve` only.
+    pub serve: Option<ServeSettings>,
 }
 
 /// How to reach the database.
@@ -28,7 +32,7 @@ pub struct Config {
 pub struct DatabaseSettings {
     /// File with `postgres://role:password@host:port/database`; the role is `audit_ingest` for the
     /// service, `audit_archiver` for `export`,
-    /// `audit_sweeper` for `sweep` and `audit_keeper` for `keep`.
+    /// `audit_sweeper` for `sweep`, `audit_keeper` for `keep` and `audit_reader` for `serve`.
     pub url_file: PathBuf,
     /// How many connections this process opens at most.
     pub connections: u32,
@@ -64,6 +68,67 @@ pub struct ExportSettings {
     /// How many rows one object holds at most.
     #[serde(default = "default_rows")]
     pub rows: u32,
+}
+
+/// Who may read the ledger over gRPC, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServeSettings {
+    /// Address that is listened on.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// PEM file with our certificate, and those between it and its authority. Read again when it changes.
+    pub certificate_file: PathBuf,
+    /// PEM file with its key.
+    pub key_file: PathBuf,
+    /// PEM file with the certificates that may vouch for callers.
+    pub client_ca_file: PathBuf,
+    /// Who may see what. Nobody may see anything unless it is written here.
+    #[serde(default)]
+    pub readers: Vec<Reader>,
+    /// How many may watch at the same time.
+    #[serde(default = "default_watches")]
+    pub watches: usize,
+}
+
+/// Somebody who may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reader {
+    /// The common name of a client certificate, or an alternative name (DNS or URI) in it.
+    pub name: String,
+    /// The namespaces whose incidents may be seen; `*` for all, and for what has no namespace.
+    pub namespaces: Vec<String>,
+}
+
+impl ServeSettings {
+    fn validate(&self, problems: &mut Problems) {
+        if !(1..=10_000).contains(&self.watches) {
+            problems.add("serve.watches", "must be between 1 and 10000");
+        }
+        for reader in &self.readers {
+            if reader.name.is_empty() {
+                problems.add("serve.readers", "a reader has no name");
+            }
+            for namespace in &reader.namespaces {
+                if namespace != "*" && Namespace::new(namespace).is_err() {
+                    problems.add(
+                        "serve.readers",
+                        format!(
+                            "{namespace:?} of {:?} is neither a namespace nor *",
+                            reader.name
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}
+
+const fn default_listen() -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9470)
+}
+
+const fn default_watches() -> usize {
+    64
 }
 
 /// When an incident is overdue.
@@ -225,6 +290,9 @@ impl Settings for Config {
         }
         self.sweep.validate(problems);
         self.keep.validate(problems);
+        if let Some(serve) = &self.serve {
+            serve.validate(problems);
+        }
         let Some(export) = &self.export else { return };
         if !export.endpoint.starts_with("https://") && !is_loopback(&export.endpoint) {
             problems.add(
@@ -318,8 +386,19 @@ mod tests {
         config.sweep.every = Duration::ZERO;
         config.keep.low_percent = config.keep.high_percent;
         config.sweep.within.notice = config.sweep.horizon;
+        config.serve = Some(ServeSettings {
+            listen: default_listen(),
+            certificate_file: PathBuf::new(),
+            key_file: PathBuf::new(),
+            client_ca_file: PathBuf::new(),
+            readers: vec![Reader {
+                name: String::new(),
+                namespaces: vec!["*".to_owned(), "shop.*".to_owned()],
+            }],
+            watches: 0,
+        });
         let found = problems(&config);
-        assert_eq!(found.len(), 8, "{found:?}");
+        assert_eq!(found.len(), 11, "{found:?}");
         assert!(!found.concat().contains("canary"));
     }
 }

@@ -5,29 +5,33 @@
 //! which let through names and digests only. A message that cannot be read or believed is a row too,
 //! with the reason and the hash of what was there; nothing is left out of the ledger.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::header;
 use bonesetter_chassis::stage::Delivery;
-use bonesetter_keys::{Signature, Verified, VerifyError, VerifyingKeys, content_hash};
+use bonesetter_keys::{VerifyingKeys, content_hash};
 use bonesetter_proto::v1::{
-    Acted, Awaited, Detected, Diagnosed, Envelope, Notified, Overdue, Phase, QueryRecord, Redacted,
-    Step,
+    Acted, Awaited, Detected, Diagnosed, Envelope, FailureClass, Incident, Notified, Overdue,
+    Phase, QueryRecord, Redacted, ResolvedReason, Step,
 };
 use bonesetter_proto::{Message, Stage, escape, from_timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 use uuid::Uuid;
 
-use clean::{hash, stable, version};
+use clean::{class_name, hash, object_name, stable, version};
+use reading::{Doubt, plain, signed};
+
+pub(crate) use clean::class_of;
 
 mod clean;
+mod reading;
 
 /// Of the ids of rows; made once, at random.
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_1b1e_53f7_4f0e_9a53_0e1d_64a2_7c55);
 const MAX_FAILURE: usize = 512;
+/// What an end concludes.
+pub(crate) const RECOVERED: &str = "recovered";
+pub(crate) const GONE: &str = "gone";
 /// Who wrote a message whose signature does not prove it.
-const UNVERIFIED: &str = "unverified";
+pub(crate) const UNVERIFIED: &str = "unverified";
 
 /// A query made for evidence: what was asked and what came back, as keyed hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +70,9 @@ pub struct AuditEvent {
     pub stream_sequence: i64,
     pub stored_at: String,
     pub payload_hash: String,
+    pub object_name: Option<String>,
+    pub failure_class: Option<String>,
+    pub conclusion: Option<String>,
 }
 
 /// What a message says, beyond what every message says.
@@ -77,37 +84,9 @@ struct Content {
     failure_reason: Option<String>,
     latency_ms: Option<i64>,
     token_count: Option<i64>,
-}
-
-/// Why a message is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Doubt {
-    /// Not a message of the stage.
-    Undecodable,
-    /// It names another subject inside.
-    SubjectDiffers,
-    /// It must be signed and is not.
-    Unsigned,
-    /// Its signature is not that of its writer.
-    Forged,
-}
-
-impl Doubt {
-    const fn event_type(self) -> &'static str {
-        match self {
-            Self::Undecodable | Self::SubjectDiffers => "malformed",
-            Self::Unsigned | Self::Forged => "auth_failure",
-        }
-    }
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Undecodable => "undecodable",
-            Self::SubjectDiffers => "subject-differs",
-            Self::Unsigned => "unsigned",
-            Self::Forged => "forged",
-        }
-    }
+    object_name: Option<String>,
+    failure_class: Option<String>,
+    conclusion: Option<String>,
 }
 
 impl AuditEvent {
@@ -176,6 +155,9 @@ impl AuditEvent {
             stream_sequence: i64::try_from(delivery.sequence).unwrap_or(i64::MAX),
             stored_at,
             payload_hash,
+            object_name: content.object_name,
+            failure_class: content.failure_class,
+            conclusion: content.conclusion,
         }
     }
 }
@@ -185,38 +167,6 @@ impl AuditEvent {
 fn id(delivery: &Delivery, stored_at: &str) -> Uuid {
     let name = format!("{}/{}/{stored_at}", delivery.stream, delivery.sequence);
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
-}
-
-fn plain<M: Message>(delivery: &Delivery) -> Result<M, Doubt> {
-    let message = M::decode(delivery.payload.clone()).map_err(|_| Doubt::Undecodable)?;
-    let subject = delivery.subject.to_string();
-    match message.envelope() {
-        Some(envelope) if envelope.subject == subject => Ok(message),
-        _ => Err(Doubt::SubjectDiffers),
-    }
-}
-
-fn signed<M: Message>(delivery: &Delivery, trusted: &VerifyingKeys) -> Result<M, Doubt> {
-    let signature = read_signature(delivery).ok_or(Doubt::Unsigned)?;
-    trusted
-        .verify::<M>(&delivery.subject.to_string(), &delivery.payload, &signature)
-        .map(Verified::into_inner)
-        .map_err(|error| match error {
-            VerifyError::Undecodable => Doubt::Undecodable,
-            VerifyError::SubjectDiffers => Doubt::SubjectDiffers,
-            VerifyError::NotSigned
-            | VerifyError::UnknownKey { .. }
-            | VerifyError::Mismatch { .. } => Doubt::Forged,
-        })
-}
-
-fn read_signature(delivery: &Delivery) -> Option<Signature> {
-    Some(Signature {
-        key_id: delivery.headers.get(header::KEY_ID)?.clone(),
-        bytes: STANDARD
-            .decode(delivery.headers.get(header::SIGNATURE)?)
-            .ok()?,
-    })
 }
 
 fn split<M: Message>(message: &M, content: fn(&M) -> Content) -> (Envelope, Content) {
@@ -234,8 +184,24 @@ fn detected(message: &Detected) -> Content {
         Phase::Reclassified => "incident_reclassified",
         Phase::Resolved => "incident_resolved",
     };
+    let conclusion = match message.resolved_reason() {
+        ResolvedReason::Unspecified => None,
+        ResolvedReason::Recovered => Some(RECOVERED.to_owned()),
+        ResolvedReason::Gone => Some(GONE.to_owned()),
+    };
     Content {
         event_type,
+        conclusion,
+        ..about(message.incident.as_ref(), message.failure_class())
+    }
+}
+
+/// What every message about an incident says of it.
+fn about(incident: Option<&Incident>, class: FailureClass) -> Content {
+    let owner = incident.and_then(|incident| incident.root_owner.as_ref());
+    Content {
+        object_name: owner.map(|owner| object_name(&owner.name)),
+        failure_class: class_name(class),
         ..Content::default()
     }
 }
@@ -248,7 +214,7 @@ fn redacted(message: &Redacted) -> Content {
     Content {
         event_type: "tool_call",
         tool_calls: queries.map(tool_call).collect(),
-        ..Content::default()
+        ..about(message.incident.as_ref(), message.failure_class())
     }
 }
 
@@ -270,7 +236,8 @@ fn diagnosed(message: &Diagnosed) -> Content {
         failure_reason: (!diagnosis.degraded_reason.is_empty()).then(|| "degraded".to_owned()),
         latency_ms: Some(count(diagnosis.latency_ms)),
         token_count: Some(count(diagnosis.tokens)),
-        ..Content::default()
+        conclusion: (!diagnosis.cause.is_empty()).then(|| stable(&diagnosis.cause)),
+        ..about(message.incident.as_ref(), message.failure_class())
     }
 }
 
@@ -295,7 +262,7 @@ fn acted(message: &Acted) -> Content {
     Content {
         event_type,
         failure_reason: joined(&names),
-        ..Content::default()
+        ..about(message.incident.as_ref(), message.failure_class())
     }
 }
 
@@ -316,7 +283,7 @@ fn notified(message: &Notified) -> Content {
     Content {
         event_type: "notification",
         failure_reason: joined(&failures),
-        ..Content::default()
+        ..about(message.incident.as_ref(), message.failure_class())
     }
 }
 
@@ -333,7 +300,7 @@ fn overdue(message: &Overdue) -> Content {
     Content {
         event_type: "incident_overdue",
         failure_reason: Some(format!("no-{awaited}")),
-        ..Content::default()
+        ..about(message.incident.as_ref(), message.failure_class())
     }
 }
 

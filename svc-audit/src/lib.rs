@@ -15,6 +15,8 @@
 //!   and per object and incident an `Archived` under the step `archived-<to>`.
 //! - `svc-audit sweep`, again with a user (`svc-audit-sweep`) and a database role of its own: an
 //!   `Overdue` under `<awaited>-<step>` for every message that nothing followed in time ([`sweep`]).
+//! - `svc-audit serve`, with a database role that can only read and without the bus, publishes nothing: it
+//!   answers `IncidentService` over gRPC ([`serve`]).
 //! - `svc-audit keep`, with the user `keeper`, publishes nothing: it purges streams that fill up ([`keep`]).
 //!
 //! # Guarantees
@@ -27,6 +29,8 @@
 //!   at any point is made good by the next run ([`archive`]). Objects are never overwritten.
 //! - What is overdue is told once, whatever number of sweepers runs and whenever they are restarted,
 //!   and never because the ledger is behind: what is not certain is not judged.
+//! - Who reads through `svc-audit serve` is known by a client certificate and sees the namespaces that the
+//!   settings give to it; what PostgreSQL says of an error stays in our log.
 //! - Nothing is purged that a consumer has not had, that an open dead letter refers to, or that is not
 //!   archived (of the raw stream: redacted).
 //! - Not guaranteed here: that nobody with rights beyond these roles changes the database. What was
@@ -37,7 +41,9 @@
 //! for as long as it takes. A row that the database refuses for its content goes to the dead letters
 //! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
 //! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next,
-//! and so is one of the keeper; meanwhile streams fill up, and a full one refuses messages.
+//! and so is one of the keeper; meanwhile streams fill up, and a full one refuses messages. While the ledger does not answer,
+//! requests end as `UNAVAILABLE` and the health service says so; a watch ends and is taken up again with
+//! the last sequence.
 //!
 //! # Settings
 //! See [`config::Config`]; the service needs `keys.trusted_dir`.
@@ -49,7 +55,8 @@
 //! `bonesetter_audit_overdue_total{awaited}`, `bonesetter_audit_sweep_behind_seconds{awaited}`,
 //! `bonesetter_audit_sweep_failures_total`. Of the keeper:
 //! `bonesetter_keeper_stream_fill_ratio{stream}`, `bonesetter_keeper_purged_total{stream}`,
-//! `bonesetter_keeper_failures_total`.
+//! `bonesetter_keeper_failures_total`. Of the read side: `bonesetter_incident_requests_total{method,code}`,
+//! `bonesetter_incident_watches`.
 
 pub mod archive;
 pub mod config;
@@ -58,10 +65,11 @@ pub mod keep;
 pub mod postgres;
 pub mod run;
 pub mod s3;
+pub mod serve;
 pub mod sweep;
 
 mod metrics;
 mod stage;
 
 pub use config::Config;
-pub use run::{ABOUT, EXPORT, EXPORT_ONCE, KEEP, SWEEP, run};
+pub use run::{ABOUT, EXPORT, EXPORT_ONCE, KEEP, SERVE, SWEEP, run, run_alone};

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use bonesetter_chassis::service;
-use svc_audit::{ABOUT, Config, run};
+use svc_audit::{ABOUT, run, run_alone};
 
 fn main() -> ExitCode {
-    service::main::<Config, _, _>(ABOUT, run)
+    service::main_with(ABOUT, run, run_alone)
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bonesetter_chassis::bus::StreamState;
 use bonesetter_chassis::metrics::Metrics;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -203,5 +203,54 @@ impl ExportMetrics {
 
     pub(crate) fn failed(&self) {
         self.failures.inc();
+    }
+}
+
+/// A method of `IncidentService`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub(crate) enum Method {
+    List,
+    Get,
+    Watch,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: Method,
+    code: String,
+}
+
+/// What was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct ServeMetrics {
+    requests: Family<Request, Counter>,
+    /// Open now.
+    pub(crate) watches: Gauge,
+}
+
+impl ServeMetrics {
+    pub(crate) fn new(metrics: &Metrics) -> Self {
+        let this = Self {
+            requests: Family::default(),
+            watches: Gauge::default(),
+        };
+        metrics.register(|registry| {
+            registry.register(
+                "incident_requests",
+                "Requests of IncidentService, by method and status code",
+                this.requests.clone(),
+            );
+            registry.register(
+                "incident_watches",
+                "Watches of IncidentService that are open",
+                this.watches.clone(),
+            );
+        });
+        this
+    }
+
+    pub(crate) fn count(&self, method: Method, code: tonic::Code) {
+        let code = format!("{code:?}");
+        self.requests.get_or_create(&Request { method, code }).inc();
     }
 }

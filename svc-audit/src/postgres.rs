@@ -11,6 +11,7 @@ pub mod archive;
 pub mod ingest;
 pub mod keep;
 pub mod privileges;
+pub mod read;
 pub mod sweep;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,10 +1,11 @@
-//! Wiring: the service, its archive job, its sweeper and its keeper.
+//! Wiring: the service, its archive job, its sweeper, its keeper and its read side.
 
 use std::time::Duration;
 
 use anyhow::Context as _;
+use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::secret::SecretFile;
-use bonesetter_chassis::service::{About, Mode, Service};
+use bonesetter_chassis::service::{About, Mode, Process, Service};
 use bonesetter_chassis::topology::{
     AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_OVERDUE,
     AUDIT_REDACTED,
@@ -19,9 +20,11 @@ use crate::postgres::keep::KeepLedger;
 use crate::postgres::sweep::SweepLedger;
 use crate::postgres::{Database, DatabaseError};
 use crate::s3::Bucket;
+use crate::serve::serve;
 use crate::stage::Record;
 use crate::sweep::Sweeper;
 use crate::sweep::position::Positions;
+use tokio_util::sync::CancellationToken;
 
 /// Exports again and again.
 pub const EXPORT: &str = "export";
@@ -34,6 +37,9 @@ pub const SWEEP: &str = "sweep";
 /// Makes room in streams that fill up.
 pub const KEEP: &str = "keep";
 
+/// Answers who reads.
+pub const SERVE: &str = "serve";
+
 /// The archive job's user on the bus, the only writer of the audit stage.
 const ARCHIVIST: Option<&str> = Some("svc-audit-export");
 
@@ -45,18 +51,27 @@ pub const ABOUT: About = About {
         Mode {
             name: EXPORT,
             user: ARCHIVIST,
+            bus: true,
         },
         Mode {
             name: EXPORT_ONCE,
             user: ARCHIVIST,
+            bus: true,
         },
         Mode {
             name: SWEEP,
             user: Some("svc-audit-sweep"),
+            bus: true,
         },
         Mode {
             name: KEEP,
             user: Some("keeper"),
+            bus: true,
+        },
+        Mode {
+            name: SERVE,
+            user: Some("svc-audit-serve"),
+            bus: false,
         },
     ],
 };
@@ -66,8 +81,7 @@ const LAST_RETRY: Duration = Duration::from_mins(1);
 
 /// Runs the mode that the process was started in until shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
-    let file = SecretFile::new(&config.database.url_file);
-    let database = Database::new(file, config.database.connections)?;
+    let database = database(&config)?;
     let result = match service.mode.as_deref() {
         Some(EXPORT) => export(&config, &service, &database).await,
         Some(KEEP) => keep(&config, &service, &database).await,
@@ -88,12 +102,32 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     result
 }
 
+/// Runs the mode that needs no bus until shut down.
+pub async fn run_alone(config: Config, process: Process) -> anyhow::Result<()> {
+    let database = database(&config)?;
+    let result = serve(&config, &process, &database).await;
+    database.close().await;
+    result
+}
+
+fn database(config: &Config) -> Result<Database, DatabaseError> {
+    let file = SecretFile::new(&config.database.url_file);
+    Database::new(file, config.database.connections)
+}
+
 async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
     anyhow::ensure!(
         service.common.keys.trusted_dir.is_some(),
         "keys.trusted_dir is not set, so nobody's signature could be verified"
     );
-    let Some(ledger) = open(service, database, Ledger::open).await? else {
+    let Some(ledger) = open(
+        &service.readiness,
+        &service.shutdown,
+        database,
+        Ledger::open,
+    )
+    .await?
+    else {
         return Ok(());
     };
     let record = Record {
@@ -114,15 +148,16 @@ async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
 
 /// Waits for a database that is away; one that refuses us, or would let us do too much, is an error.
 /// `None` when shut down meanwhile.
-async fn open<L, F>(
-    service: &Service,
+pub(crate) async fn open<L, F>(
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
     database: &Database,
     try_open: impl Fn(Database) -> F,
 ) -> anyhow::Result<Option<L>>
 where
     F: Future<Output = Result<L, DatabaseError>>,
 {
-    let waiting = service.readiness.awaiting("postgresql");
+    let waiting = readiness.awaiting("postgresql");
     let mut delay = FIRST_RETRY;
     loop {
         match try_open(database.clone()).await {
@@ -135,7 +170,7 @@ where
                 tracing::warn!(%error, retry_in = ?delay, "PostgreSQL is away, waiting for it");
             }
         }
-        if sleep(service, delay).await {
+        if sleep(shutdown, delay).await {
             return Ok(None);
         }
         refresh(database);
@@ -144,7 +179,14 @@ where
 }
 
 async fn sweep(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
-    let Some(ledger) = open(service, database, SweepLedger::open).await? else {
+    let Some(ledger) = open(
+        &service.readiness,
+        &service.shutdown,
+        database,
+        SweepLedger::open,
+    )
+    .await?
+    else {
         return Ok(());
     };
     let mut sweeper = Sweeper {
@@ -166,14 +208,21 @@ async fn sweep(config: &Config, service: &Service, database: &Database) -> anyho
                 refresh(database);
             }
         }
-        if sleep(service, config.sweep.every).await {
+        if sleep(&service.shutdown, config.sweep.every).await {
             return Ok(());
         }
     }
 }
 
 async fn keep(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
-    let Some(ledger) = open(service, database, KeepLedger::open).await? else {
+    let Some(ledger) = open(
+        &service.readiness,
+        &service.shutdown,
+        database,
+        KeepLedger::open,
+    )
+    .await?
+    else {
         return Ok(());
     };
     let keeper = Keeper::new(ledger, service, config.keep.clone());
@@ -181,7 +230,7 @@ async fn keep(config: &Config, service: &Service, database: &Database) -> anyhow
         if !keeper.keep().await {
             refresh(database);
         }
-        if sleep(service, config.keep.every).await {
+        if sleep(&service.shutdown, config.keep.every).await {
             return Ok(());
         }
     }
@@ -216,7 +265,7 @@ async fn export(config: &Config, service: &Service, database: &Database) -> anyh
                 pause.min(every)
             }
         };
-        if sleep(service, pause).await {
+        if sleep(&service.shutdown, pause).await {
             return Ok(());
         }
     }
@@ -247,9 +296,9 @@ fn refresh(database: &Database) {
 }
 
 /// Says whether it was ended by a shutdown.
-async fn sleep(service: &Service, pause: Duration) -> bool {
+async fn sleep(shutdown: &CancellationToken, pause: Duration) -> bool {
     tokio::select! {
         () = tokio::time::sleep(pause) => false,
-        () = service.shutdown.cancelled() => true,
+        () = shutdown.cancelled() => true,
     }
 }

@@ -27,6 +27,7 @@ pub const ABOUT: About = About {
     modes: &[Mode {
         name: PUBLISH,
         user: Some("svc-notifier-publish"),
+        bus: true,
     }],
 };
 

@@ -7,16 +7,18 @@ use rcgen::{
 
 /// A certificate and its key, PEM.
 #[derive(Debug, Clone)]
-pub(crate) struct Pair {
-    pub(crate) certificate: String,
-    pub(crate) key: String,
+pub struct Pair {
+    /// The certificate.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
 }
 
 /// Issues certificates for servers and clients.
-pub(crate) struct Authority {
+pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Its own certificate, PEM.
-    pub(crate) certificate: String,
+    pub certificate: String,
 }
 
 impl std::fmt::Debug for Authority {
@@ -26,7 +28,8 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    pub(crate) fn make(name: &str) -> Result<Self, rcgen::Error> {
+    /// An authority of that name.
+    pub fn make(name: &str) -> Result<Self, rcgen::Error> {
         let mut parameters = CertificateParams::new(Vec::new())?;
         parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -39,7 +42,8 @@ impl Authority {
         })
     }
 
-    pub(crate) fn issue(
+    /// A certificate for a server and a client, with that common name, for these hosts.
+    pub fn issue(
         &self,
         name: &str,
         organisation: Option<&str>,

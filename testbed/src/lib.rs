@@ -9,7 +9,7 @@
 //! Versions are pinned in files under `servers/`; what is not on the machine is built once into
 //! a cache outside the checkout ([`paths::cache_dir`]).
 
-mod authority;
+pub mod authority;
 pub mod cluster;
 pub mod cri;
 pub mod fault;

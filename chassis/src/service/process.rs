@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio_util::sync::CancellationToken;
 
-use super::{About, Service};
+use super::{About, Process, Service};
 use crate::config::{self, Common, ConfigError, Settings};
 use crate::errors::chain;
 use crate::health::{self, Readiness};
@@ -34,10 +34,28 @@ where
     F: FnOnce(S, Service) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
+    main_with(about, run, |_: S, process: Process| async move {
+        anyhow::bail!("nothing runs in the mode {:?}", process.mode)
+    })
+}
+
+/// The `main` of a service that has modes without a bus, which `alone` runs.
+pub fn main_with<S, F, Fut, A, AFut>(about: About, run: F, alone: A) -> ExitCode
+where
+    S: Settings,
+    F: FnOnce(S, Service) -> Fut,
+    Fut: Future<Output = anyhow::Result<()>>,
+    A: FnOnce(S, Process) -> AFut,
+    AFut: Future<Output = anyhow::Result<()>>,
+{
     let arguments = Arguments::parse();
     let (common, settings) = match config::load::<S>(arguments.config.as_deref()) {
         Ok(loaded) => loaded,
         Err(error) => return config_error(about, &error),
+    };
+    let with_bus = match arguments.mode.as_deref() {
+        Some(mode) => about.mode(mode).is_none_or(|mode| mode.bus),
+        None => true,
     };
     let about = match arguments.mode.as_deref() {
         None => about,
@@ -65,7 +83,15 @@ where
                 return ExitCode::from(EXIT_CONFIG);
             }
         };
-        let result = supervise(about, common, settings, arguments.mode, run).await;
+        let mode = arguments.mode;
+        let result = supervise(about, common, mode, async |process| {
+            if with_bus {
+                connected(about, settings, process, run).await
+            } else {
+                alone(settings, process).await
+            }
+        })
+        .await;
         if let Err(error) = &result {
             tracing::error!(error = chain(error), "stopped");
         }
@@ -78,11 +104,46 @@ where
     })
 }
 
-async fn supervise<S, F, Fut>(
+/// Answers health checks and listens for signals while something runs.
+async fn supervise(
     about: About,
     common: Common,
-    settings: S,
     mode: Option<String>,
+    run: impl AsyncFnOnce(Process) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let listener = health::bind(common.health.listen)
+        .await
+        .with_context(|| format!("health.listen: cannot listen on {}", common.health.listen))?;
+    tracing::info!(service = about.name, version = about.version, health = %listener.local_addr()?, "starting");
+    let process = Process {
+        common,
+        mode,
+        metrics: Metrics::default(),
+        readiness: Readiness::default(),
+        shutdown: CancellationToken::new(),
+    };
+    let served = tokio::spawn(health::serve(
+        listener,
+        process.readiness.clone(),
+        process.metrics.clone(),
+        process.shutdown.clone(),
+    ));
+    tokio::spawn(signals(process.shutdown.clone()));
+    let shutdown = process.shutdown.clone();
+    let result = run(process).await;
+    shutdown.cancel();
+    // Somebody who keeps a half-sent request open must not keep the process.
+    if let Ok(served) = tokio::time::timeout(HEALTH_DRAIN, served).await {
+        served.context("the health endpoint ended badly")??;
+    }
+    result
+}
+
+/// Runs with a connection to the bus.
+async fn connected<S, F, Fut>(
+    about: About,
+    settings: S,
+    process: Process,
     run: F,
 ) -> anyhow::Result<()>
 where
@@ -90,21 +151,14 @@ where
     F: FnOnce(S, Service) -> Fut,
     Fut: Future<Output = anyhow::Result<()>>,
 {
-    let listener = health::bind(common.health.listen)
-        .await
-        .with_context(|| format!("health.listen: cannot listen on {}", common.health.listen))?;
-    tracing::info!(service = about.name, version = about.version, health = %listener.local_addr()?, "starting");
-    let shutdown = CancellationToken::new();
-    let readiness = Readiness::default();
-    let metrics = Metrics::default();
-    let served = tokio::spawn(health::serve(
-        listener,
-        readiness.clone(),
-        metrics.clone(),
-        shutdown.clone(),
-    ));
-    tokio::spawn(signals(shutdown.clone()));
-    let digest = config::digest(&common, &settings);
+    let digest = config::digest(&process.common, &settings);
+    let Process {
+        common,
+        mode,
+        metrics,
+        readiness,
+        shutdown,
+    } = process;
     let started = Service::start(about, common, &digest, shutdown.clone(), readiness, metrics);
     let mut service = match started.await {
         Ok(service) => service,
@@ -118,10 +172,6 @@ where
     let result = run(settings, service.clone()).await;
     shutdown.cancel();
     service.finish().await;
-    // Somebody who keeps a half-sent request open must not keep the process.
-    if let Ok(served) = tokio::time::timeout(HEALTH_DRAIN, served).await {
-        served.context("the health endpoint ended badly")??;
-    }
     result
 }
 

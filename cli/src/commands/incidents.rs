@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::bus::Connection;
 use crate::layout;
+use crate::ledger::{self, Ledger};
 use crate::pipe;
 use crate::render;
 use crate::timeline::{self, Overview};
@@ -19,6 +20,8 @@ use crate::timeline::{self, Overview};
 pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    ledger: Ledger,
     /// Only those that are not resolved.
     #[arg(long)]
     open: bool,
@@ -31,6 +34,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(mut client) = arguments.ledger.connect().await? {
+        let namespace = arguments.namespace.unwrap_or_default();
+        let list = ledger::list(&mut client, namespace, arguments.open).await?;
+        ledger::print_list(&list, arguments.output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let bus = arguments.connection.connect("operator").await?;
     let mut overviews = timeline::overviews(&bus).await?;
     overviews.retain(|overview| {

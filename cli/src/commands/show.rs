@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Format;
 use crate::bus::Connection;
 use crate::layout::{FIELD_INDENT, LINE_INDENT, fit};
+use crate::ledger::{self, Ledger};
 use crate::pipe;
 use crate::render;
 use crate::timeline::{self, Body, Step};
@@ -20,6 +21,8 @@ use crate::timeline::{self, Body, Step};
 pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
+    #[command(flatten)]
+    ledger: Ledger,
     /// The incident's id, or its beginning.
     id: String,
     /// Print all evidence, and where what was removed had been, not only what the diagnosis cites.
@@ -31,6 +34,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(mut client) = arguments.ledger.connect().await? {
+        let found = ledger::get(&mut client, arguments.id).await?;
+        ledger::print_one(&found, arguments.output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let bus = arguments.connection.connect("operator").await?;
     let overviews = timeline::overviews(&bus).await?;
     let id = timeline::resolve_id(&arguments.id, &overviews)?;

@@ -5,6 +5,7 @@ use clap::Args;
 
 use crate::bus::Connection;
 use crate::layout::{LINE_INDENT, fit};
+use crate::ledger::{self, Ledger};
 use crate::pipe;
 use crate::render;
 use crate::timeline::Follower;
@@ -16,12 +17,17 @@ const INTERVAL: Duration = Duration::from_millis(300);
 pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Begin with everything that the streams still hold.
+    #[command(flatten)]
+    ledger: Ledger,
+    /// Begin with everything that the streams, or the ledger, still hold.
     #[arg(long)]
     from_start: bool,
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(client) = arguments.ledger.connect().await? {
+        return ledger::watch(client, arguments.from_start).await;
+    }
     let bus = arguments.connection.connect("operator").await?;
     let mut follower = if arguments.from_start {
         Follower::from_start(&bus)

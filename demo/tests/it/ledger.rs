@@ -1,5 +1,8 @@
 use std::collections::BTreeSet;
+use std::process::Command;
 
+use bonesetter_demo::environment::Environment;
+use bonesetter_demo::run::programs;
 use bonesetter_demo::scenario::{Ending, SCENARIOS};
 use bonesetter_keys::content_hash;
 use serde_json::Value;
@@ -93,6 +96,52 @@ pub(crate) async fn rows_are_archived_under_lock(outcome: &Outcome) {
             .await
             .expect("a retention");
         assert_eq!(retention.mode, "COMPLIANCE", "{}", version.key);
+    }
+}
+
+/// `bonesetter incidents` of the ledger.
+pub(crate) fn listed(environment: &Environment) -> Value {
+    let tls = environment.state.nats().expect("NATS");
+    let tls = tls.settings(&environment.keys, "operator").tls;
+    let output = Command::new(programs().expect("programs").join("bonesetter"))
+        .args(["incidents", "-o", "json", "--ledger"])
+        .arg(format!("https://{}", environment.ledger))
+        .arg("--ledger-ca-file")
+        .arg(tls.ca_file.expect("TLS"))
+        .arg("--ledger-certificate-file")
+        .arg(tls.certificate_file.expect("TLS"))
+        .arg("--ledger-key-file")
+        .arg(tls.key_file.expect("TLS"))
+        .output()
+        .expect("bonesetter");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// What the ledger says of each incident is what the scenario ends with.
+pub(crate) fn the_read_side_lists_every_incident(outcome: &Outcome) {
+    let listed = outcome.listed.as_array().expect("a list");
+    for scenario in SCENARIOS
+        .iter()
+        .filter(|scenario| scenario.ending != Ending::Silence)
+    {
+        let record = outcome.story.record(scenario.workload).expect("a record");
+        let id = record.steps[0].subject.incident.as_str();
+        let found: Vec<_> = listed.iter().filter(|it| it["id"] == id).collect();
+        assert_eq!(found.len(), 1, "{}: {listed:?}", scenario.workload);
+        let incident = found[0];
+        assert_eq!(incident["name"], scenario.workload);
+        assert_eq!(incident["namespace"], scenario.namespace);
+        assert_ne!(incident["class"], "unknown", "{}", scenario.workload);
+        assert_ne!(incident["cause"], "", "{}", scenario.workload);
+        let state = if scenario.ending.is_mended() {
+            ["mended", "resolved"].as_slice()
+        } else {
+            &["explained"]
+        };
+        let is_expected = state.iter().any(|state| incident["state"] == *state);
+        assert!(is_expected, "{}: {incident}", scenario.workload);
     }
 }
 

@@ -31,6 +31,8 @@ struct Outcome {
     canaries: Canaries,
     logs: Vec<(String, Vec<u8>)>,
     metrics: Vec<(String, String)>,
+    /// What the read side of svc-audit listed.
+    listed: serde_json::Value,
     drain_problems: Vec<String>,
 }
 
@@ -59,6 +61,7 @@ impl Outcome {
         let names: Vec<String> = services.names().map(str::to_owned).collect();
         let files: Vec<_> = names.iter().map(|name| services.log(name)).collect();
         let metrics = services.metrics().await.expect("metrics of every service");
+        let listed = ledger::listed(&environment);
         let drain_problems = services.stop().await;
         let logs = names
             .into_iter()
@@ -72,6 +75,7 @@ impl Outcome {
             canaries,
             logs,
             metrics,
+            listed,
             drain_problems,
         }
     }
@@ -88,6 +92,7 @@ async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets
     notices::every_incident_was_told(&outcome);
     ledger::every_step_has_a_row(&outcome).await;
     ledger::rows_are_archived_under_lock(&outcome).await;
+    ledger::the_read_side_lists_every_incident(&outcome);
     canaries::no_canary_got_out(&outcome).await;
     traces::every_incident_is_one_trace(&outcome).await;
     metrics::running_services_export_what_is_documented(&outcome);

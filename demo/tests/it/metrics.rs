@@ -70,7 +70,12 @@ pub(crate) fn running_services_export_what_is_documented(outcome: &Outcome) {
             let expected = known.get(*name);
             assert_eq!(expected, Some(labels), "{service}: {name}");
         }
-        let has_no_consumer = ["svc-watcher", "svc-audit-export", "svc-audit-sweep"];
+        let has_no_consumer = [
+            "svc-watcher",
+            "svc-audit-export",
+            "svc-audit-sweep",
+            "svc-audit-serve",
+        ];
         if !has_no_consumer.contains(&service.as_str()) {
             for name in [
                 "bonesetter_messages_received_total",

@@ -111,7 +111,10 @@ fn every_setting_is_in_the_document_with_its_default_and_other_names() {
     check_service::<svc_notifier::Config>(&text, "svc-notifier", json!({}));
     let required = "required";
     let export = json!({"endpoint": required, "bucket": required, "credential_file": required});
-    check_service::<svc_audit::Config>(&text, "svc-audit", json!({"export": export}));
+    let serve =
+        json!({"certificate_file": required, "key_file": required, "client_ca_file": required});
+    let audit = json!({"export": export, "serve": serve});
+    check_service::<svc_audit::Config>(&text, "svc-audit", audit);
 }
 
 /// Name and help text of every metric that a source file registers.

@@ -157,6 +157,9 @@ fn no_secret_is_in_the_environment() {
     }
 }
 
+/// The label of namespaces that may ask svc-audit serve.
+const READERS: &str = "bonesetter.dev/reads-incidents";
+
 /// Places that may be reached: a namespace or "any", and a port.
 type Places = &'static [(&'static str, u64)];
 
@@ -189,7 +192,7 @@ fn reach(policy: &Object) -> BTreeSet<(String, u64)> {
 fn every_workload_reaches_what_it_needs_and_no_more() {
     let nats: Places = &[("nats", 4222)];
     let api: Places = &[("any", 443), ("any", 6443)];
-    let cases: [(&str, &[Places]); 11] = [
+    let cases: [(&str, &[Places]); 12] = [
         ("svc-watcher", &[nats, api]),
         ("svc-enricher", &[nats, api, &[("monitoring", 3100)]]),
         ("svc-redactor", &[nats]),
@@ -204,6 +207,7 @@ fn every_workload_reaches_what_it_needs_and_no_more() {
         ),
         ("svc-audit-sweep", &[nats, &[("postgresql", 5432)]]),
         ("keeper", &[nats, &[("postgresql", 5432)]]),
+        ("svc-audit-serve", &[&[("postgresql", 5432)]]),
     ];
     for (name, expected) in cases {
         let policy = find("NetworkPolicy", name);
@@ -220,7 +224,13 @@ fn every_workload_reaches_what_it_needs_and_no_more() {
             &json!(["Ingress", "Egress"])
         );
         for rule in items(policy.at("/spec/ingress")) {
-            assert_eq!(rule["ports"], json!([{"protocol": "TCP", "port": 9464}]));
+            let readers = &rule["from"][0]["namespaceSelector"]["matchLabels"][READERS];
+            let port = if name == "svc-audit-serve" && readers == "true" {
+                9470
+            } else {
+                9464
+            };
+            assert_eq!(rule["ports"], json!([{"protocol": "TCP", "port": port}]));
             assert!(rule["from"].is_array(), "{name}");
         }
     }

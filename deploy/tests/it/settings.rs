@@ -15,7 +15,9 @@ pub(crate) fn merged(name: &str) -> Value {
     let mut config: Map<String, Value> = serde_saphyr::from_str(text).unwrap();
     let common = find("ConfigMap", "bonesetter");
     config.insert("cluster".to_owned(), common.at("/data/cluster").clone());
-    config["nats"]["url"] = common.at("/data/nats-url").clone();
+    if let Some(nats) = config.get_mut("nats") {
+        nats["url"] = common.at("/data/nats-url").clone();
+    }
     config.insert(
         "telemetry".to_owned(),
         json!({"log": common.at("/data/log")}),
@@ -65,6 +67,11 @@ fn every_service_accepts_its_configuration() {
     assert_eq!(sweeper.export, None);
     let keeper = check::<svc_audit::Config>("keeper");
     assert_eq!(keeper.export, None);
+    let serve = check::<svc_audit::Config>("svc-audit-serve").serve.unwrap();
+    assert!(
+        serve.readers.is_empty(),
+        "nobody reads unless somebody says so"
+    );
 }
 
 #[test]
@@ -91,7 +98,9 @@ fn some_workloads_are_the_program_of_another_in_a_mode() {
     let sweep = json!([svc_audit::SWEEP, config[0], config[1]]);
     assert_eq!(arguments("svc-audit-sweep"), (image.clone(), sweep));
     let keep = json!([svc_audit::KEEP, config[0], config[1]]);
-    assert_eq!(arguments("keeper"), (image, keep));
+    assert_eq!(arguments("keeper"), (image.clone(), keep));
+    let serve = json!([svc_audit::SERVE, config[0], config[1]]);
+    assert_eq!(arguments("svc-audit-serve"), (image, serve));
     let image = json!("bonesetter/svc-notifier:0.1.0");
     assert_eq!(arguments("svc-notifier"), (image.clone(), json!(config)));
     let publish = json!([svc_notifier::PUBLISH, config[0], config[1]]);

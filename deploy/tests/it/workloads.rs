@@ -1,4 +1,4 @@
-//! The eleven processes of an installation, and where things are.
+//! The twelve processes of an installation, and where things are.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use bonesetter_deploy::{Object, read_folder};
 use serde_json::Value;
 
-/// Every Deployment; the archive job, the sweeper and the keeper are the program of svc-audit in other
+/// Every Deployment; the archive job, the sweeper, the keeper and the read side are the program of svc-audit in other
 /// modes, who publishes twins that of svc-notifier.
-pub(crate) const WORKLOADS: [&str; 11] = [
+pub(crate) const WORKLOADS: [&str; 12] = [
     "svc-watcher",
     "svc-enricher",
     "svc-redactor",
@@ -20,6 +20,7 @@ pub(crate) const WORKLOADS: [&str; 11] = [
     "svc-audit-export",
     "svc-audit-sweep",
     "keeper",
+    "svc-audit-serve",
 ];
 
 /// Those that talk to the API server.

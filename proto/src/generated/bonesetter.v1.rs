@@ -1429,3 +1429,269 @@ impl Awaited {
         }
     }
 }
+/// IncidentSummary is one incident at a glance.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IncidentSummary {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    /// Empty for cluster-scoped objects.
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Of the root owner.
+    #[prost(string, tag = "4")]
+    pub kind: ::prost::alloc::string::String,
+    /// Of the root owner; empty when its detection was not recorded.
+    #[prost(string, tag = "5")]
+    pub name: ::prost::alloc::string::String,
+    /// The last one that was detected.
+    #[prost(enumeration = "FailureClass", tag = "6")]
+    pub failure_class: i32,
+    /// Stable name of the cause of the last diagnosis; empty when there is none.
+    #[prost(string, tag = "7")]
+    pub cause: ::prost::alloc::string::String,
+    #[prost(enumeration = "IncidentState", tag = "8")]
+    pub state: i32,
+    /// Nothing has followed one of its messages in time, and it is not resolved.
+    #[prost(bool, tag = "9")]
+    pub overdue: bool,
+    #[prost(message, optional, tag = "10")]
+    pub opened_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its last event was stored.
+    #[prost(message, optional, tag = "11")]
+    pub last_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Absent unless it is resolved.
+    #[prost(message, optional, tag = "12")]
+    pub resolved_at: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "ResolvedReason", tag = "13")]
+    pub resolved_reason: i32,
+    /// How many events the ledger holds of it.
+    #[prost(uint64, tag = "14")]
+    pub events: u64,
+}
+impl ::prost::Name for IncidentSummary {
+    const NAME: &'static str = "IncidentSummary";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.IncidentSummary".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.IncidentSummary".into()
+    }
+}
+/// IncidentEvent is one row of the ledger.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IncidentEvent {
+    /// Place in the ledger; it has gaps.
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(string, tag = "2")]
+    pub incident_id: ::prost::alloc::string::String,
+    /// What happened, for example "incident_opened", "recommendation", "change_applied", "notification";
+    /// "malformed" and "auth_failure" for a message that was not believed.
+    #[prost(string, tag = "3")]
+    pub event_type: ::prost::alloc::string::String,
+    /// The service that the message is from; "unverified" when it was not believed.
+    #[prost(string, tag = "4")]
+    pub writer: ::prost::alloc::string::String,
+    /// The message: its subject, and its place in its stream.
+    #[prost(string, tag = "5")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub stream: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "7")]
+    pub stream_sequence: u64,
+    #[prost(message, optional, tag = "8")]
+    pub stored_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// SHA-256 (hex) of the message.
+    #[prost(string, tag = "9")]
+    pub payload_hash: ::prost::alloc::string::String,
+    /// Names only: violations, failed channels, "degraded", what is overdue; empty when nothing failed.
+    #[prost(string, tag = "10")]
+    pub failure_reason: ::prost::alloc::string::String,
+    #[prost(enumeration = "FailureClass", tag = "11")]
+    pub failure_class: i32,
+    /// Of a diagnosis the stable name of the cause; of an end how it ended: "recovered", "gone".
+    #[prost(string, tag = "12")]
+    pub conclusion: ::prost::alloc::string::String,
+    #[prost(uint64, optional, tag = "13")]
+    pub latency_ms: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "14")]
+    pub tokens: ::core::option::Option<u64>,
+}
+impl ::prost::Name for IncidentEvent {
+    const NAME: &'static str = "IncidentEvent";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.IncidentEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.IncidentEvent".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListIncidentsRequest {
+    /// Only of this namespace; empty for all that the caller may see.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Only those that are not resolved.
+    #[prost(bool, tag = "2")]
+    pub open_only: bool,
+    /// At most 1000; 0 for 100.
+    #[prost(uint32, tag = "3")]
+    pub page_size: u32,
+    /// From the answer before; empty for the first page.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListIncidentsRequest {
+    const NAME: &'static str = "ListIncidentsRequest";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.ListIncidentsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.ListIncidentsRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListIncidentsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub incidents: ::prost::alloc::vec::Vec<IncidentSummary>,
+    /// Empty when this is the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ListIncidentsResponse {
+    const NAME: &'static str = "ListIncidentsResponse";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.ListIncidentsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.ListIncidentsResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIncidentRequest {
+    /// The incident's id, or its beginning where that is enough to tell it from others.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for GetIncidentRequest {
+    const NAME: &'static str = "GetIncidentRequest";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.GetIncidentRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.GetIncidentRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<IncidentSummary>,
+    /// At most 10,000.
+    #[prost(message, repeated, tag = "2")]
+    pub events: ::prost::alloc::vec::Vec<IncidentEvent>,
+}
+impl ::prost::Name for GetIncidentResponse {
+    const NAME: &'static str = "GetIncidentResponse";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.GetIncidentResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.GetIncidentResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchIncidentsRequest {
+    /// Only of this namespace; empty for all that the caller may see.
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    /// Only of this incident; empty for all.
+    #[prost(string, tag = "2")]
+    pub incident_id: ::prost::alloc::string::String,
+    /// Everything recorded after this place, and then what comes; absent for what comes.
+    #[prost(uint64, optional, tag = "3")]
+    pub after_sequence: ::core::option::Option<u64>,
+}
+impl ::prost::Name for WatchIncidentsRequest {
+    const NAME: &'static str = "WatchIncidentsRequest";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.WatchIncidentsRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.WatchIncidentsRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchIncidentsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub event: ::core::option::Option<IncidentEvent>,
+}
+impl ::prost::Name for WatchIncidentsResponse {
+    const NAME: &'static str = "WatchIncidentsResponse";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.WatchIncidentsResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.WatchIncidentsResponse".into()
+    }
+}
+/// IncidentState is where an incident stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum IncidentState {
+    Unspecified = 0,
+    /// Nothing is decided yet.
+    Open = 1,
+    /// Explained; nothing was changed.
+    Proposed = 2,
+    /// A change is intended or made, and not yet known to have helped.
+    Mending = 3,
+    /// A change has helped; the workload is watched until the incident is resolved.
+    Mended = 4,
+    /// A change has not helped and was taken back.
+    RolledBack = 5,
+    /// A change was refused at the last moment, or could not be taken back.
+    NeedsPerson = 6,
+    Resolved = 7,
+}
+impl IncidentState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INCIDENT_STATE_UNSPECIFIED",
+            Self::Open => "INCIDENT_STATE_OPEN",
+            Self::Proposed => "INCIDENT_STATE_PROPOSED",
+            Self::Mending => "INCIDENT_STATE_MENDING",
+            Self::Mended => "INCIDENT_STATE_MENDED",
+            Self::RolledBack => "INCIDENT_STATE_ROLLED_BACK",
+            Self::NeedsPerson => "INCIDENT_STATE_NEEDS_PERSON",
+            Self::Resolved => "INCIDENT_STATE_RESOLVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INCIDENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INCIDENT_STATE_OPEN" => Some(Self::Open),
+            "INCIDENT_STATE_PROPOSED" => Some(Self::Proposed),
+            "INCIDENT_STATE_MENDING" => Some(Self::Mending),
+            "INCIDENT_STATE_MENDED" => Some(Self::Mended),
+            "INCIDENT_STATE_ROLLED_BACK" => Some(Self::RolledBack),
+            "INCIDENT_STATE_NEEDS_PERSON" => Some(Self::NeedsPerson),
+            "INCIDENT_STATE_RESOLVED" => Some(Self::Resolved),
+            _ => None,
+        }
+    }
+}

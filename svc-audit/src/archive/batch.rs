@@ -52,6 +52,13 @@ pub struct Row {
     pub stream_sequence: i64,
     pub stored_at: String,
     pub payload_hash: String,
+    // Left out where they are null: objects that were planned before there were such columns stay the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_class: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conclusion: Option<String>,
 }
 
 /// What one object holds.
@@ -146,6 +153,9 @@ mod tests {
             stream_sequence: seq,
             stored_at: "2026-11-25T09:46:40.600000Z".to_owned(),
             payload_hash: hash,
+            object_name: None,
+            failure_class: None,
+            conclusion: None,
         }
     }
 

@@ -1,10 +1,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_chassis::bus::header;
 use bonesetter_keys::SigningKey;
 use bonesetter_proto::v1::evidence_item::Content as Item;
 use bonesetter_proto::v1::{
-    Decision, Delivery as Sent, Diagnosis, Evidence, EvidenceItem, LogChunk, LogLine, Violation,
+    Decision, Delivery as Sent, Diagnosis, Evidence, EvidenceItem, LogChunk, LogLine, ObjectRef,
+    Violation,
 };
 use bonesetter_proto::{IncidentId, Namespace, Subject, Writer, to_timestamp};
 use bytes::Bytes;
@@ -69,6 +73,18 @@ fn delivered<M: Message>(step: &str, mut message: M) -> Delivery {
     }
 }
 
+/// An incident of a root owner of that name.
+fn incident_of(name: &str) -> Incident {
+    let root_owner = ObjectRef {
+        name: name.to_owned(),
+        ..ObjectRef::default()
+    };
+    Incident {
+        root_owner: Some(root_owner),
+        ..Incident::default()
+    }
+}
+
 fn redacted_message() -> Redacted {
     let line = LogLine {
         text: CANARY.to_owned(),
@@ -109,6 +125,8 @@ fn diagnosed_message() -> Diagnosed {
             tokens: 345,
             ..Diagnosis::default()
         }),
+        incident: Some(incident_of(CANARY)),
+        failure_class: FailureClass::OomKilled.into(),
         ..Diagnosed::default()
     }
 }
@@ -264,4 +282,26 @@ fn names_and_hashes_have_one_form() {
     }
     assert_eq!(version("0.1.0+abc"), "0.1.0+abc");
     assert_eq!(version("a b"), "invalid");
+}
+
+#[test]
+fn names_classes_and_conclusions_of_ours_are_recorded() {
+    let resolved = Detected {
+        incident: Some(incident_of("checkout-v2.eu")),
+        phase: Phase::Resolved.into(),
+        failure_class: FailureClass::CrashLoopBackOff.into(),
+        resolved_reason: ResolvedReason::Gone.into(),
+        ..Detected::default()
+    };
+    let event = AuditEvent::of(&delivered("resolved", resolved), &trusted());
+    assert_eq!(event.object_name.as_deref(), Some("checkout-v2.eu"));
+    assert_eq!(event.conclusion.as_deref(), Some(GONE));
+    let class = event.failure_class.unwrap();
+    assert_eq!(class_of(&class), FailureClass::CrashLoopBackOff);
+    let mut diagnosed = diagnosed_message();
+    diagnosed.incident = Some(incident_of("checkout"));
+    let diagnosis = diagnosed.diagnosis.get_or_insert_default();
+    diagnosis.cause = "memory-limit-too-low".to_owned();
+    let event = AuditEvent::of(&delivered("open", diagnosed), &trusted());
+    assert_eq!(event.conclusion.as_deref(), Some("memory-limit-too-low"));
 }

@@ -18,7 +18,7 @@ const SELECT: &str = "\
       agent_version, user_message, tool_calls, response_hash, namespace, host(ip_address) as ip_address, \
       failure_reason, latency_ms, token_count, stage, step, subject, stream, stream_sequence, \
       to_char(stored_at at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') as stored, \
-      payload_hash \
+      payload_hash, object_name, failure_class, conclusion \
     from audit.audit_events where seq between $1 and $2 order by seq limit $3";
 
 /// An export that was planned and perhaps not finished.
@@ -65,6 +65,9 @@ struct StoredRow {
     stream_sequence: i64,
     stored: String,
     payload_hash: String,
+    object_name: Option<String>,
+    failure_class: Option<String>,
+    conclusion: Option<String>,
 }
 
 /// The ledger, as the archive job knows it, while no other archive job runs.
@@ -203,6 +206,9 @@ impl From<StoredRow> for Row {
             stream_sequence: row.stream_sequence,
             stored_at: row.stored,
             payload_hash: row.payload_hash,
+            object_name: row.object_name,
+            failure_class: row.failure_class,
+            conclusion: row.conclusion,
         }
     }
 }

@@ -11,9 +11,10 @@ use crate::event::AuditEvent;
 const INSERT: &str = "\
     insert into audit.audit_events (id, event_type, user_id, session_id, \"timestamp\", agent_version, \
       tool_calls, response_hash, namespace, failure_reason, latency_ms, token_count, stage, step, \
-      subject, stream, stream_sequence, stored_at, payload_hash) \
+      subject, stream, stream_sequence, stored_at, payload_hash, \
+      object_name, failure_class, conclusion) \
     values ($1, $2, $3, $4, $5::timestamptz, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-      $18::timestamptz, $19) \
+      $18::timestamptz, $19, $20, $21, $22) \
     on conflict do nothing";
 
 /// The ledger, as far as a writer knows it.
@@ -51,6 +52,9 @@ impl Ledger {
             .bind(event.stream_sequence)
             .bind(&event.stored_at)
             .bind(&event.payload_hash)
+            .bind(&event.object_name)
+            .bind(&event.failure_class)
+            .bind(&event.conclusion)
             .execute(self.database.pool())
             .await
             .map_err(failed("recording an event"))?;

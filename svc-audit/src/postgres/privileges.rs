@@ -16,6 +16,8 @@ pub enum Purpose {
     Sweep,
     /// Asks what is archived.
     Keep,
+    /// Reads events.
+    Read,
 }
 
 /// What the present role may do with one table; ownership and superuser count.
@@ -58,6 +60,7 @@ impl Purpose {
     const fn tables(self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Ingest => &[(EVENTS, true)],
+            Self::Read => &[(EVENTS, false)],
             Self::Keep => &[(EVENTS, false), (EXPORTS, false), (RESULTS, false)],
             Self::Sweep => &[(EVENTS, false), (OVERDUE, true)],
             Self::Archive => &[(EVENTS, false), (EXPORTS, true), (RESULTS, true)],

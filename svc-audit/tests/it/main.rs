@@ -11,5 +11,6 @@ mod export;
 mod ingest;
 mod keep;
 mod permissions;
+mod serve;
 mod sweep;
 mod tls;

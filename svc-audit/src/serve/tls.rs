@@ -1,0 +1,187 @@
+//! TLS 1.3 with client certificates, from files that are read again when they change.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
+use tokio_rustls::server::TlsStream;
+
+use crate::config::ServeSettings;
+
+/// A client that does not finish its handshake in this time is dropped.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Handshakes at the same time; others wait to be accepted.
+const HANDSHAKES: usize = 64;
+/// After an error of the listener, for example when there are no file descriptors left.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be read, or holds something else.
+    #[error("{setting}: cannot use {}: {problem}", path.display())]
+    File {
+        /// Which setting.
+        setting: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// Certificate and key do not belong together, or are of no use.
+    #[error("serve.certificate_file and serve.key_file: {0}")]
+    Pair(rustls::Error),
+    /// The authority's certificate is of no use.
+    #[error("serve.client_ca_file: {0}")]
+    Authority(VerifierBuilderError),
+}
+
+/// Makes acceptors of the files of the settings.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    settings: ServeSettings,
+    changed: [Option<SystemTime>; 3],
+    acceptor: Acceptor,
+}
+
+#[derive(Clone)]
+struct Acceptor(TlsAcceptor);
+
+impl std::fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Acceptor")
+    }
+}
+
+impl Certificates {
+    pub(crate) fn read(settings: &ServeSettings) -> Result<Self, TlsError> {
+        Ok(Self {
+            changed: changed(settings),
+            acceptor: acceptor(settings)?,
+            settings: settings.clone(),
+        })
+    }
+
+    /// With what the files hold now; with what they held before when that cannot be used.
+    fn acceptor(&mut self) -> TlsAcceptor {
+        let changed = changed(&self.settings);
+        if changed != self.changed {
+            match acceptor(&self.settings) {
+                Ok(fresh) => {
+                    tracing::info!("the certificates have changed and are used from now on");
+                    self.acceptor = fresh;
+                    self.changed = changed;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the certificates have changed and cannot be used");
+                }
+            }
+        }
+        self.acceptor.0.clone()
+    }
+}
+
+fn changed(settings: &ServeSettings) -> [Option<SystemTime>; 3] {
+    let at = |path: &Path| fs::metadata(path).and_then(|it| it.modified()).ok();
+    [
+        at(&settings.certificate_file),
+        at(&settings.key_file),
+        at(&settings.client_ca_file),
+    ]
+}
+
+fn acceptor(settings: &ServeSettings) -> Result<Acceptor, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("serve.client_ca_file", &settings.client_ca_file)? {
+        roots.add(certificate).map_err(|error| TlsError::File {
+            setting: "serve.client_ca_file",
+            path: settings.client_ca_file.clone(),
+            problem: error.to_string(),
+        })?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(TlsError::Authority)?;
+    let key = PrivateKeyDer::from_pem_file(&settings.key_file).map_err(|error| TlsError::File {
+        setting: "serve.key_file",
+        path: settings.key_file.clone(),
+        problem: error.to_string(),
+    })?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TlsError::Pair)?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(
+            certificates("serve.certificate_file", &settings.certificate_file)?,
+            key,
+        )
+        .map_err(TlsError::Pair)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(Acceptor(TlsAcceptor::from(Arc::new(config))))
+}
+
+fn certificates(
+    setting: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unusable = |problem: String| TlsError::File {
+        setting,
+        path: path.to_owned(),
+        problem,
+    };
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| unusable(error.to_string()))?;
+    if found.is_empty() {
+        return Err(unusable("it holds no certificate in PEM".to_owned()));
+    }
+    Ok(found)
+}
+
+/// Accepts until the receiver is gone. A slow or hostile handshake holds up nobody else.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    mut certificates: Certificates,
+    accepted: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    loop {
+        let Ok(permit) = handshakes.clone().acquire_owned().await else {
+            return;
+        };
+        let (stream, peer) = tokio::select! {
+            () = accepted.closed() => return,
+            connection = listener.accept() => match connection {
+                Ok(connection) => connection,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            },
+        };
+        let acceptor = certificates.acceptor();
+        let accepted = accepted.clone();
+        tokio::spawn(async move {
+            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                // Nobody receives it any more when we are shutting down.
+                Ok(Ok(stream)) => drop(accepted.send(Ok(stream)).await),
+                Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
+                Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
+            }
+            drop(permit);
+        });
+    }
+}
