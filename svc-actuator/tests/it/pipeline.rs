@@ -21,13 +21,17 @@ struct Running {
     sandbox: Sandbox,
     bus: TestBus,
     shutdown: CancellationToken,
-    service: tokio::task::JoinHandle<anyhow::Result<()>>,
+    services: Vec<tokio::task::JoinHandle<anyhow::Result<()>>>,
     acted: StreamReader,
     _folder: tempfile::TempDir,
 }
 
 impl Running {
     async fn start() -> Self {
+        Self::start_replicas(1).await
+    }
+
+    async fn start_replicas(count: usize) -> Self {
         let sandbox = Sandbox::new().await;
         let bus = TestBus::start().await;
         let folder = tempfile::tempdir().unwrap();
@@ -41,14 +45,17 @@ impl Running {
         config.verification.interval = Duration::from_millis(500);
         config.verification.deadline = Duration::from_secs(30);
         let shutdown = CancellationToken::new();
-        let service = bus.service("svc-actuator", shutdown.clone()).await;
-        let service = tokio::spawn(svc_actuator::run(config, service));
+        let mut services = Vec::new();
+        for _ in 0..count {
+            let service = bus.service("svc-actuator", shutdown.clone()).await;
+            services.push(tokio::spawn(svc_actuator::run(config.clone(), service)));
+        }
         let acted = bus.reader(topology::ACTED.name).await;
         Self {
             sandbox,
             bus,
             shutdown,
-            service,
+            services,
             acted,
             _folder: folder,
         }
@@ -67,6 +74,16 @@ impl Running {
             .await
             .unwrap();
         subject
+    }
+
+    /// How often the specification of each object has been written.
+    async fn generations(&self, names: &[&str]) -> Vec<i64> {
+        let mut generations = Vec::new();
+        for name in names {
+            let live = self.sandbox.get(name).await;
+            generations.push(live["metadata"]["generation"].as_i64().unwrap());
+        }
+        generations
     }
 
     /// Every step of an incident so far, its signatures checked.
@@ -101,7 +118,9 @@ impl Running {
 
     async fn stop(self) {
         self.shutdown.cancel();
-        self.service.await.unwrap().unwrap();
+        for service in self.services {
+            service.await.unwrap().unwrap();
+        }
         self.sandbox.remove().await;
     }
 }
@@ -168,4 +187,31 @@ async fn a_kubeconfig_that_cannot_be_used_is_named() {
         let is_named = text.starts_with("kubeconfig:") && text.contains(path.to_str().unwrap());
         assert!(is_named, "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_replicas_change_each_object_once_and_in_order() {
+    let running = Running::start_replicas(2).await;
+    let names = ["one", "two", "three", "four"];
+    let mut subjects = Vec::new();
+    for name in names {
+        running.sandbox.create(name, &serving()).await;
+        let bad = json!({"name": "app", "args": ["need-env", "NOT_THERE"]});
+        running.sandbox.change(name, "kubectl-edit", &bad).await;
+        running.sandbox.await_revision(name, 2).await;
+    }
+    let before = running.generations(&names).await;
+    for name in names {
+        subjects.push(running.diagnose(name, 1).await);
+    }
+    let expected = [Step::Intended, Step::Applied, Step::Verified];
+    for subject in &subjects {
+        let steps = running.await_steps(subject, &expected).await;
+        let found: Vec<_> = steps.iter().map(Acted::step).collect();
+        assert_eq!(found, expected);
+    }
+    // A second write, whoever made it, would be another generation.
+    let once: Vec<_> = before.iter().map(|generation| generation + 1).collect();
+    assert_eq!(running.generations(&names).await, once);
+    running.stop().await;
 }

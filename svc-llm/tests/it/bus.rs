@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::evidence::{BAD_VALUE, input};
 
-struct Bed {
+pub(crate) struct Bed {
     nats: NatsServer,
     keys: KeyDirectory,
     shutdown: CancellationToken,
@@ -30,6 +30,11 @@ struct Bed {
 impl Bed {
     /// Starts the bus and svc-llm on it.
     async fn start() -> Self {
+        Self::start_with(&Config::default(), 1).await
+    }
+
+    /// Starts the bus and some replicas of svc-llm on it.
+    pub(crate) async fn start_with(config: &Config, replicas: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
         let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
@@ -51,12 +56,14 @@ impl Bed {
             _folder: folder,
         };
         provision(&bed.bus("provisioner").await).await.unwrap();
-        let service = bed.service("svc-llm", Writer::Llm).await;
-        tokio::spawn(svc_llm::run(Config::default(), service));
+        for _ in 0..replicas {
+            let service = bed.service("svc-llm", Writer::Llm).await;
+            tokio::spawn(svc_llm::run(config.clone(), service));
+        }
         bed
     }
 
-    async fn bus(&self, user: &str) -> Bus {
+    pub(crate) async fn bus(&self, user: &str) -> Bus {
         let settings = self.nats.settings(&self.keys, user).unwrap();
         Bus::connect(&settings, topology::user(user).unwrap())
             .await
@@ -64,7 +71,7 @@ impl Bed {
     }
 
     /// A service of that name, which signs with the key of a writer.
-    async fn service(&self, name: &'static str, signs_as: Writer) -> Service {
+    pub(crate) async fn service(&self, name: &'static str, signs_as: Writer) -> Service {
         let keys = KeySettings {
             signing_file: Some(self.keys.signing(signs_as)),
             trusted_dir: Some(self.keys.trusted()),

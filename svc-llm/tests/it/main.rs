@@ -10,3 +10,4 @@
 mod bus;
 mod evidence;
 mod provider;
+mod slow;

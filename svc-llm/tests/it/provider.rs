@@ -12,8 +12,12 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use crate::evidence::{BAD_VALUE, diagnosis, handle, input};
 
 fn config(server: &MockServer) -> Config {
+    config_at(&server.uri())
+}
+
+pub(crate) fn config_at(url: &str) -> Config {
     let openai = OpenAiSettings {
-        base_url: format!("{}/v1", server.uri()),
+        base_url: format!("{url}/v1"),
         model: "m".to_owned(),
         timeout: Duration::from_secs(20),
         ..OpenAiSettings::default()
@@ -25,7 +29,7 @@ fn config(server: &MockServer) -> Config {
     }
 }
 
-async fn serve(response: ResponseTemplate) -> MockServer {
+pub(crate) async fn serve(response: ResponseTemplate) -> MockServer {
     let server = MockServer::start().await;
     Mock::given(method("POST"))
         .and(path("/v1/chat/completions"))
@@ -51,7 +55,7 @@ fn recorded(name: &str) -> ResponseTemplate {
     template
 }
 
-fn completion(content: &str) -> ResponseTemplate {
+pub(crate) fn completion(content: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
         "model": "m-2026",
         "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content, "refusal": null } }],
@@ -59,7 +63,7 @@ fn completion(content: &str) -> ResponseTemplate {
     }))
 }
 
-fn answer() -> Value {
+pub(crate) fn answer() -> Value {
     json!({
         "object": "Deployment/shop/orders",
         "summary": "pool_size is a word.",
