@@ -62,7 +62,7 @@ bench-bus: ## Measure the stage runner beside bare JetStream on the same private
 	@testbed/preflight.sh node
 	@chassis/examples/bench_bus/bench.sh $(ROWS)
 
-soak: ## Break workloads on a real node for MINUTES=... (10), and kill, pause, cut off, fill up and feed garbage to everything, the same for the same SEED=...; then check that nothing was lost or done twice (MINUTES and 1 to 12 more; the first time 30, to build the servers).
+soak: ## Break workloads on a real node for MINUTES=... (10), and kill, pause, cut off, fill up and feed garbage to everything (two replicas of each service), the same for the same SEED=...; then check that nothing was lost or done twice (MINUTES and 1 to 12 more; the first time 30, to build the servers).
 	@testbed/preflight.sh node
 	@cargo build --quiet --locked --workspace --bins
 	@$(BIN)/soak --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))

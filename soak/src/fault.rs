@@ -137,7 +137,7 @@ impl Fault {
     }
 
     /// Whether it can make that a notice is posted and not recorded: the one thing that a target
-    /// without idempotency can see twice. `notifier` is the place of svc-notifier.
+    /// without idempotency can see twice. `notifier` is the place of a replica of svc-notifier.
     pub fn can_repeat_a_notice(self, notifier: usize) -> bool {
         match self {
             Self::KillService(place) | Self::PauseService(place) => place == notifier,

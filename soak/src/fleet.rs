@@ -1,8 +1,10 @@
 //! The services as processes that are started again when they end, as Kubernetes would.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bonesetter_demo::services::Spec;
 use bonesetter_testbed::ports::free_port;
 use bonesetter_testbed::process::{Launch, Server, last_lines, pause, resume};
@@ -12,6 +14,21 @@ use tokio::time::Instant;
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// How long a service may take to drain.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// How many replicas there are of what may have several.
+pub const REPLICAS: usize = 2;
+/// Modes of svc-audit that have one: an installation replaces the archive job, rather than have two for a
+/// while, and the read side listens where it is told to.
+const ALONE: [&str; 2] = ["export", "serve"];
+
+/// What a replica is called, counted from 1.
+pub fn name_of(service: &str, replica: usize) -> String {
+    if replica == 1 {
+        service.to_owned()
+    } else {
+        format!("{service}-{replica}")
+    }
+}
 
 /// All services.
 #[derive(Debug)]
@@ -29,22 +46,29 @@ struct Service {
 }
 
 impl Fleet {
-    /// Starts every service; they are not waited for.
+    /// Starts every service, with all its replicas; they are not waited for.
     pub fn start(specs: &[Spec], programs: &Path, dir: &Path) -> anyhow::Result<Self> {
         let mut services = Vec::new();
-        for spec in specs {
-            let name = spec.name();
-            let config = spec.write(dir, free_port()?, None)?;
-            let log = dir.join(format!("{name}.log"));
-            let mut launch = Launch::new(&name, &programs.join(spec.program), log);
-            if let Some(mode) = spec.mode {
-                launch = launch.arg(mode);
+        for replica in 1..=REPLICAS {
+            let dir = dir.join(format!("replica-{replica}"));
+            fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            for spec in specs {
+                if replica > 1 && spec.mode.is_some_and(|mode| ALONE.contains(&mode)) {
+                    continue;
+                }
+                let name = name_of(&spec.name(), replica);
+                let config = spec.write(&dir, free_port()?, None)?;
+                let log = dir.join(format!("{name}.log"));
+                let mut launch = Launch::new(&name, &programs.join(spec.program), log);
+                if let Some(mode) = spec.mode {
+                    launch = launch.arg(mode);
+                }
+                services.push(Service {
+                    server: launch.arg("--config").arg(config).start()?,
+                    due: None,
+                    ends: 0,
+                });
             }
-            services.push(Service {
-                server: launch.arg("--config").arg(config).start()?,
-                due: None,
-                ends: 0,
-            });
         }
         Ok(Self { services })
     }

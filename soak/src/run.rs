@@ -12,7 +12,7 @@ use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Variables};
 use bonesetter_testbed::{State, paths};
 use futures::future::LocalBoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::bed::Bed;
@@ -35,6 +35,9 @@ const FAILURE_EVERY: Duration = Duration::from_secs(8);
 const CALM: Duration = Duration::from_mins(12);
 /// After this time of calm nothing that is still broken is being mended.
 const MENDED: Duration = Duration::from_mins(2);
+const WATCHER: &str = "svc-watcher";
+/// As many as there are Leases in the manifests' Role; the two namespaces are in different ones.
+const SHARDS: u32 = 8;
 /// Most breaches that are printed.
 const SHOWN: usize = 40;
 
@@ -73,7 +76,13 @@ pub async fn run(testbed: State, options: &Options) -> anyhow::Result<Outcome> {
     let bed = Bed::start(&testbed, &dir).await?;
     let sources = &options.sources;
     let environment = Environment::prepare(bed.state.clone(), bed.keys.clone(), sources).await?;
-    let specs = environment.specs(&bed.receiver_url()?)?;
+    let mut specs = environment.specs(&bed.receiver_url()?)?;
+    for spec in &mut specs {
+        if spec.program == WATCHER {
+            let sharding = json!({"shards": SHARDS});
+            spec.config.insert("sharding".to_owned(), sharding);
+        }
+    }
     say("starting services");
     let fleet = Fleet::start(&specs, &programs()?, &environment.dir)?;
     let names = fleet.names();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::bed::Bed;
 use crate::fault::Fault;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, REPLICAS, name_of};
 use crate::garbage;
 use crate::say;
 use crate::schedule::Planned;
@@ -155,8 +155,11 @@ impl Storm {
             // The fleet starts a service again by itself.
             Fault::KillService(_) | Fault::Garbage(..) => {}
         }
-        let notifier = self.services.iter().position(|name| name == NOTIFIER);
-        if notifier.is_some_and(|place| ongoing.fault.can_repeat_a_notice(place)) {
+        let is_notifier = |name: &String| (1..=REPLICAS).any(|it| *name == name_of(NOTIFIER, it));
+        let mut notifiers = (0..)
+            .zip(&self.services)
+            .filter(|(_, name)| is_notifier(name));
+        if notifiers.any(|(place, _)| ongoing.fault.can_repeat_a_notice(place)) {
             self.windows.push(Window {
                 from: ongoing.began,
                 to: self.clock.now(),
