@@ -187,12 +187,12 @@ impl Bed {
         Ok(())
     }
 
-    /// Makes room again, and starts the server again where it has given JetStream up, as an operator
-    /// would.
+    /// Makes room again, and starts the server again, as an operator would: a stream of which a write has
+    /// failed may refuse every further one until then, with room or without (nats-server 2.15).
     pub async fn free_disk(&mut self) -> anyhow::Result<()> {
-        self.is_full = false;
+        let was_full = std::mem::take(&mut self.is_full);
         self.disk.free()?;
-        if !self.nats.is_storing().await.unwrap_or(false) {
+        if was_full || !self.nats.is_storing().await.unwrap_or(false) {
             self.nats.restart().await?;
         }
         Ok(())
