@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use async_nats::{Client, ConnectOptions};
-use bonesetter_chassis::bus::{Bus, provision};
+use bonesetter_chassis::bus::{Bus, provision, with_certificates};
 use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
@@ -194,16 +194,8 @@ impl Bed {
 async fn client(nats: &NatsServer, keys: &KeyDirectory, user: &str) -> anyhow::Result<Client> {
     let settings = nats.settings(keys, user)?;
     let seed = fs::read_to_string(&settings.nkey_file)?;
-    let mut options = ConnectOptions::with_nkey(seed.trim().to_owned())
-        .custom_inbox_prefix(format!("_INBOX_{user}"))
-        .require_tls(true);
-    let tls = settings.tls;
-    if let (Some(ca), Some(certificate), Some(key)) =
-        (tls.ca_file, tls.certificate_file, tls.key_file)
-    {
-        options = options
-            .add_root_certificates(ca)
-            .add_client_certificate(certificate, key);
-    }
+    let options = ConnectOptions::with_nkey(seed.trim().to_owned())
+        .custom_inbox_prefix(format!("_INBOX_{user}"));
+    let options = with_certificates(options, &settings.tls)?;
     Ok(options.connect(&settings.url).await?)
 }
