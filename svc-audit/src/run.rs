@@ -10,6 +10,7 @@ use bonesetter_chassis::topology::{
     AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_OVERDUE,
     AUDIT_REDACTED,
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::archive::{ArchiveError, Archiver};
 use crate::config::Config;
@@ -24,7 +25,6 @@ use crate::serve::serve;
 use crate::stage::Record;
 use crate::sweep::Sweeper;
 use crate::sweep::position::Positions;
-use tokio_util::sync::CancellationToken;
 
 /// Exports again and again.
 pub const EXPORT: &str = "export";

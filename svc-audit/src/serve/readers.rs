@@ -79,18 +79,17 @@ fn names(certificate: &[u8]) -> Option<BTreeSet<String>> {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, DnType, KeyPair};
+    use bonesetter_testbed::authority::Authority;
+    use tokio_rustls::rustls::pki_types::CertificateDer;
+    use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 
     use super::*;
 
     fn certificate(common: &str, alternative: &[&str]) -> Vec<u8> {
-        let hosts: Vec<String> = alternative.iter().map(|name| (*name).to_owned()).collect();
-        let mut parameters = CertificateParams::new(hosts).unwrap();
-        parameters
-            .distinguished_name
-            .push(DnType::CommonName, common);
-        let key = KeyPair::generate().unwrap();
-        parameters.self_signed(&key).unwrap().der().to_vec()
+        let authority = Authority::make("one").unwrap();
+        let pair = authority.issue(common, None, alternative).unwrap();
+        let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
+        certificate.unwrap().to_vec()
     }
 
     fn reader(name: &str, namespaces: &[&str]) -> Reader {

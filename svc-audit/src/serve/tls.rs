@@ -1,5 +1,6 @@
 //! TLS 1.3 with client certificates, from files that are read again when they change.
 
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -105,20 +106,15 @@ fn acceptor(settings: &ServeSettings) -> Result<Acceptor, TlsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     for certificate in certificates("serve.client_ca_file", &settings.client_ca_file)? {
-        roots.add(certificate).map_err(|error| TlsError::File {
-            setting: "serve.client_ca_file",
-            path: settings.client_ca_file.clone(),
-            problem: error.to_string(),
-        })?;
+        roots
+            .add(certificate)
+            .map_err(|error| unusable("serve.client_ca_file", &settings.client_ca_file, &error))?;
     }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(TlsError::Authority)?;
-    let key = PrivateKeyDer::from_pem_file(&settings.key_file).map_err(|error| TlsError::File {
-        setting: "serve.key_file",
-        path: settings.key_file.clone(),
-        problem: error.to_string(),
-    })?;
+    let key = PrivateKeyDer::from_pem_file(&settings.key_file)
+        .map_err(|error| unusable("serve.key_file", &settings.key_file, &error))?;
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])
         .map_err(TlsError::Pair)?
@@ -136,18 +132,22 @@ fn certificates(
     setting: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unusable = |problem: String| TlsError::File {
-        setting,
-        path: path.to_owned(),
-        problem,
-    };
     let found: Vec<_> = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| unusable(error.to_string()))?;
+        .map_err(|error| unusable(setting, path, &error))?;
     if found.is_empty() {
-        return Err(unusable("it holds no certificate in PEM".to_owned()));
+        let problem = "it holds no certificate in PEM";
+        return Err(unusable(setting, path, &problem));
     }
     Ok(found)
+}
+
+fn unusable(setting: &'static str, path: &Path, problem: &dyn Display) -> TlsError {
+    TlsError::File {
+        setting,
+        path: path.to_owned(),
+        problem: problem.to_string(),
+    }
 }
 
 /// Accepts until the receiver is gone. A slow or hostile handshake holds up nobody else.
