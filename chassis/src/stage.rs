@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bonesetter_keys::Verified;
@@ -35,6 +38,8 @@ pub trait Sink: Send + Sync + 'static {
 pub enum Outcome<M> {
     /// Handled: the outputs are stored before the input is acknowledged.
     Done(Vec<Output<M>>),
+    /// Handled, and each output is stored only if the guard lets it pass.
+    Guarded(Vec<Output<M>>, Arc<dyn Guard>),
     /// It may go better later.
     Retry {
         /// How long to wait at least.
@@ -49,6 +54,27 @@ pub enum Outcome<M> {
         /// For people; must not hold content of the message.
         cause: anyhow::Error,
     },
+}
+
+/// Looks at messages as they are about to leave.
+pub trait Guard: Debug + Send + Sync {
+    /// Says why a message must not leave, after whatever has to be done about that. The error must not
+    /// hold content of the message; the input goes to the dead letters with it as the cause.
+    fn check<'a>(
+        &'a self,
+        wire: Wire<'a>,
+    ) -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send + 'a>>;
+}
+
+/// A message as it is about to leave: final bytes.
+#[derive(Debug, Clone)]
+pub struct Wire<'a> {
+    /// The subject.
+    pub subject: &'a str,
+    /// Names and values of all headers.
+    pub headers: Vec<(String, String)>,
+    /// The encoded message.
+    pub payload: &'a [u8],
 }
 
 /// A message to publish. The runner adds the envelope.

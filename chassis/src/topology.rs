@@ -119,6 +119,7 @@ streams! {
     REDRIVE = "BONESETTER_REDRIVE", Some(Stage::Redrive), 90 days, 32 MiB, deny_delete: true;
     OVERDUE = "BONESETTER_OVERDUE", Some(Stage::Overdue), 90 days, 64 MiB, deny_delete: false;
     DIAGNOSED_JSON = "BONESETTER_DIAGNOSED_JSON", Some(Stage::DiagnosedJson), 30 days, 256 MiB, deny_delete: false;
+    SECURITY = "BONESETTER_SECURITY", Some(Stage::Security), 90 days, 64 MiB, deny_delete: true;
     ADVISORY = "BONESETTER_ADVISORY", None, 90 days, 64 MiB, deny_delete: true;
 }
 
@@ -207,6 +208,7 @@ consumers! {
     AUDIT_ACTED = "audit-acted" on ACTED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_NOTIFIED = "audit-notified" on NOTIFIED, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
     AUDIT_OVERDUE = "audit-overdue" on OVERDUE, "svc-audit", concurrency 16, ack_wait 30 s, max_deliver 0, max_ack_pending 1024;
+    AUDIT_SECURITY = "audit-security" on SECURITY, "svc-audit", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 256;
     // Second layer of the dead letters; does without the database.
     AUDIT_ADVISORIES = "audit-advisories" on ADVISORY, "svc-audit", concurrency 4, ack_wait 30 s, max_deliver 0, max_ack_pending 256;
 }

@@ -14,6 +14,8 @@ use bonesetter_proto::{Stage, Subject, from_timestamp};
 
 use crate::timeline::{Body, Step};
 
+mod security;
+
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 const GREEN: Style = AnsiColor::Green.on_default();
@@ -136,6 +138,7 @@ pub(crate) fn statement(body: &Body) -> (Style, String) {
         Body::Acted(acted) => acted_line(acted),
         Body::Notified(notified) => (DIM, notified_line(notified)),
         Body::Overdue(overdue) => (RED, overdue_line(overdue)),
+        Body::Security(event) => (RED, security::line(event)),
         Body::Archived(archived) => (DIM, archived_line(archived)),
         Body::Unreadable => (RED, "a message that this version cannot read".to_owned()),
     }

@@ -8,7 +8,7 @@ use bonesetter_chassis::topology::{
     ADVISORY, DIAGNOSED_JSON, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
 };
 use bonesetter_proto::v1::{
-    Acted, Archived, Detected, Diagnosed, Notified, Overdue, Phase, Redacted,
+    Acted, Archived, Detected, Diagnosed, Notified, Overdue, Phase, Redacted, SecurityEvent,
 };
 use bonesetter_proto::{IncidentId, Stage, Subject};
 
@@ -42,6 +42,8 @@ pub enum Body {
     Notified(Box<Notified>),
     /// The sweeper missed something.
     Overdue(Box<Overdue>),
+    /// Something happened at the trust boundary.
+    Security(Box<SecurityEvent>),
     /// svc-audit archived.
     Archived(Box<Archived>),
     /// Not a message that this version can read.
@@ -77,6 +79,7 @@ impl Body {
             Stage::Notified => boxed(payload, Self::Notified),
             Stage::Audit => boxed(payload, Self::Archived),
             Stage::Overdue => boxed(payload, Self::Overdue),
+            Stage::Security => boxed(payload, Self::Security),
             Stage::Enriched
             | Stage::Approval
             | Stage::Dlq

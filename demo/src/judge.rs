@@ -86,6 +86,7 @@ fn incident_of(step: &Step) -> Option<&Incident> {
         Body::Acted(message) => message.incident.as_ref(),
         Body::Notified(message) => message.incident.as_ref(),
         Body::Overdue(message) => message.incident.as_ref(),
+        Body::Security(message) => message.incident.as_ref(),
         Body::Archived(message) => message.incident.as_ref(),
         Body::Unreadable => None,
     }

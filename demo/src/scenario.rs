@@ -174,20 +174,6 @@ impl Canaries {
             ],
         }
     }
-
-    /// The canaries that occur in some bytes, by name.
-    pub fn found_in(&self, bytes: &[u8]) -> Vec<&'static str> {
-        let occurs = |value: &str| {
-            bytes
-                .windows(value.len())
-                .any(|part| part == value.as_bytes())
-        };
-        self.values
-            .iter()
-            .filter(|(_, value)| occurs(value))
-            .map(|(name, _)| *name)
-            .collect()
-    }
 }
 
 /// What the manifests leave open.
@@ -278,13 +264,5 @@ mod tests {
                 .count(),
             2
         );
-    }
-
-    #[test]
-    fn canaries_are_found_by_name() {
-        let canaries = Canaries::random();
-        let text = format!("a {} b", canaries.values[2].1);
-        assert_eq!(canaries.found_in(text.as_bytes()), ["CANARY_TOKEN"]);
-        assert!(canaries.found_in(b"nothing").is_empty());
     }
 }

@@ -165,3 +165,10 @@ message!(Overdue, Overdue, "dev.bonesetter.overdue.v1", None, |m| m
 message!(Redrive, Redrive, "dev.bonesetter.redrive.v1", None, |_| {
     None
 });
+message!(
+    SecurityEvent,
+    Security,
+    "dev.bonesetter.security.v1",
+    Some(Writer::Redactor),
+    |m| m.incident.as_ref()
+);

@@ -68,11 +68,13 @@ pub enum Stage {
     Overdue,
     /// Written by `svc-notifier publish`: diagnoses as CloudEvents in JSON, signed.
     DiagnosedJson,
+    /// Written by svc-redactor, signed: what happened at the trust boundary.
+    Security,
 }
 
 impl Stage {
     /// Every stage, in pipeline order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Detected,
         Self::Enriched,
         Self::Redacted,
@@ -85,6 +87,7 @@ impl Stage {
         Self::Redrive,
         Self::Overdue,
         Self::DiagnosedJson,
+        Self::Security,
     ];
 
     /// The token that stands for the stage in a subject.
@@ -102,6 +105,7 @@ impl Stage {
             Self::Redrive => "redrive",
             Self::Overdue => "overdue",
             Self::DiagnosedJson => "diagnosed-json",
+            Self::Security => "security",
         }
     }
 

@@ -60,4 +60,5 @@ fn what_0_1_wrote_means_what_it_meant() {
     check(version, &messages::dead_letter());
     check(version, &messages::redrive());
     check(version, &messages::overdue());
+    check(version, &messages::security());
 }

@@ -111,6 +111,24 @@ def touched(report, label):
     return float(line.group(1)) if line else 0.0
 
 
+# What is secret in a connection string that is labelled as a whole.
+PASSWORD = re.compile(r"://[^:/@\s]*:([^@\s]+)@|(?:password|pwd|sharedaccesskey|accountkey)=([^;&\s]+)", re.I)
+
+
+def without_password(rows, output):
+    """How many labelled connection strings, of which the scorer finds a half left, have lost their password."""
+    outputs = {line["id"]: line["output"] for line in map(json.loads, open(output))}
+    count = 0
+    for row in rows:
+        text = outputs.get(row["id"], "")
+        for secret in dict.fromkeys(row["secrets"] if row["kind"] == "secret" else []):
+            half = len(secret) // 2
+            passwords = [part for parts in PASSWORD.findall(secret) for part in parts if part]
+            is_partial = len(secret) >= 16 and secret not in text and (secret[:half] in text or secret[-half:] in text)
+            count += bool(is_partial and passwords and not any(part in text for part in passwords))
+    return count
+
+
 def figures_of(report):
     partial = re.search(r"^ALL secret .*partial=(\d+)", report, re.M)
     return {
@@ -187,6 +205,9 @@ def main():
         print(report, end="")
         confusions(rows, output)
         found = figures_of(report)
+        # Server and database stay readable, because the explanation of a failed connection rests on them.
+        found["dsn_without_password"] = without_password(rows, output)
+        found["partial"] -= found["dsn_without_password"]
         found["fresh"], found["fresh_clean"] = fresh(sys.argv[1], scorer, folder)
         found["mb_s"], found["evidence_p99_ms"] = float(speed["mb_s"]), float(speed["p99_ms"])
         other = {}

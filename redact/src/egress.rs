@@ -1,7 +1,19 @@
-use crate::placeholder::lookalikes;
+//! The search of final bytes for what was taken out, in every encoding that a tool on the way may have put it in.
 
-use crate::engine::Hit;
+use std::ops::Range;
+
+use crate::placeholder::{Pseudonyms, lookalikes};
+
+use crate::engine::{Engine, Hit};
 use crate::learn::Learnt;
+use crate::segment::{self, Part};
+use crate::unwrap::{Escapes, decoded_runs, unescaped};
+
+/// How many encodings inside one another are undone.
+const LAYERS: usize = 3;
+/// Encoded values differ from the texts around them in where they begin, so decoded bytes are searched only
+/// for what is long enough not to be there by chance.
+const SHORTEST_DECODED: usize = 6;
 
 /// A value that was taken out is still in a message. Never holds the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -14,38 +26,308 @@ pub enum Leak {
         /// Its first byte.
         at: usize,
     },
+    /// A known value is in the bytes behind an encoding, or spread over several lines.
+    #[error("a redacted value of kind {kind} is still there, encoded")]
+    Encoded {
+        /// The kind of the value.
+        kind: String,
+    },
     /// More values were found than are kept, so that their absence cannot be proved.
     #[error("too many values were redacted to prove that none is left")]
     Unproven,
 }
 
+impl Leak {
+    /// The kind of the value, if one was found.
+    pub fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Value { kind, .. } | Self::Encoded { kind } => Some(kind),
+            Self::Unproven => None,
+        }
+    }
+}
+
 /// Searches the final bytes of a message for everything learnt.
-pub(crate) fn check(
-    bytes: &[u8],
-    learnt: &Learnt,
-    is_issued: impl Fn(&str) -> bool,
-) -> Result<(), Leak> {
+pub(crate) fn check(bytes: &[u8], learnt: &Learnt, issued: &Pseudonyms) -> Result<(), Leak> {
     if learnt.is_overfull() {
         return Err(Leak::Unproven);
     }
     let text = String::from_utf8_lossy(bytes);
     let mut hits: Vec<Hit> = Vec::new();
     learnt.scan(&text, &mut hits);
-    if hits.is_empty() {
-        return Ok(());
-    }
-    let own: Vec<(usize, usize)> = lookalikes(&text)
-        .into_iter()
-        .filter(|&(start, end)| is_issued(&text[start..end]))
-        .collect();
-    let leak = hits.into_iter().find(|hit| {
-        !own.iter()
-            .any(|&(start, end)| start <= hit.start && hit.end <= end)
-    });
-    leak.map_or(Ok(()), |hit| {
-        Err(Leak::Value {
+    issued.scan_personal(&text, &mut hits);
+    if let Some(hit) = outside_placeholders(&text, hits, issued) {
+        return Err(Leak::Value {
             kind: hit.kind,
             at: hit.start,
-        })
+        });
+    }
+    let search = Search { learnt, issued };
+    search
+        .over_breaks(&text)
+        .or_else(|| search.behind(&text, LAYERS))
+        .map_or(Ok(()), |kind| Err(Leak::Encoded { kind }))
+}
+
+/// Searches the final bytes of a message for secrets of a known format.
+pub(crate) fn rescan(bytes: &[u8], engine: &Engine, issued: &Pseudonyms) -> Result<(), Leak> {
+    let text = String::from_utf8_lossy(bytes);
+    let (parts, _) = segment::parts(&engine.gate, &text, &[]);
+    for part in parts {
+        let range = match part {
+            Part::Personal(_) => continue,
+            Part::Token(range) | Part::Deep(range) => range,
+        };
+        let hits = engine.scan_formats(&text[range.clone()]);
+        if let Some(hit) = outside_placeholders(&text[range.clone()], hits, issued) {
+            return Err(Leak::Value {
+                kind: hit.kind,
+                at: range.start + hit.start,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The first hit that is not within a placeholder of ours.
+fn outside_placeholders(text: &str, hits: Vec<Hit>, issued: &Pseudonyms) -> Option<Hit> {
+    if hits.is_empty() {
+        return None;
+    }
+    let is_own = |&(start, end): &(usize, usize)| issued.is_issued(&text[start..end]);
+    let own: Vec<Range<usize>> = lookalikes(text)
+        .into_iter()
+        .filter(is_own)
+        .map(|(start, end)| start..end)
+        .collect();
+    hits.into_iter().find(|hit| {
+        !own.iter()
+            .any(|own| own.start <= hit.start && hit.end <= own.end)
     })
+}
+
+struct Search<'a> {
+    learnt: &'a Learnt,
+    issued: &'a Pseudonyms,
+}
+
+impl Search<'_> {
+    /// The kind of a value that is in another reading of a text.
+    fn behind(&self, text: &str, layers: usize) -> Option<String> {
+        if layers == 0 {
+            return None;
+        }
+        for escapes in Escapes::ALL {
+            let Some(plain) = unescaped(text, escapes) else {
+                continue;
+            };
+            let mut found = self.plain(&plain);
+            // An equals sign before two digits is in most logs, and hides nothing there.
+            if !matches!(escapes, Escapes::Equals) {
+                found = found.or_else(|| self.behind(&plain, layers - 1));
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        let mut found = None;
+        decoded_runs(text, |decoded| {
+            if found.is_none() {
+                found = self
+                    .plain(decoded)
+                    .or_else(|| self.behind(decoded, layers - 1));
+            }
+        });
+        found
+    }
+
+    /// The kind of a value that stands in a text over the end of a line.
+    fn over_breaks(&self, text: &str) -> Option<String> {
+        let mut found = None;
+        self.learnt.each_break(text, |joined| {
+            let mut hits = Vec::new();
+            self.learnt.scan(joined, &mut hits);
+            found = outside_placeholders(joined, hits, self.issued).map(|hit| hit.kind);
+            found.is_some()
+        });
+        found
+    }
+
+    fn plain(&self, text: &str) -> Option<String> {
+        let mut hits = Vec::new();
+        self.learnt.scan_values(text, &mut hits);
+        self.issued.scan_personal(text, &mut hits);
+        hits.retain(|hit| hit.end - hit.start >= SHORTEST_DECODED);
+        outside_placeholders(text, hits, self.issued).map(|hit| hit.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+
+    use crate::{Redactor, Rules, Session};
+
+    const SECRET: &str = "p\"ss/w0rd-9&x";
+
+    fn session(secret: &str) -> Session {
+        static REDACTOR: LazyLock<Redactor> =
+            LazyLock::new(|| Redactor::new(Rules::builtin().unwrap()).unwrap());
+        let mut session = REDACTOR.session(b"a key");
+        session.learn_value(secret);
+        session
+    }
+
+    fn percent(text: &str, all: bool, upper: bool) -> String {
+        let encode = |byte: u8| match byte {
+            b if b.is_ascii_alphanumeric() && !all => char::from(b).to_string(),
+            b if upper => format!("%{b:02X}"),
+            b => format!("%{b:02x}"),
+        };
+        text.bytes().map(encode).collect::<Vec<_>>().concat()
+    }
+
+    fn utf16(text: &str, little: bool) -> Vec<u8> {
+        let bytes = |unit: u16| {
+            if little {
+                unit.to_le_bytes()
+            } else {
+                unit.to_be_bytes()
+            }
+        };
+        text.encode_utf16().flat_map(bytes).collect()
+    }
+
+    fn json(text: &str, all: bool) -> String {
+        if !all {
+            let quoted = serde_json::to_string(text).unwrap();
+            return quoted[1..quoted.len() - 1].to_owned();
+        }
+        let unit = |unit: u16| format!("\\u{unit:04x}");
+        text.encode_utf16().map(unit).collect::<Vec<_>>().concat()
+    }
+
+    fn entities(text: &str) -> String {
+        let named = text.replace('&', "&amp;").replace('"', "&quot;");
+        named.replace('-', "&#45;").replace('9', "&#x39;")
+    }
+
+    /// A value as many tools would write it.
+    fn encodings(secret: &str) -> Vec<Vec<u8>> {
+        let hex = |bytes: &[u8]| hex(bytes);
+        let mut all: Vec<Vec<u8>> = vec![
+            secret.into(),
+            json(secret, false).into(),
+            json(secret, true).into(),
+            json(&json(secret, false), false).into(),
+            percent(secret, false, true).into(),
+            percent(secret, false, false).into(),
+            percent(secret, true, true).into(),
+            percent(&percent(secret, false, true), false, true).into(),
+            entities(secret).into(),
+            hex(secret.as_bytes()).into(),
+            hex(secret.as_bytes()).to_uppercase().into(),
+            format!("a{}", hex(secret.as_bytes())).into(),
+            STANDARD.encode(STANDARD.encode(secret)).into(),
+            STANDARD.encode(json(secret, true)).into(),
+            percent(&STANDARD.encode(secret), false, true).into(),
+            hex(STANDARD.encode(secret).as_bytes()).into(),
+        ];
+        if secret.is_ascii() {
+            for wide in [utf16(secret, true), utf16(secret, false)] {
+                all.extend([hex(&wide).into(), STANDARD.encode(&wide).into(), wide]);
+            }
+        }
+        for lead in ["", "a", "ab", "abc"] {
+            let text = format!("{lead}{secret}:x");
+            all.push(STANDARD.encode(&text).into());
+            all.push(URL_SAFE_NO_PAD.encode(&text).into());
+            all.push(STANDARD.encode(STANDARD.encode(&text)).into());
+        }
+        let middle = secret.ceil_char_boundary(secret.len() / 2);
+        for between in ["\n", "\r\n    ", "\\n", "\\\n  ", "\" +\n  \"", "=\n"] {
+            let (head, tail) = secret.split_at(middle);
+            all.push(format!("{head}{between}{tail}").into());
+        }
+        all
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes
+            .iter()
+            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    }
+
+    #[test]
+    fn a_value_is_found_in_every_encoding() {
+        for secret in [SECRET, "p\"ss/w0rd-9&Ü"] {
+            let session = session(secret);
+            for encoded in encodings(secret) {
+                for (before, after) in [
+                    ("", ""),
+                    ("x: ", " y"),
+                    ("{\"a\":\"", "\"}"),
+                    ("?a=", "&b=1"),
+                ] {
+                    let bytes = [before.as_bytes(), &encoded, after.as_bytes()].concat();
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let leak = session.egress_check(&bytes).expect_err(&text);
+                    assert_eq!(leak.kind(), Some("secret"), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_clean_passes() {
+        let session = session(SECRET);
+        for text in [
+            "GET /a%20b?c=%7B%22d%22%3A1%7D HTTP/1.1",
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "cGFzc3dvcmQ9aHVudGVyMgo= \\u0041\\n &lt;a&gt; \\",
+            "% %4 %zz \\u \\u12 &#; &#x; &#99999999; &unknown;",
+        ] {
+            assert_eq!(session.egress_check(text.as_bytes()), Ok(()), "{text}");
+        }
+    }
+
+    #[test]
+    fn personal_data_that_was_taken_out_is_searched_for_too() {
+        let mut session = session(SECRET);
+        session.redact_text("mail from ada.l@example.com failed");
+        for text in [
+            "ada.l@example.com",
+            "x=ada.l%40example.com&",
+            "YWRhLmxAZXhhbXBsZS5jb20=",
+        ] {
+            let leak = session.egress_check(text.as_bytes()).expect_err(text);
+            assert_eq!(leak.kind(), Some("email"), "{text}");
+        }
+        assert_eq!(session.egress_check(b"nada.l@example.community"), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_found_in_any_encoding(
+            secret in "[a-z]{2}[a-z0-9!#$%&()*,/:;<>?@^_{|}~-]{4,20}[0-9][A-Z]", before in "[a-z :=]{0,9}", after in "[ ,;][a-z ]{0,9}",
+        ) {
+            let mut session = session("unused-value-1");
+            session.learn_value(&secret);
+            // Otherwise it is nothing that anybody hides.
+            prop_assume!(session.egress_check(secret.as_bytes()).is_err());
+            for encoded in encodings(&secret) {
+                let bytes = [before.as_bytes(), &encoded, after.as_bytes()].concat();
+                prop_assert!(session.egress_check(&bytes).is_err(), "{secret:?} in {:?}", String::from_utf8_lossy(&bytes));
+            }
+        }
+
+        #[test]
+        fn any_bytes_end_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            prop_assert_eq!(session(SECRET).egress_check(&bytes), Ok(()));
+        }
+    }
 }

@@ -50,11 +50,7 @@ impl Hit {
         rule: &str,
         strength: Strength,
     ) -> Self {
-        let personal = matches!(
-            kind,
-            "email" | "card" | "iban" | "ssn" | "phone" | "ip" | "mac"
-        );
-        let strength = if personal {
+        let strength = if is_personal(kind) {
             Strength::Personal
         } else {
             strength
@@ -73,6 +69,29 @@ impl Hit {
     pub(crate) fn secret(start: usize, end: usize, rule: &str) -> Self {
         Self::new(start, end, "secret", rule, Strength::Carrier)
     }
+}
+
+/// Whether a kind is one of personal data.
+pub(crate) fn is_personal(kind: &str) -> bool {
+    matches!(
+        kind,
+        "email" | "card" | "iban" | "ssn" | "phone" | "ip" | "mac"
+    )
+}
+
+/// Whether what a placeholder of this kind stands for gives access to something. Personal data and names
+/// of objects do not.
+pub fn is_secret_kind(kind: &str) -> bool {
+    const NAMES: [&str; 7] = [
+        "secret-name",
+        "configmap-name",
+        "key-name",
+        "volume",
+        "mount-path",
+        "name",
+        "path",
+    ];
+    !is_personal(kind) && !NAMES.contains(&kind)
 }
 
 /// Compiled rules and what they need.
@@ -112,6 +131,14 @@ impl Engine {
         let mut hits = Vec::new();
         self.formats.scan_light(text, &mut hits);
         merge(hits)
+    }
+
+    /// What has a known format of a secret in a text.
+    pub(crate) fn scan_formats(&self, text: &str) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        self.formats.scan(text, &mut hits);
+        hits.retain(|hit| hit.strength == Strength::Format);
+        hits
     }
 
     /// What is found in a line without any word that announces something.

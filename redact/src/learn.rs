@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::engine::{Hit, Strength};
 use crate::needles::Needles;
+use crate::splits::Splits;
 use crate::value::is_distinctive;
 
 const MOST_VALUES: usize = 4096;
@@ -29,6 +30,7 @@ pub(crate) struct Learnt {
     public: HashSet<String>,
     needles: Vec<Needle>,
     search: Needles,
+    splits: Splits,
     dirty: bool,
     overflow: bool,
 }
@@ -99,6 +101,9 @@ impl Learnt {
         (lead, trail): (usize, usize),
         bounds: Bounds,
     ) {
+        if bounds != Bounds::Name {
+            self.splits.add(&pattern);
+        }
         self.search.add(pattern);
         self.needles.push(Needle {
             value: value.to_owned(),
@@ -180,10 +185,35 @@ impl Learnt {
         self.dirty = false;
     }
 
+    /// Hands over the surroundings of every line break that may stand in a known value, without the breaks,
+    /// until told that it is enough.
+    pub(crate) fn each_break(&self, text: &str, is_enough: impl FnMut(&str) -> bool) {
+        self.splits.each(text, is_enough);
+    }
+
+    /// Appends the known values, not the names, that stand in a text as such.
+    pub(crate) fn scan_values(&self, text: &str, hits: &mut Vec<Hit>) {
+        self.scan_for(text, hits, |needle, place| {
+            needle.bounds != Bounds::Name && needle.lead == 0 && place.len() == needle.value.len()
+        });
+    }
+
     /// Appends what is known to be secret in a text.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
+        self.scan_for(text, hits, |_, _| true);
+    }
+
+    fn scan_for(
+        &self,
+        text: &str,
+        hits: &mut Vec<Hit>,
+        is_wanted: impl Fn(&Needle, &Range<usize>) -> bool,
+    ) {
         self.search.find(text, |number, place| {
             let needle = &self.needles[number];
+            if !is_wanted(needle, &place) {
+                return;
+            }
             let (start, end) = (place.start + needle.lead, place.end - needle.trail);
             let is_public = needle.lead == 0 && self.public.contains(&needle.value);
             if is_public
@@ -259,7 +289,8 @@ fn phrases(kind: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// A value as such, escaped in JSON, percent-encoded, and in base64 at all three phases.
+/// A value as such, escaped in JSON, percent-encoded, in hexadecimal digits, and in base64 at all three
+/// phases.
 fn encodings(value: &str) -> Vec<(String, Bounds)> {
     let wordy =
         value.bytes().all(|b| b.is_ascii_alphabetic()) || value.bytes().all(|b| b.is_ascii_digit());
@@ -282,6 +313,12 @@ fn encodings(value: &str) -> Vec<(String, Bounds)> {
         }
     }
     all.push((percent, bounds));
+    let mut hex = String::with_capacity(value.len() * 2);
+    for byte in value.bytes() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    all.push((hex.to_ascii_uppercase(), Bounds::None));
+    all.push((hex, Bounds::None));
     for phase in 0..3 {
         let mut bytes = vec![0; phase];
         bytes.extend(value.as_bytes());

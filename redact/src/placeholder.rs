@@ -5,13 +5,17 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use bonesetter_keys::base32;
 
+use crate::engine::{Hit, Strength, is_personal};
+use crate::needles::Needles;
+
 const ID_CHARACTERS: usize = 6;
 const LONGEST: usize = 96;
 const SHORT: usize = 64;
 const MOST_RECENT: usize = 4096;
+/// A shorter number stands in too many texts by chance.
+const SHORTEST_PERSONAL: usize = 8;
 
 /// The placeholders of one session: keyed, typed, and the same for the same value.
-#[derive(Clone)]
 pub(crate) struct Pseudonyms {
     key: hmac::Key,
     by_value: HashMap<[u8; 32], String>,
@@ -19,6 +23,11 @@ pub(crate) struct Pseudonyms {
     recent: HashMap<String, usize>,
     placeholders: Vec<String>,
     issued: HashSet<String>,
+    /// Personal data that was taken out, and of which kind each is.
+    personal: Needles,
+    kinds: Vec<String>,
+    /// What each placeholder stands for, if that is to be kept.
+    values: Option<HashMap<String, String>>,
 }
 
 impl fmt::Debug for Pseudonyms {
@@ -35,6 +44,9 @@ impl Pseudonyms {
             recent: HashMap::new(),
             placeholders: Vec::new(),
             issued: HashSet::new(),
+            personal: Needles::default(),
+            kinds: Vec::new(),
+            values: None,
         }
     }
 
@@ -71,7 +83,44 @@ impl Pseudonyms {
         }
         self.issued.insert(placeholder.clone());
         self.by_value.insert(digest, placeholder.clone());
+        if let Some(values) = &mut self.values {
+            values.insert(placeholder.clone(), value.to_owned());
+        }
+        if is_personal(kind) && !matches!(kind, "ip" | "mac") && value.len() >= SHORTEST_PERSONAL {
+            self.personal.add(value.to_owned());
+            self.kinds.push(kind.to_owned());
+        }
         placeholder
+    }
+
+    /// From now on remembers what placeholders stand for.
+    pub(crate) fn keep_values(&mut self) {
+        self.values.get_or_insert_default();
+    }
+
+    /// What is remembered: placeholders and what they stand for.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        let values = self.values.iter().flatten();
+        values.map(|(placeholder, value)| (placeholder.as_str(), value.as_str()))
+    }
+
+    /// Appends where personal data that was taken out stands in a text, not inside a longer word.
+    pub(crate) fn scan_personal(&self, text: &str, hits: &mut Vec<Hit>) {
+        let bytes = text.as_bytes();
+        let is_inner = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        self.personal.find(text, |number, place| {
+            let before = place.start.checked_sub(1).and_then(|at| bytes.get(at));
+            if !is_inner(before) && !is_inner(bytes.get(place.end)) {
+                let kind = &self.kinds[number];
+                hits.push(Hit::new(
+                    place.start,
+                    place.end,
+                    kind,
+                    "taken-out",
+                    Strength::Personal,
+                ));
+            }
+        });
     }
 
     /// A note that stands for a part which could not be handled.
@@ -90,6 +139,33 @@ impl Pseudonyms {
         digest.copy_from_slice(hmac::sign(&self.key, value.as_bytes()).as_ref());
         digest
     }
+}
+
+/// Puts values in the place of placeholders, in one pass: what looks like a placeholder in a value stays.
+///
+/// ```
+/// let restored = bonesetter_redact::restore("from <email:abcdef> by <x:abcdef>", |placeholder| {
+///     (placeholder == "<email:abcdef>").then_some("ada@example.com")
+/// });
+/// assert_eq!(restored, "from ada@example.com by <x:abcdef>");
+/// ```
+pub fn restore<'a>(text: &str, value_of: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut restored = String::with_capacity(text.len());
+    let mut at = 0;
+    for (start, end) in lookalikes(text) {
+        if let Some(value) = value_of(&text[start..end]) {
+            restored.push_str(&text[at..start]);
+            restored.push_str(value);
+            at = end;
+        }
+    }
+    restored.push_str(&text[at..]);
+    restored
+}
+
+/// Whether something in a text has the shape of a placeholder, ours or not.
+pub fn has_placeholder(text: &str) -> bool {
+    !lookalikes(text).is_empty()
 }
 
 /// Where `text` has something of the shape of a placeholder: `<kind:id>`.
@@ -138,7 +214,7 @@ mod tests {
     #[test]
     fn a_collision_extends_the_id() {
         let mut pseudonyms = Pseudonyms::new(b"one");
-        let mut other = pseudonyms.clone();
+        let mut other = Pseudonyms::new(b"one");
         let taken = other.placeholder("secret", "a");
         pseudonyms.issued.insert(taken.clone());
         let extended = pseudonyms.placeholder("secret", "a");

@@ -164,10 +164,45 @@ impl Session {
         object::redact(self, object)
     }
 
-    /// Searches the final bytes of a message for every value and name that was learnt or taken out: as such,
-    /// JSON-escaped, percent-encoded, in base64.
+    /// Searches the final bytes of a message for every value and name that was learnt or taken out, as such and
+    /// behind up to three of these in any order: escapes of JSON, C and HTML, percent-encoding, hexadecimal
+    /// digits and base64 from any place on, UTF-16 (of ASCII), line breaks. Addresses of the network are not searched for:
+    /// nodes are named by them.
     pub fn egress_check(&self, bytes: &[u8]) -> Result<(), Leak> {
-        egress::check(bytes, &self.learnt, |text| self.pseudonyms.is_issued(text))
+        egress::check(bytes, &self.learnt, &self.pseudonyms)
+    }
+
+    /// Looks for secrets of a known format in final bytes once more, in case that something between the
+    /// redaction and now has put one together.
+    pub fn rescan(&self, bytes: &[u8]) -> Result<(), Leak> {
+        egress::rescan(bytes, &self.engine, &self.pseudonyms)
+    }
+
+    /// Replaces everything in raw text that has the shape of a placeholder. Once a placeholder of ours has been
+    /// seen by people, it can be forged, so this is done before anything else is made of evidence.
+    /// `None` where there is nothing of the kind.
+    pub fn defuse(&mut self, text: &str) -> Option<String> {
+        let forged: Vec<(usize, usize)> = lookalikes(text);
+        forged.first()?;
+        let mut defused = String::with_capacity(text.len());
+        let mut at = 0;
+        for (start, end) in forged {
+            defused.push_str(&text[at..start]);
+            defused.push_str(&self.placeholder("forged", &text[start..end]));
+            at = end;
+        }
+        defused.push_str(&text[at..]);
+        Some(defused)
+    }
+
+    /// From now on remembers what each placeholder stands for, for [`Self::values`].
+    pub fn keep_values(&mut self) {
+        self.pseudonyms.keep_values();
+    }
+
+    /// Placeholders of this session and what they stand for, since [`Self::keep_values`].
+    pub fn values(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pseudonyms.values()
     }
 
     /// What was taken out so far.

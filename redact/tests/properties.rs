@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use bonesetter_redact::{Options, Redactor, Rules};
+use bonesetter_redact::{Options, Redactor, Rules, restore};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -53,6 +53,16 @@ fn piece() -> impl Strategy<Value = String> {
 
 fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(piece(), 0..24).prop_map(|pieces| pieces.concat())
+}
+
+/// One record of a log, on one line, that belongs to no other.
+fn record() -> impl Strategy<Value = String> {
+    let text = prop::collection::vec(piece(), 0..8).prop_map(|pieces| pieces.concat());
+    let is_alone = |text: &String| {
+        !text.contains(['\n', '\r']) && !text.contains("-----") && !text.contains(" stdout P ")
+    };
+    text.prop_filter("one line", is_alone)
+        .prop_map(|text| format!("2026-11-25T10:00:01Z INFO {text}"))
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -154,5 +164,45 @@ proptest! {
             let redacted = REDACTOR.session(b"a key").redact_text(&text).text;
             prop_assert!(!redacted.contains(&secret), "{}", redacted);
         }
+    }
+
+    /// Records are read alone or together, as long as all of them were learnt.
+    #[test]
+    fn chunks_of_records_are_redacted_as_the_whole(
+        records in prop::collection::vec(record(), 1..8), cut in any::<prop::sample::Index>(),
+    ) {
+        let whole = records.join("\n");
+        let learnt = || {
+            let mut session = REDACTOR.session(b"a key");
+            session.learn_text(&whole);
+            session
+        };
+        let expected = learnt().redact_text(&whole).text;
+        let cut = cut.index(records.len());
+        let mut session = learnt();
+        let chunks = [&records[..cut], &records[cut..]];
+        let chunks = chunks.iter().filter(|chunk| !chunk.is_empty());
+        let redacted: Vec<String> = chunks.map(|chunk| session.redact_text(&chunk.join("\n")).text).collect();
+        prop_assert_eq!(redacted.join("\n"), expected);
+    }
+
+    /// What looks like a placeholder and is none of ours is replaced, whoever has written it.
+    #[test]
+    fn a_forged_placeholder_is_never_expanded(secret in "[a-z]{4}[0-9]{3}[A-Z]{4}", before in "[a-z ]{0,9}") {
+        let mut session = REDACTOR.session(b"a key");
+        session.keep_values();
+        let seen = session.redact_text(&format!("password={secret}")).text;
+        let genuine = seen.strip_prefix("password=").unwrap().to_owned();
+        let mut later = REDACTOR.session(b"a key");
+        later.keep_values();
+        let forged = later.defuse(&format!("{before}{genuine}")).unwrap();
+        let text = format!("{}\n{}", later.redact_text(&format!("password={secret}")).text, later.redact_text(&forged).text);
+        let values: std::collections::HashMap<_, _> = later.values().collect();
+        let restored = restore(&text, |placeholder| values.get(placeholder).copied());
+        prop_assert_eq!(restored.matches(&secret).count(), 1, "{}", restored);
+        prop_assert!(restored.ends_with(&genuine), "{}", restored);
+        // In another incident, the same text is somebody else's.
+        let foreign = REDACTOR.session(b"another key").redact_text(&genuine).text;
+        prop_assert!(foreign.starts_with("<forged:"), "{}", foreign);
     }
 }

@@ -21,6 +21,7 @@ use reading::{Doubt, plain, signed};
 
 pub(crate) use clean::class_of;
 
+mod boundary;
 mod clean;
 mod reading;
 
@@ -99,6 +100,9 @@ impl AuditEvent {
             Stage::Acted => signed(delivery, trusted).map(|message| split(&message, acted)),
             Stage::Notified => plain(delivery).map(|message| split(&message, notified)),
             Stage::Overdue => plain(delivery).map(|message| split(&message, overdue)),
+            Stage::Security => {
+                signed(delivery, trusted).map(|message| split(&message, boundary::event))
+            }
             Stage::Enriched
             | Stage::Audit
             | Stage::Approval
@@ -309,7 +313,7 @@ const fn writer(stage: Stage) -> &'static str {
     match stage {
         Stage::Detected => "svc-watcher",
         Stage::Enriched => "svc-enricher",
-        Stage::Redacted => "svc-redactor",
+        Stage::Redacted | Stage::Security => "svc-redactor",
         Stage::Diagnosed => "svc-llm",
         Stage::Acted => "svc-actuator",
         Stage::Notified => "svc-notifier",

@@ -1,8 +1,8 @@
 //! svc-audit keeps the ledger, and its archive job brings it into locked storage.
 //!
 //! # Consumes
-//! `Detected`, `Redacted`, `Diagnosed`, `Acted`, `Notified` and `Overdue`, each with a durable of its own
-//! (`audit-*`). Never the raw stage. The server's advisories about messages that it will not deliver
+//! `Detected`, `Redacted`, `Diagnosed`, `Acted`, `Notified`, `Overdue` and `SecurityEvent`, each with a durable
+//! of its own (`audit-*`). Never the raw stage. The server's advisories about messages that it will not deliver
 //! again (`audit-advisories`).
 //!
 //! # Produces

@@ -8,7 +8,7 @@ use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::service::{About, Mode, Process, Service};
 use bonesetter_chassis::topology::{
     AUDIT_ACTED, AUDIT_ADVISORIES, AUDIT_DETECTED, AUDIT_DIAGNOSED, AUDIT_NOTIFIED, AUDIT_OVERDUE,
-    AUDIT_REDACTED,
+    AUDIT_REDACTED, AUDIT_SECURITY,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,8 @@ async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
         service.run_sink(&AUDIT_DIAGNOSED, record.clone()),
         service.run_sink(&AUDIT_ACTED, record.clone()),
         service.run_sink(&AUDIT_NOTIFIED, record.clone()),
-        service.run_sink(&AUDIT_OVERDUE, record),
+        service.run_sink(&AUDIT_OVERDUE, record.clone()),
+        service.run_sink(&AUDIT_SECURITY, record),
     )?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::remedy::Fix;
 use bonesetter_proto::v1::{Citation, Diagnosis, Remedy};
+use bonesetter_redact::has_placeholder;
 
 use crate::case::Case;
 use crate::remedy::{MAX_MEMORY_FACTOR, describe};
@@ -75,6 +76,18 @@ pub(crate) fn is_grounded(case: &Case<'_>, citation: &Citation) -> bool {
     }
 }
 
+/// Whether a placeholder stands in what a change would be made of; svc-actuator looks again, at what it
+/// would write.
+fn names_redacted_value(remedy: &Remedy) -> bool {
+    let object = remedy.target.iter().filter_map(|it| it.object.as_ref());
+    let named = object.flat_map(|object| [&object.namespace, &object.name]);
+    let container = match &remedy.fix {
+        Some(Fix::SetMemory(fix)) => Some(&fix.container),
+        Some(Fix::RollBack(_)) | None => None,
+    };
+    named.chain(container).any(|text| has_placeholder(text))
+}
+
 /// Why a remedy may not be offered; `None` if it may.
 fn objection(case: &Case<'_>, remedy: &Remedy, diagnosis: &Diagnosis) -> Option<&'static str> {
     let Some(target) = case.target() else {
@@ -86,6 +99,9 @@ fn objection(case: &Case<'_>, remedy: &Remedy, diagnosis: &Diagnosis) -> Option<
     }
     if remedy.target.as_ref() != Some(target) {
         return Some("it is about another object than the incident");
+    }
+    if names_redacted_value(remedy) {
+        return Some("it names a value that was redacted");
     }
     if diagnosis.citations.is_empty() {
         return Some("nothing in the evidence supports the cause");
@@ -220,6 +236,11 @@ mod tests {
                 false,
             ),
             (Some(target.clone()), memory("sidecar", 128 * mib, 0), false),
+            (
+                Some(target.clone()),
+                memory("<name:k3f9q2>", 128 * mib, 0),
+                false,
+            ),
         ] {
             let remedy = Remedy {
                 target,

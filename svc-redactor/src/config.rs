@@ -1,5 +1,7 @@
 //! Settings.
 
+use std::path::PathBuf;
+
 use bonesetter_chassis::config::{Problems, Settings, comma_list};
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,9 @@ pub struct Config {
     /// Ids of evidence that is withheld, for example `log/*/sidecar/*`; `*` stands for any characters.
     #[serde(with = "comma_list")]
     pub block: Vec<String>,
+    /// YAML file with rules of this installation, in the form of `rules.yaml` of bonesetter-redact; they are
+    /// added to ours, and their examples must hold. Read when the service starts.
+    pub rules_file: Option<PathBuf>,
 }
 
 impl Settings for Config {

@@ -5,11 +5,13 @@
 //!
 //! # Produces
 //! `redacted` under the same step, signed: the evidence without secrets, and how much was taken out
-//! of which place by which rule.
+//! of which place by which rule. `security`, signed: what was found that tries to instruct the reader, what
+//! was held back, and who has read what placeholders stand for; the ledger records it.
 //!
 //! # Guarantees
-//! - Nothing unredacted leaves. The final bytes are searched once more for everything that was taken
-//!   out or learnt to be secret, also encoded.
+//! - Nothing unredacted leaves. Subject, headers and payload are searched once more, as they stand on the bus,
+//!   for everything that was taken out or learnt to be secret, also encoded; each item is scanned once more for
+//!   secrets of a known format.
 //! - Within an incident, equal values and names have equal placeholders, in specs, events and logs;
 //!   nobody without the key can test a guess. Different incidents have nothing in common.
 //! - What tries to instruct the reader of evidence is counted with its place; what has no other
@@ -22,26 +24,34 @@
 //! the message goes to the dead letters and nothing is passed on.
 //!
 //! # Settings
-//! `block`; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
+//! `block` and `rules_file`; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
 //!
 //! # Replay
 //! `svc-redactor replay` redacts stored messages again, with rules more, and prints the result; see
 //! [`replay`]. It publishes nothing, and its user on the bus could not.
+//!
+//! # Restore
+//! `svc-redactor restore` puts values back in the place of placeholders in a text, and records who has read;
+//! see [`restore`].
 //!
 //! # Metrics
 //! `bonesetter_removals{kind}`, and those of the runner.
 
 pub mod config;
 pub mod replay;
+pub mod restore;
 
 mod block;
 mod change;
 mod evidence;
+mod forged;
 mod injection;
 mod log;
 mod metrics;
+mod own_rules;
 mod removals;
 mod run;
+mod security;
 mod stage;
 
 pub use evidence::{Dossier, redact_evidence};

@@ -91,7 +91,8 @@ pub(crate) fn redact(session: &mut Session, tally: &mut Tally, id: &str, chunk: 
     }
 }
 
-fn joined(chunk: &LogChunk) -> String {
+/// All lines, as they were printed.
+pub(crate) fn joined(chunk: &LogChunk) -> String {
     let lines: Vec<&str> = chunk.lines.iter().map(|line| line.text.as_str()).collect();
     lines.join("\n")
 }

@@ -35,6 +35,11 @@ impl Tally {
         self.add("withheld", rule, id.to_owned());
     }
 
+    /// Counts a text with something that has the shape of a placeholder.
+    pub(crate) fn forged(&mut self, id: &str) {
+        self.add("forged", "placeholder", id.to_owned());
+    }
+
     /// Counts what tries to instruct the reader.
     pub(crate) fn injection(&mut self, rule: &str, place: String) {
         self.add("injection", rule, place);

@@ -1,13 +1,13 @@
-//! `svc-redactor replay`: redacts the raw evidence of an incident once more, with rules of a file added to ours.
+//! `svc-redactor replay`: redacts the raw evidence of an incident once more, with other rules
+//! of an installation.
 //!
 //! Runs where the key is, inside the boundary. What leaves, on standard output, has gone through the same
 //! redaction and the same egress check as everything that the service publishes: one JSON object a line, with the
 //! `redacted` message as protobuf in base64, without envelope and unsigned. Its user on the bus can get sealed messages
 //! and nothing else, so it publishes nothing. Raw evidence is kept for two days.
 
-use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
@@ -20,13 +20,13 @@ use bonesetter_chassis::topology::{self, ENRICHED};
 use bonesetter_keys::{DigestKey, SealingKeys};
 use bonesetter_proto::v1::Enriched;
 use bonesetter_proto::{IncidentId, Message as _, Stage};
-use bonesetter_redact::{Redactor, Rules};
 use clap::Parser as _;
 use prost::Message as _;
 use serde_json::json;
 
 use crate::block;
 use crate::config::Config;
+use crate::own_rules;
 use crate::run::quiet_panics;
 use crate::stage::{open, redact};
 
@@ -43,7 +43,8 @@ struct Arguments {
     /// File with the nkey seed of the user svc-redactor-replay.
     #[arg(long, env = "BONESETTER_REPLAY_NKEY_FILE")]
     nkey_file: PathBuf,
-    /// YAML file with rules that are added to ours, in the form of `rules.yaml` of bonesetter-redact.
+    /// YAML file with rules that are added to ours, in the form of `rules.yaml` of bonesetter-redact, in the
+    /// place of those of the configuration.
     #[arg(long)]
     rules: Option<PathBuf>,
     /// The incident's id, all 26 characters.
@@ -78,7 +79,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let digest = KeySettings::require("digest_file", common.keys.digest_file.as_ref())?;
     let seal = SealingKeys::read(evidence).context("keys.evidence_file")?;
     let digest = DigestKey::read(digest).context("keys.digest_file")?;
-    let redactor = Redactor::new(rules(arguments.rules.as_deref())?).context("redaction rules")?;
+    let own = arguments.rules.as_ref().or(config.rules_file.as_ref());
+    let redactor = own_rules::redactor(own.map(PathBuf::as_path))?;
     let user = topology::user(USER).context("the user is not in the table")?;
     let settings = NatsSettings {
         nkey_file: arguments.nkey_file.clone(),
@@ -103,34 +105,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         );
         let mut raw = open(&seal, &message.subject, &enriched)?;
         block::withhold(&mut raw, &config.block);
-        let redacted = redact(&redactor, &digest, &enriched, raw).await?;
+        let (redacted, session) = redact(&redactor, &digest, &enriched, raw).await?;
+        let bytes = redacted.encode_to_vec();
+        session.egress_check(&bytes)?;
         let line = json!({
             "subject": message.subject,
             "sequence": message.sequence,
-            "redacted": STANDARD.encode(redacted.encode_to_vec()),
+            "redacted": STANDARD.encode(bytes),
         });
         writeln!(std::io::stdout(), "{line}").context("cannot write the result")?;
     }
     Ok(())
-}
-
-/// Ours, and those of a file: rules can be added, none can be taken away.
-fn rules(file: Option<&Path>) -> anyhow::Result<Rules> {
-    let mut rules = Rules::builtin()?;
-    if let Some(file) = file {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let own = Rules::parse(&text).with_context(|| format!("{}", file.display()))?;
-        for rule in own.rules {
-            let is_taken = rules.rules.iter().any(|known| known.id == rule.id);
-            ensure!(
-                !is_taken,
-                "{}: {} is a rule of ours or given twice",
-                file.display(),
-                rule.id
-            );
-            rules.rules.push(rule);
-        }
-    }
-    Ok(rules)
 }

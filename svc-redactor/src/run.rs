@@ -5,10 +5,10 @@ use bonesetter_chassis::config::KeySettings;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
 use bonesetter_keys::{DigestKey, SealingKeys};
-use bonesetter_redact::{Redactor, Rules};
 
 use crate::config::Config;
 use crate::metrics::RedactorMetrics;
+use crate::own_rules;
 use crate::stage::Boundary;
 
 /// Runs svc-redactor until it is asked to end.
@@ -18,12 +18,12 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let evidence = KeySettings::require("evidence_file", keys.evidence_file.as_ref())?;
     let digest = KeySettings::require("digest_file", keys.digest_file.as_ref())?;
     let stage = Boundary {
-        redactor: Redactor::new(Rules::builtin().context("redaction rules")?)
-            .context("redaction rules")?,
+        redactor: own_rules::redactor(config.rules_file.as_deref())?,
         seal: SealingKeys::read(evidence).context("keys.evidence_file")?,
         digest: DigestKey::read(digest).context("keys.digest_file")?,
         block: config.block,
         metrics: RedactorMetrics::new(&service.metrics),
+        events: service.publisher(),
     };
     Box::pin(service.run_stage(&topology::REDACTOR, stage)).await
 }

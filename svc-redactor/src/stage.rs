@@ -1,20 +1,27 @@
 //! Sealed raw evidence in, redacted evidence out.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use anyhow::{Context as _, anyhow};
+use bonesetter_chassis::bus::Publisher;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_keys::{DigestKey, SealingKeys};
-use bonesetter_proto::v1::{Enriched, Evidence, Redacted};
-use bonesetter_redact::Redactor;
+use bonesetter_proto::v1::{Enriched, Evidence, Redacted, SecurityEvent};
+use bonesetter_redact::{Redactor, Session};
 use prost::Message as _;
 
 use crate::block;
 use crate::evidence::redact_evidence;
 use crate::metrics::RedactorMetrics;
+use crate::security::{Events, Proof};
 
 /// The seal cannot be opened, or holds no evidence.
 const UNSEALABLE: &str = "unsealable";
 /// Nothing is passed on, because it cannot be proved that nothing secret is in it.
 const FAILED: &str = "redaction-failed";
+/// How long to wait before something that must be told is told again.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The trust boundary.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub(crate) struct Boundary {
     /// Patterns of evidence ids.
     pub(crate) block: Vec<String>,
     pub(crate) metrics: RedactorMetrics,
+    /// For what the ledger must know.
+    pub(crate) events: Publisher<SecurityEvent>,
 }
 
 impl Stage for Boundary {
@@ -44,9 +53,24 @@ impl Stage for Boundary {
             }
         };
         block::withhold(&mut evidence, &self.block);
+        let events = Events {
+            publisher: self.events.clone(),
+            subject: input.subject.clone(),
+            incident: input.message.incident.clone(),
+        };
         let redacted = redact(&self.redactor, &self.digest, &input.message, evidence).await;
-        let message = match redacted {
-            Ok(message) => message,
+        let told = match &redacted {
+            Ok((message, _)) => events.tell_of(&message.removals).await,
+            Err(_) => events.tell_held_back(FAILED).await,
+        };
+        if let Err(cause) = told {
+            return Outcome::Retry {
+                after: PAUSE,
+                cause,
+            };
+        }
+        let (message, session) = match redacted {
+            Ok(redacted) => redacted,
             Err(cause) => {
                 return Outcome::Reject {
                     reason: FAILED,
@@ -55,10 +79,12 @@ impl Stage for Boundary {
             }
         };
         self.metrics.count(&message.removals);
-        Outcome::Done(vec![Output {
+        let output = Output {
             step: input.subject.step.clone(),
             message,
-        }])
+        };
+        let session = Arc::new(session);
+        Outcome::Guarded(vec![output], Arc::new(Proof { session, events }))
     }
 }
 
@@ -77,19 +103,24 @@ pub(crate) fn open(
     Evidence::decode(plain.as_slice()).map_err(|_| anyhow!("the seal does not hold evidence"))
 }
 
-/// On a thread of its own, because it computes for long; a panic there is an error here.
+/// On a thread of its own, because it computes for long; a panic there is an error here. The session is for
+/// the proof of the final bytes.
 pub(crate) async fn redact(
     redactor: &Redactor,
     digest: &DigestKey,
     enriched: &Enriched,
     evidence: Evidence,
-) -> anyhow::Result<Redacted> {
-    let incident = enriched
-        .incident
-        .as_ref()
-        .context("the message names no incident")?;
-    let key = digest.derive("pseudonyms", incident.id.as_bytes());
-    let mut session = redactor.session(&key);
+) -> anyhow::Result<(Redacted, Session)> {
+    let session = session(redactor, digest, enriched)?;
+    redact_in(session, enriched, evidence).await
+}
+
+/// The same in a session of the incident.
+pub(crate) async fn redact_in(
+    mut session: Session,
+    enriched: &Enriched,
+    evidence: Evidence,
+) -> anyhow::Result<(Redacted, Session)> {
     let mut message = Redacted {
         envelope: None,
         incident: enriched.incident.clone(),
@@ -102,10 +133,23 @@ pub(crate) async fn redact(
         let dossier = redact_evidence(evidence, &mut session)?.into_inner();
         message.evidence = Some(dossier.evidence);
         message.removals = dossier.removals;
-        session.egress_check(&message.encode_to_vec())?;
-        anyhow::Ok(message)
+        anyhow::Ok((message, session))
     });
     redaction
         .await
         .map_err(|_| anyhow!("the redaction ended with a panic"))?
+}
+
+/// The session of the incident that a message is about.
+pub(crate) fn session(
+    redactor: &Redactor,
+    digest: &DigestKey,
+    enriched: &Enriched,
+) -> anyhow::Result<Session> {
+    let incident = enriched
+        .incident
+        .as_ref()
+        .context("the message names no incident")?;
+    let key = digest.derive("pseudonyms", incident.id.as_bytes());
+    Ok(redactor.session(&key))
 }

@@ -19,6 +19,7 @@ use tracing::Instrument as _;
 use super::attributes::describe;
 use super::{Bus, ReadError, StreamReader, header};
 use crate::clock::Clock;
+use crate::stage::{Guard, Wire};
 use crate::telemetry::{self, Messaging, begin_trace, inject};
 use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
 
@@ -75,6 +76,14 @@ pub enum PublishError {
         /// Where.
         subject: String,
     },
+    /// The guard of the messages objects.
+    #[error("the message for {subject} is held back: {reason:#}")]
+    HeldBack {
+        /// Where.
+        subject: String,
+        /// As the guard said it.
+        reason: anyhow::Error,
+    },
     /// The process is shutting down.
     #[error("shutting down while publishing to {subject}")]
     ShuttingDown {
@@ -91,6 +100,7 @@ impl PublishError {
             Self::TooLarge { .. } => "too-large",
             Self::Foreign { .. } => "foreign-output",
             Self::NoSigningKey { .. } => "no-signing-key",
+            Self::HeldBack { .. } => "held-back",
             Self::ShuttingDown { .. } => "shutting-down",
         }
     }
@@ -153,6 +163,17 @@ impl<M: Event> Publisher<M> {
         message: M,
         caused_by: &str,
     ) -> Result<Stored, PublishError> {
+        self.publish_past(None, subject, message, caused_by).await
+    }
+
+    /// The same for what a guard lets pass.
+    pub(crate) async fn publish_past(
+        &self,
+        guard: Option<&dyn Guard>,
+        subject: &Subject,
+        message: M,
+        caused_by: &str,
+    ) -> Result<Stored, PublishError> {
         let id = message_id(subject);
         let messaging = Messaging {
             operation: "send",
@@ -170,7 +191,7 @@ impl<M: Event> Publisher<M> {
         messaging.describe(&span);
         begin_trace(&span, subject.incident.as_str());
         let stored = self
-            .build_and_store(subject, &id, message, caused_by)
+            .build_and_store(guard, subject, &id, message, caused_by)
             .instrument(span.clone())
             .await;
         if let Err(error) = &stored {
@@ -181,6 +202,7 @@ impl<M: Event> Publisher<M> {
 
     async fn build_and_store(
         &self,
+        guard: Option<&dyn Guard>,
         subject: &Subject,
         id: &str,
         message: M,
@@ -218,6 +240,18 @@ impl<M: Event> Publisher<M> {
             let signature = signer.sign(&name, &payload);
             headers.insert(header::KEY_ID, signature.key_id);
             headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));
+        }
+        if let Some(guard) = guard {
+            let wire = Wire {
+                subject: &name,
+                headers: written(&headers, id),
+                payload: &payload,
+            };
+            let checked = guard.check(wire).await;
+            checked.map_err(|reason| PublishError::HeldBack {
+                subject: name.clone(),
+                reason,
+            })?;
         }
         self.store(name, id, headers, payload).await
     }
@@ -326,6 +360,17 @@ impl<M: Event> Publisher<M> {
             }
         }
     }
+}
+
+/// Headers as they are sent, with the message id.
+fn written(headers: &HeaderMap, id: &str) -> Vec<(String, String)> {
+    let mut written = vec![(NATS_MESSAGE_ID.to_string(), id.to_owned())];
+    for (name, values) in headers.iter() {
+        for value in values {
+            written.push((name.to_string(), value.to_string()));
+        }
+    }
+    written
 }
 
 /// The same step of the same incident always has the same id, and ids of stages never collide.

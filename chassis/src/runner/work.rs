@@ -56,8 +56,9 @@ impl<S: Stage> Work for StageWork<S> {
                 };
             }
         };
-        let outputs = match self.stage.handle(&input).await {
-            Outcome::Done(outputs) => outputs,
+        let (outputs, guard) = match self.stage.handle(&input).await {
+            Outcome::Done(outputs) => (outputs, None),
+            Outcome::Guarded(outputs, guard) => (outputs, Some(guard)),
             Outcome::Retry { after, cause } => return End::Retry { after, cause },
             Outcome::Reject { reason, cause } => return End::Dead { reason, cause },
         };
@@ -66,7 +67,7 @@ impl<S: Stage> Work for StageWork<S> {
             let subject = input.subject.at(S::Out::STAGE, output.step);
             match self
                 .publisher
-                .publish(&subject, output.message, &pulled.subject)
+                .publish_past(guard.as_deref(), &subject, output.message, &pulled.subject)
                 .await
             {
                 Ok(stored) => tracing::info!(published = %subject, ?stored, "passed on"),
@@ -86,6 +87,10 @@ fn publish_end(error: PublishError) -> End {
         },
         PublishError::Foreign { .. } => End::Dead {
             reason: "foreign-output",
+            cause: error.into(),
+        },
+        PublishError::HeldBack { .. } => End::Dead {
+            reason: "held-back",
             cause: error.into(),
         },
         // Somebody must mend the installation; the message waits.
@@ -122,7 +127,7 @@ impl<S: Sink> Work for SinkWork<S> {
             deliveries: pulled.deliveries,
         };
         match self.sink.handle(&delivery).await {
-            Outcome::Done(outputs) => End::Done {
+            Outcome::Done(outputs) | Outcome::Guarded(outputs, _) => End::Done {
                 published: no_outputs(&outputs),
             },
             Outcome::Retry { after, cause } => End::Retry { after, cause },

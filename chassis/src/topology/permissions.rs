@@ -38,11 +38,11 @@ pub fn permissions(user: &User) -> Permissions {
     permissions
 }
 
-fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
+fn service(user: &User, writes: &[Stage], permissions: &mut Permissions) {
     let publish = &mut permissions.publish;
-    if let Some(stage) = writes {
+    for stage in writes {
         publish.push(stage.filter());
-        if let Some(stream) = stream_of(stage) {
+        if let Some(stream) = stream_of(*stage) {
             // "Is the stored message mine", after a publish whose ack was lost.
             publish.push(get(stream.name));
         }
@@ -81,7 +81,7 @@ fn service(user: &User, writes: Option<Stage>, permissions: &mut Permissions) {
 }
 
 fn sweeper(user: &User, permissions: &mut Permissions) {
-    service(user, Some(Stage::Overdue), permissions);
+    service(user, &[Stage::Overdue], permissions);
     for consumer in ledger_consumers() {
         permissions.publish.push(info(consumer));
     }
@@ -267,7 +267,8 @@ mod tests {
                 "BONESETTER_DIAGNOSED",
                 "BONESETTER_ACTED",
                 "BONESETTER_NOTIFIED",
-                "BONESETTER_OVERDUE"
+                "BONESETTER_OVERDUE",
+                "BONESETTER_SECURITY"
             ]
         );
         assert_eq!(of_kind("STREAM.PURGE"), of_kind("STREAM.INFO"));

@@ -5,11 +5,10 @@ use super::{EXTERNAL_ACCOUNT, PIPELINE_ACCOUNT};
 /// What a NATS user is for; its permissions follow from this and from the consumer and bucket tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// A service that publishes at most one stage, binds to its own durables and uses its own
-    /// buckets.
+    /// A service that publishes its stages, binds to its own durables and uses its own buckets.
     Service {
-        /// The stage that it writes, besides dead letters.
-        writes: Option<Stage>,
+        /// The stages that it writes, besides dead letters.
+        writes: &'static [Stage],
     },
     /// Creates streams, consumers and buckets.
     Provisioner,
@@ -53,7 +52,7 @@ impl User {
     }
 }
 
-const fn service(name: &'static str, writes: Option<Stage>) -> User {
+const fn service(name: &'static str, writes: &'static [Stage]) -> User {
     User {
         name,
         role: Role::Service { writes },
@@ -62,15 +61,15 @@ const fn service(name: &'static str, writes: Option<Stage>) -> User {
 
 /// Every user.
 pub const USERS: &[User] = &[
-    service("svc-watcher", Some(Stage::Detected)),
-    service("svc-enricher", Some(Stage::Enriched)),
-    service("svc-redactor", Some(Stage::Redacted)),
-    service("svc-llm", Some(Stage::Diagnosed)),
-    service("svc-actuator", Some(Stage::Acted)),
-    service("svc-notifier", Some(Stage::Notified)),
-    service("svc-notifier-publish", Some(Stage::DiagnosedJson)),
-    service("svc-audit", None),
-    service("svc-audit-export", Some(Stage::Audit)),
+    service("svc-watcher", &[Stage::Detected]),
+    service("svc-enricher", &[Stage::Enriched]),
+    service("svc-redactor", &[Stage::Redacted, Stage::Security]),
+    service("svc-llm", &[Stage::Diagnosed]),
+    service("svc-actuator", &[Stage::Acted]),
+    service("svc-notifier", &[Stage::Notified]),
+    service("svc-notifier-publish", &[Stage::DiagnosedJson]),
+    service("svc-audit", &[]),
+    service("svc-audit-export", &[Stage::Audit]),
     User {
         name: "svc-audit-sweep",
         role: Role::Sweeper,

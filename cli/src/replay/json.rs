@@ -1,7 +1,7 @@
 //! A record for programs.
 
 use bonesetter_chassis::clock::rfc3339;
-use bonesetter_proto::v1::{Acted, DeadLetter, Detected, Notified, Redacted};
+use bonesetter_proto::v1::{Acted, DeadLetter, Detected, Notified, Redacted, Removal};
 use serde_json::{Map, Value, json};
 
 use super::record::{Content, Entry, Record, SignatureState};
@@ -125,6 +125,12 @@ fn of_body(body: &Body) -> Value {
             "awaited": render::awaited(overdue.awaited()),
             "limit_seconds": overdue.limit_seconds,
         }),
+        Body::Security(event) => json!({
+            "kind": event.kind().as_str_name(),
+            "findings": event.findings.iter().map(removal).collect::<Vec<_>>(),
+            "reader": event.reader,
+            "reason": event.reason,
+        }),
         Body::Unreadable => Value::Null,
     }
 }
@@ -145,16 +151,14 @@ fn redacted(redacted: &Redacted) -> Value {
 
 /// What was taken out of which place by which rule; never what it was.
 pub(crate) fn removals(redacted: &Redacted) -> Vec<Value> {
-    redacted
-        .removals
-        .iter()
-        .map(|removal| {
-            json!({
-                "kind": removal.kind, "rule": removal.rule,
-                "place": removal.place, "count": removal.count,
-            })
-        })
-        .collect()
+    redacted.removals.iter().map(removal).collect()
+}
+
+fn removal(removal: &Removal) -> Value {
+    json!({
+        "kind": removal.kind, "rule": removal.rule,
+        "place": removal.place, "count": removal.count,
+    })
 }
 
 fn acted(acted: &Acted) -> Value {

@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
 use bonesetter_chassis::topology::{DLQ, StreamSpec};
 use bonesetter_keys::{Verified, VerifyError, VerifyingKeys};
-use bonesetter_proto::v1::{Acted, DeadLetter, Diagnosed, Envelope, Incident, Redacted};
+use bonesetter_proto::v1::{
+    Acted, DeadLetter, Diagnosed, Envelope, Incident, Redacted, SecurityEvent,
+};
 use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
 use prost::Message as _;
 
@@ -138,6 +140,7 @@ impl Entry {
             Body::Acted(message) => message.envelope(),
             Body::Notified(message) => message.envelope(),
             Body::Overdue(message) => message.envelope(),
+            Body::Security(message) => message.envelope(),
             Body::Archived(message) => message.envelope(),
             Body::Unreadable => None,
         }
@@ -151,6 +154,7 @@ impl Entry {
             Body::Acted(message) => message.incident(),
             Body::Notified(message) => message.incident(),
             Body::Overdue(message) => message.incident(),
+            Body::Security(message) => message.incident(),
             Body::Archived(message) => message.incident(),
             Body::Unreadable => None,
         }
@@ -212,6 +216,7 @@ fn check(
         Stage::Redacted => of::<Redacted>(stored, trusted),
         Stage::Diagnosed => of::<Diagnosed>(stored, trusted),
         Stage::Acted => of::<Acted>(stored, trusted),
+        Stage::Security => of::<SecurityEvent>(stored, trusted),
         _ => SignatureState::NotSigned,
     }
 }

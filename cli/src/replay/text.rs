@@ -251,7 +251,7 @@ fn of_body(body: &Body) -> String {
             let place = format!("{}/{}", archived.bucket, archived.key);
             field(&mut text, "Object", &place);
         }
-        Body::Detected(_) | Body::Overdue(_) | Body::Unreadable => {}
+        Body::Detected(_) | Body::Overdue(_) | Body::Security(_) | Body::Unreadable => {}
     }
     text
 }

@@ -9,6 +9,7 @@ mod metrics;
 mod notices;
 mod taken_back;
 mod traces;
+mod usefulness;
 
 use std::path::Path;
 
@@ -95,6 +96,7 @@ async fn eight_failures_are_explained_two_of_them_mended_and_nothing_secret_gets
     ledger::the_read_side_lists_every_incident(&outcome);
     canaries::no_canary_got_out(&outcome).await;
     traces::every_incident_is_one_trace(&outcome).await;
+    usefulness::redaction_costs_no_answer(&outcome).await;
     metrics::running_services_export_what_is_documented(&outcome);
     services_ended_well(&outcome);
 }

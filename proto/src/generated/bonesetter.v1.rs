@@ -829,6 +829,34 @@ impl ::prost::Name for Redacted {
         "/bonesetter.v1.Redacted".into()
     }
 }
+/// SecurityEvent says what happened at the trust boundary, for the ledger. It never holds a value.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SecurityEvent {
+    #[prost(message, optional, tag = "1")]
+    pub envelope: ::core::option::Option<Envelope>,
+    #[prost(message, optional, tag = "2")]
+    pub incident: ::core::option::Option<Incident>,
+    #[prost(enumeration = "SecurityEventKind", tag = "3")]
+    pub kind: i32,
+    /// What was found where; of what was restored, how many values of which kind.
+    #[prost(message, repeated, tag = "4")]
+    pub findings: ::prost::alloc::vec::Vec<Removal>,
+    /// Who has read, and why, in the reader's own words; empty for other kinds.
+    #[prost(string, tag = "5")]
+    pub reader: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+}
+impl ::prost::Name for SecurityEvent {
+    const NAME: &'static str = "SecurityEvent";
+    const PACKAGE: &'static str = "bonesetter.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "bonesetter.v1.SecurityEvent".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/bonesetter.v1.SecurityEvent".into()
+    }
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum LogSource {
@@ -854,6 +882,42 @@ impl LogSource {
             "LOG_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
             "LOG_SOURCE_KUBERNETES" => Some(Self::Kubernetes),
             "LOG_SOURCE_LOKI" => Some(Self::Loki),
+            _ => None,
+        }
+    }
+}
+/// SecurityEventKind is what happened at the trust boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SecurityEventKind {
+    Unspecified = 0,
+    /// Something in the evidence tries to instruct its reader.
+    Injection = 1,
+    /// Evidence, or a whole message, was held back, because a value that was taken out was still in it.
+    EgressBlocked = 2,
+    /// Somebody has read what placeholders stand for.
+    Restored = 3,
+}
+impl SecurityEventKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SECURITY_EVENT_KIND_UNSPECIFIED",
+            Self::Injection => "SECURITY_EVENT_KIND_INJECTION",
+            Self::EgressBlocked => "SECURITY_EVENT_KIND_EGRESS_BLOCKED",
+            Self::Restored => "SECURITY_EVENT_KIND_RESTORED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SECURITY_EVENT_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SECURITY_EVENT_KIND_INJECTION" => Some(Self::Injection),
+            "SECURITY_EVENT_KIND_EGRESS_BLOCKED" => Some(Self::EgressBlocked),
+            "SECURITY_EVENT_KIND_RESTORED" => Some(Self::Restored),
             _ => None,
         }
     }

@@ -13,8 +13,8 @@ use bonesetter_proto::v1::{
     Incident, KubernetesEvent, KubernetesObject, LogChunk, LogLine, LogSource, Mode, NodeCondition,
     NodeState, Note, NoticeKind, Notified, ObjectRef, Overdue, Phase, QueryRecord, Redacted,
     Redrive, RedriveAction, Remedy, Removal, ResolvedReason, RollBack, RolloutChange, Sealed,
-    SetMemory, SignedMessage, Step, Symptom, Target, Verification, Violation,
-    evidence_item::Content, remedy::Fix,
+    SecurityEvent, SecurityEventKind, SetMemory, SignedMessage, Step, Symptom, Target,
+    Verification, Violation, evidence_item::Content, remedy::Fix,
 };
 use prost_types::Timestamp;
 
@@ -388,5 +388,21 @@ pub(crate) fn overdue() -> Overdue {
         awaited: Awaited::Diagnosis.into(),
         waiting_since: at(1_700_000_003),
         limit_seconds: 600,
+    }
+}
+
+pub(crate) fn security() -> SecurityEvent {
+    SecurityEvent {
+        envelope: envelope("security", "restored-1", ""),
+        incident: incident(),
+        kind: SecurityEventKind::Restored.into(),
+        findings: vec![Removal {
+            kind: text("email"),
+            rule: text("restored"),
+            place: text("text"),
+            count: 2,
+        }],
+        reader: text("ada"),
+        reason: text("who is locked out"),
     }
 }

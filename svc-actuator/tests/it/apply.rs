@@ -289,3 +289,30 @@ async fn an_api_server_that_is_away_is_waited_for() {
     assert!(matches!(outcome, Outcome::Retry { .. }), "{outcome:?}");
     world.sandbox.remove().await;
 }
+
+/// And whoever forges the intent has no record of one.
+#[tokio::test]
+async fn a_change_that_carries_a_placeholder_is_neither_intended_nor_applied() {
+    let world = World::new().await;
+    let mut first = serving();
+    first["env"][0]["value"] = json!("<secret:k3f9q2>");
+    world.sandbox.create("web", &first).await;
+    world
+        .sandbox
+        .change("web", "kubectl-edit", &serving())
+        .await;
+    world.sandbox.await_revision("web", 2).await;
+    let before = world.sandbox.get("web").await;
+    let diagnosed = world.diagnosed("web", roll_back(1)).await;
+
+    let (step, decided) = one(world.decide(Mode::Auto).handle(&diagnosed).await);
+    assert_eq!(step, "proposed");
+    assert_eq!(violations(&decided), ["placeholder"]);
+    let intended = then(&diagnosed, ("intended".to_owned(), decided));
+    let (step, applied) = one(world.apply(Mode::Auto).handle(&intended).await);
+    assert_eq!(step, "refused");
+    assert_eq!(violations(&applied), ["record-missing"]);
+    let after = world.sandbox.get("web").await;
+    assert_eq!(before["spec"], after["spec"]);
+    world.sandbox.remove().await;
+}

@@ -8,7 +8,7 @@ use bonesetter_keys::SigningKey;
 use bonesetter_proto::v1::evidence_item::Content as Item;
 use bonesetter_proto::v1::{
     Decision, Delivery as Sent, Diagnosis, Evidence, EvidenceItem, LogChunk, LogLine, ObjectRef,
-    Violation,
+    Removal, SecurityEvent, SecurityEventKind, Violation,
 };
 use bonesetter_proto::{IncidentId, Namespace, Subject, Writer, to_timestamp};
 use bytes::Bytes;
@@ -304,4 +304,53 @@ fn names_classes_and_conclusions_of_ours_are_recorded() {
     diagnosis.cause = "memory-limit-too-low".to_owned();
     let event = AuditEvent::of(&delivered("open", diagnosed), &trusted());
     assert_eq!(event.conclusion.as_deref(), Some("memory-limit-too-low"));
+}
+
+#[test]
+fn what_happened_at_the_boundary_is_a_row_with_names_only() {
+    let event = |kind: SecurityEventKind, reader: &str| {
+        let finding = |rule: &str, kind: &str| Removal {
+            kind: kind.to_owned(),
+            rule: rule.to_owned(),
+            place: CANARY.to_owned(),
+            count: 2,
+        };
+        let message = SecurityEvent {
+            kind: kind.into(),
+            findings: vec![
+                finding("override", "email"),
+                finding(CANARY, "email"),
+                finding("override", CANARY),
+            ],
+            reader: reader.to_owned(),
+            reason: CANARY.to_owned(),
+            ..SecurityEvent::default()
+        };
+        let row = AuditEvent::of(&delivered("injection-open", message), &trusted());
+        assert!(!serde_json::to_string(&row).unwrap().contains(CANARY));
+        assert_eq!(row.user_id, "svc-redactor");
+        (row.event_type, row.failure_reason.unwrap())
+    };
+    for (kind, reader, event_type, reason) in [
+        (
+            SecurityEventKind::Injection,
+            "",
+            "security_injection",
+            "invalid,override",
+        ),
+        (
+            SecurityEventKind::EgressBlocked,
+            "",
+            "security_egress_blocked",
+            "invalid,override",
+        ),
+        (
+            SecurityEventKind::Restored,
+            "ada",
+            "security_restored",
+            "by:ada,email,invalid",
+        ),
+    ] {
+        assert_eq!(event(kind, reader), (event_type, reason.to_owned()));
+    }
 }

@@ -26,6 +26,11 @@ pub(crate) struct Bed {
 impl Bed {
     /// Starts the bus and a redactor on it.
     pub(crate) async fn start() -> Self {
+        Self::start_with(Config::default()).await
+    }
+
+    /// The same with settings of an installation.
+    pub(crate) async fn start_with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
         let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
@@ -47,7 +52,7 @@ impl Bed {
         };
         provision(&bed.bus("provisioner").await).await.unwrap();
         let service = bed.service("svc-redactor").await;
-        tokio::spawn(svc_redactor::run(Config::default(), service));
+        tokio::spawn(svc_redactor::run(config, service));
         bed
     }
 

@@ -8,4 +8,7 @@
 
 mod bed;
 mod boundary;
+mod canaries;
 mod replay;
+mod restore;
+mod security;

@@ -108,7 +108,10 @@ async fn rules_that_cannot_be_used_and_evidence_that_is_gone_are_said_to_be() {
     let taken = RULES.replace("own-order-number", "github-token");
     for (rules, expected) in [
         (RULES, "it is kept for two days"),
-        (taken.as_str(), "github-token is a rule of ours"),
+        (
+            taken.as_str(),
+            "rule github-token: another rule has the same id",
+        ),
         ("rules: 7", "cannot parse the redaction rules"),
     ] {
         let output = replay(&bed, dir.path(), rules, &"b".repeat(26));
