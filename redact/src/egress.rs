@@ -121,11 +121,8 @@ impl Search<'_> {
             let Some(plain) = unescaped(text, escapes) else {
                 continue;
             };
-            let mut found = self.plain(&plain);
-            // An equals sign before two digits is in most logs, and hides nothing there.
-            if !matches!(escapes, Escapes::Equals) {
-                found = found.or_else(|| self.behind(&plain, layers - 1));
-            }
+            let found = self.plain(&plain);
+            let found = found.or_else(|| self.behind(&plain, layers - 1));
             if found.is_some() {
                 return found;
             }

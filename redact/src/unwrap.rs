@@ -22,8 +22,6 @@ const URL: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 pub(crate) enum Escapes {
     /// `%41`
     Percent,
-    /// `=41`: quoted-printable, and the subjects of the bus.
-    Equals,
     /// `\n`, `\"`, `\u0041`, `\x41`, `\101`: JSON, C, shells. Line breaks are left out.
     Backslash,
     /// `&amp;`, `&#45;`
@@ -33,18 +31,11 @@ pub(crate) enum Escapes {
 }
 
 impl Escapes {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Percent,
-        Self::Equals,
-        Self::Backslash,
-        Self::Reference,
-        Self::Zero,
-    ];
+    pub(crate) const ALL: [Self; 4] = [Self::Percent, Self::Backslash, Self::Reference, Self::Zero];
 
     const fn sign(self) -> u8 {
         match self {
             Self::Percent => b'%',
-            Self::Equals => b'=',
             Self::Backslash => b'\\',
             Self::Reference => b'&',
             Self::Zero => 0,
@@ -65,7 +56,7 @@ pub(crate) fn unescaped(text: &str, escapes: Escapes) -> Option<String> {
         plain.extend_from_slice(&bytes[at..sign]);
         let rest = &bytes[sign + 1..];
         let read = match escapes {
-            Escapes::Percent | Escapes::Equals => percent(rest, &mut plain),
+            Escapes::Percent => percent(rest, &mut plain),
             Escapes::Backslash => backslash(rest, &mut plain),
             Escapes::Reference => reference(rest, &mut plain),
             Escapes::Zero => Some(0),
@@ -285,7 +276,6 @@ mod tests {
         for (text, escapes, plain) in [
             ("a%20b%2", Escapes::Percent, Some("a b%2")),
             ("%2541", Escapes::Percent, Some("%41")),
-            ("a=2Db=c", Escapes::Equals, Some("a-b=c")),
             (
                 r#"\"a\\nb\u0041\x42\103"#,
                 Escapes::Backslash,

@@ -95,8 +95,16 @@ impl Guard for Proof {
             for (name, value) in &wire.headers {
                 head.extend([name.as_str(), ": ", value, "\n"]);
             }
+            // The tokens of a subject have an escape of their own.
+            let Subject {
+                cluster,
+                kind,
+                step,
+                ..
+            } = &self.events.subject;
+            let subject = format!("{}\n{cluster}\n{kind}\n{step}", wire.subject);
             for (part, bytes) in [
-                ("subject", wire.subject.as_bytes()),
+                ("subject", subject.as_bytes()),
                 ("headers", head.as_bytes()),
                 ("payload", wire.payload),
             ] {
