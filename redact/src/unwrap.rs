@@ -7,8 +7,10 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 /// Shorter runs of digits and letters hold no value that matters.
 const SHORTEST_RUN: usize = 11;
-/// How many characters of a run say whether it is text in base64; a longer run is decoded in any case.
-const PREFIX: usize = 8;
+/// How many characters of a run say whether it is text in base64; a long run is decoded in any case.
+const WINDOW: usize = 8;
+/// Characters of base64 that stand for whole bytes.
+const GROUP: usize = 4;
 const LONG: usize = 96;
 
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -204,10 +206,13 @@ fn base64(run: &[u8], found: &mut impl FnMut(&str)) {
     };
     for start in 0..4 {
         let part = &run[start..];
-        let first = part.get(..PREFIX).unwrap_or_default();
-        if part.len() < LONG && !is_text(first) {
-            continue;
-        }
+        // What is written right before it does not hide it.
+        let texts = part.windows(WINDOW).step_by(GROUP).position(is_text);
+        let part = match texts {
+            Some(groups) => &part[groups * GROUP..],
+            None if part.len() < LONG => continue,
+            None => part,
+        };
         // A single character at the end says nothing.
         let part = &part[..part.len() - usize::from(part.len() % 4 == 1)];
         if let Ok(decoded) = engine.decode(part) {
@@ -310,6 +315,8 @@ mod tests {
             "f68656c6c6f207468",
             "aGVsbG8gdGhlcmU",
             "xxxaGVsbG8gdGhlcmU",
+            "aaaaaGVsbG8gdGhlcmU",
+            "theWholeRunBeforeItaGVsbG8gdGhlcmU",
         ] {
             assert!(all(text).iter().any(|it| it.contains("hello th")), "{text}");
         }
