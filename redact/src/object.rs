@@ -11,7 +11,7 @@ use crate::lexicon::{Naming, classify};
 use crate::placeholder::lookalikes;
 use crate::schema::{self, Shape};
 use crate::session::Session;
-use crate::value::is_vacant;
+use crate::value::{is_vacant, looks_random};
 
 pub(crate) use crate::object_text::redact_manifest;
 
@@ -51,6 +51,12 @@ pub(crate) fn public_names(object: &Value) -> BTreeSet<String> {
     names
 }
 
+/// Whether the value of a label may be a name: what Kubernetes allows in one, and nothing random.
+fn is_name_like(label: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    label.len() <= 63 && label.bytes().all(is_legal) && !looks_random(label)
+}
+
 fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
     if depth > 12 {
         return;
@@ -62,7 +68,8 @@ fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
     let labels = metadata["labels"]
         .as_object()
         .into_iter()
-        .flat_map(Map::values);
+        .flat_map(Map::values)
+        .filter(|label| label.as_str().is_some_and(is_name_like));
     let singles = [
         &metadata["name"],
         &metadata["namespace"],

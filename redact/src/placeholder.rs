@@ -108,9 +108,11 @@ impl Pseudonyms {
     pub(crate) fn scan_personal(&self, text: &str, hits: &mut Vec<Hit>) {
         let bytes = text.as_bytes();
         let is_inner = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+        // Behind these an address is the end of a URL or of a login, which the rules leave as well.
+        let is_joined = |byte: Option<&u8>| byte.is_some_and(|byte| b"._%+/:-".contains(byte));
         self.personal.find(text, |number, place| {
             let before = place.start.checked_sub(1).and_then(|at| bytes.get(at));
-            if !is_inner(before) && !is_inner(bytes.get(place.end)) {
+            if !is_inner(before) && !is_joined(before) && !is_inner(bytes.get(place.end)) {
                 let kind = &self.kinds[number];
                 hits.push(Hit::new(
                     place.start,

@@ -1,6 +1,8 @@
 //! Secrets planted in every place of evidence, in every encoding. The search for them is made by a session
 //! of its own, which knows the secret and nothing of how it was taken out.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bonesetter_proto::v1::evidence_item::Content;
@@ -15,9 +17,8 @@ use svc_redactor::redact_evidence;
 
 const CANARY: &str = "Kq8-3nf/Pz\"61-tW";
 
-fn redactor() -> Redactor {
-    Redactor::new(Rules::builtin().unwrap()).unwrap()
-}
+static REDACTOR: LazyLock<Redactor> =
+    LazyLock::new(|| Redactor::new(Rules::builtin().unwrap()).unwrap());
 
 fn object(id: &str, json: &Value) -> EvidenceItem {
     let json = json.to_string().into_bytes();
@@ -288,7 +289,7 @@ struct Seen {
 }
 
 fn redacted(items: Vec<EvidenceItem>) -> Seen {
-    let mut session: Session = redactor().session(b"incident");
+    let mut session: Session = REDACTOR.session(b"incident");
     let evidence = Evidence {
         items,
         ..Evidence::default()
@@ -306,7 +307,7 @@ fn redacted(items: Vec<EvidenceItem>) -> Seen {
 
 /// Somebody who knows the canary and looks for it.
 fn finder() -> Session {
-    let mut finder = redactor().session(b"another key");
+    let mut finder = REDACTOR.session(b"another key");
     finder.learn_value(CANARY);
     assert!(finder.egress_check(CANARY.as_bytes()).is_err());
     finder
@@ -351,7 +352,7 @@ const TELLING: &[Written] = &[
 #[test]
 fn a_secret_that_its_surroundings_tell_is_seen_nowhere() {
     const PLAIN: &str = "Kq83nfPz61tW-x9Lc";
-    let mut finder = redactor().session(b"another key");
+    let mut finder = REDACTOR.session(b"another key");
     finder.learn_value(PLAIN);
     for (telling, tell) in TELLING {
         let text = tell(PLAIN);
