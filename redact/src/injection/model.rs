@@ -3,6 +3,9 @@
 //! Trained by `examples/train_injection.rs` with logistic regression; weights are bytes with one
 //! common factor. Scoring needs no allocation per feature and time linear in the text.
 
+use std::borrow::Cow;
+
+use crate::placeholder::lookalikes;
 use crate::rules::RuleError;
 
 const BUILTIN: &[u8] = include_bytes!("../../injection.model");
@@ -102,9 +105,10 @@ impl Model {
 }
 
 /// The features of a folded text: indices below `1 << 16` with values whose squares sum to one, in
-/// the order of the indices. Nothing for a text of less than three words.
+/// the order of the indices. Nothing for a text of less than three words. Of placeholders only the kinds count.
 pub fn features(folded: &str) -> Option<Vec<(usize, f32)>> {
-    let tokens = tokens(folded);
+    let folded = without_ids(folded);
+    let tokens = tokens(&folded);
     let is_word = |token: &&&str| token.starts_with(char::is_alphabetic);
     if tokens.iter().filter(is_word).count() < FEWEST_WORDS {
         return None;
@@ -138,6 +142,27 @@ pub fn features(folded: &str) -> Option<Vec<(usize, f32)>> {
         *value /= norm;
     }
     Some(features)
+}
+
+/// The text without the ids of placeholders. They are random, and the same line must not be an instruction in one
+/// incident and none in another. Ids are one word; what is more stays.
+fn without_ids(folded: &str) -> Cow<'_, str> {
+    let is_id = |&(_, id): &(usize, &str)| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let ids = lookalikes(folded).into_iter().filter_map(|(start, end)| {
+        let colon = start + folded[start..end].find(':')?;
+        Some((colon, &folded[colon + 1..end - 1])).filter(is_id)
+    });
+    let mut without = String::new();
+    let mut at = 0;
+    for (colon, id) in ids {
+        without.push_str(&folded[at..colon]);
+        at = colon + 1 + id.len();
+    }
+    if at == 0 {
+        return Cow::Borrowed(folded);
+    }
+    without.push_str(&folded[at..]);
+    Cow::Owned(without)
 }
 
 /// Words, numbers (as `0`) and punctuation.
@@ -225,6 +250,21 @@ mod tests {
         assert!((norm - 1.0).abs() < 1e-4, "{norm}");
         assert!(features.windows(2).all(|pair| pair[0].0 < pair[1].0));
         assert_eq!(super::features("api 12"), None);
+    }
+
+    #[test]
+    fn ids_of_placeholders_count_for_nothing() {
+        for (text, without) in [
+            (
+                "password=<secret:abcdef> for <email:k3f9q2>",
+                "password=<secret> for <email>",
+            ),
+            ("<withheld:too-deep> x", "<withheld:too-deep> x"),
+            ("a <b> c", "a <b> c"),
+        ] {
+            assert_eq!(without_ids(text), without);
+            assert_eq!(super::features(text), super::features(without));
+        }
     }
 
     #[test]
