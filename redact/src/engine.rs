@@ -82,16 +82,7 @@ pub(crate) fn is_personal(kind: &str) -> bool {
 /// Whether what a placeholder of this kind stands for gives access to something. Personal data and names
 /// of objects do not.
 pub fn is_secret_kind(kind: &str) -> bool {
-    const NAMES: [&str; 7] = [
-        "secret-name",
-        "configmap-name",
-        "key-name",
-        "volume",
-        "mount-path",
-        "name",
-        "path",
-    ];
-    !is_personal(kind) && !NAMES.contains(&kind)
+    !is_personal(kind) && !NAME_KINDS.contains(&kind)
 }
 
 /// Compiled rules and what they need.
@@ -106,9 +97,12 @@ impl Engine {
     pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
         let formats = Formats::new(rules)?;
         let mut kinds: HashSet<String> = formats.kinds().map(str::to_owned).collect();
-        for kind in BUILTIN_KINDS {
-            kinds.insert((*kind).to_owned());
-        }
+        kinds.extend(
+            BUILTIN_KINDS
+                .into_iter()
+                .chain(NAME_KINDS)
+                .map(str::to_owned),
+        );
         Ok(Self {
             gate: Gate::new(rules)?,
             formats,
@@ -217,11 +211,11 @@ impl Engine {
     }
 }
 
-/// Kinds that do not come from rules.
-const BUILTIN_KINDS: &[&str] = &[
-    "secret",
-    "withheld",
-    "forged",
+/// Kinds that come neither from rules nor from names of objects.
+const BUILTIN_KINDS: [&str; 3] = ["secret", "withheld", "forged"];
+
+/// Kinds of names that objects give to one another.
+const NAME_KINDS: [&str; 7] = [
     "secret-name",
     "configmap-name",
     "key-name",

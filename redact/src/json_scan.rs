@@ -5,7 +5,7 @@ use crate::engine::{Engine, Hit, Strength, merge};
 use crate::json_text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify};
-use crate::placeholder::lookalikes;
+use crate::placeholder::has_placeholder;
 
 /// Appends what a block of JSON holds.
 pub(crate) fn scan(
@@ -73,8 +73,8 @@ impl Scan<'_> {
                 _ if web_key && matches!(name, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") => {
                     Naming::Strong
                 }
-                _ if lookalikes(name).is_empty() => classify(name),
-                _ => Naming::Ordinary,
+                _ if has_placeholder(name) => Naming::Ordinary,
+                _ => classify(name),
             };
             self.node(value, naming);
         }

@@ -8,7 +8,7 @@ use crate::carrier::{is_secret_value, without_scheme};
 use crate::finding::ObjectFinding;
 use crate::json_scan::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify};
-use crate::placeholder::lookalikes;
+use crate::placeholder::has_placeholder;
 use crate::schema::{self, Shape};
 use crate::session::Session;
 use crate::value::{is_vacant, looks_random};
@@ -344,10 +344,10 @@ impl Walk<'_> {
 
 /// A key that has been replaced says nothing any more.
 fn classify_key(key: &str) -> Naming {
-    if lookalikes(key).is_empty() {
-        classify(key)
-    } else {
+    if has_placeholder(key) {
         Naming::Ordinary
+    } else {
+        classify(key)
     }
 }
 

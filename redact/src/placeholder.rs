@@ -151,18 +151,29 @@ impl Pseudonyms {
 /// });
 /// assert_eq!(restored, "from ada@example.com by <x:abcdef>");
 /// ```
-pub fn restore<'a>(text: &str, value_of: impl Fn(&str) -> Option<&'a str>) -> String {
-    let mut restored = String::with_capacity(text.len());
+pub fn restore<'a>(text: &str, value_of: impl FnMut(&str) -> Option<&'a str>) -> String {
+    replace(text, value_of).unwrap_or_else(|| text.to_owned())
+}
+
+/// Puts something in the place of what has the shape of a placeholder; `None` if nothing is to be replaced.
+pub(crate) fn replace<T: AsRef<str>>(
+    text: &str,
+    mut replacement: impl FnMut(&str) -> Option<T>,
+) -> Option<String> {
+    let mut replaced = String::new();
     let mut at = 0;
     for (start, end) in lookalikes(text) {
-        if let Some(value) = value_of(&text[start..end]) {
-            restored.push_str(&text[at..start]);
-            restored.push_str(value);
+        if let Some(new) = replacement(&text[start..end]) {
+            replaced.push_str(&text[at..start]);
+            replaced.push_str(new.as_ref());
             at = end;
         }
     }
-    restored.push_str(&text[at..]);
-    restored
+    if at == 0 {
+        return None;
+    }
+    replaced.push_str(&text[at..]);
+    Some(replaced)
 }
 
 /// Whether something in a text has the shape of a placeholder, ours or not.

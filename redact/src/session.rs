@@ -10,7 +10,7 @@ use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
 use crate::injection::Detector;
 use crate::learn::Learnt;
 use crate::object;
-use crate::placeholder::{Pseudonyms, lookalikes};
+use crate::placeholder::{Pseudonyms, lookalikes, replace};
 use crate::rules::{RuleError, Rules};
 
 /// What is withheld rather than read.
@@ -182,17 +182,7 @@ impl Session {
     /// seen by people, it can be forged, so this is done before anything else is made of evidence.
     /// `None` where there is nothing of the kind.
     pub fn defuse(&mut self, text: &str) -> Option<String> {
-        let forged: Vec<(usize, usize)> = lookalikes(text);
-        forged.first()?;
-        let mut defused = String::with_capacity(text.len());
-        let mut at = 0;
-        for (start, end) in forged {
-            defused.push_str(&text[at..start]);
-            defused.push_str(&self.placeholder("forged", &text[start..end]));
-            at = end;
-        }
-        defused.push_str(&text[at..]);
-        Some(defused)
+        replace(text, |forged| Some(self.placeholder("forged", forged)))
     }
 
     /// From now on remembers what each placeholder stands for, for [`Self::values`].

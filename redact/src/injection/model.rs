@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use crate::placeholder::lookalikes;
+use crate::placeholder::replace;
 use crate::rules::RuleError;
 
 const BUILTIN: &[u8] = include_bytes!("../../injection.model");
@@ -147,22 +147,12 @@ pub fn features(folded: &str) -> Option<Vec<(usize, f32)>> {
 /// The text without the ids of placeholders. They are random, and the same line must not be an instruction in one
 /// incident and none in another. Ids are one word; what is more stays.
 fn without_ids(folded: &str) -> Cow<'_, str> {
-    let is_id = |&(_, id): &(usize, &str)| id.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let ids = lookalikes(folded).into_iter().filter_map(|(start, end)| {
-        let colon = start + folded[start..end].find(':')?;
-        Some((colon, &folded[colon + 1..end - 1])).filter(is_id)
+    let without = replace(folded, |placeholder| {
+        let (kind, id) = placeholder.strip_suffix('>')?.split_once(':')?;
+        let is_id = id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_id.then(|| format!("{kind}>"))
     });
-    let mut without = String::new();
-    let mut at = 0;
-    for (colon, id) in ids {
-        without.push_str(&folded[at..colon]);
-        at = colon + 1 + id.len();
-    }
-    if at == 0 {
-        return Cow::Borrowed(folded);
-    }
-    without.push_str(&folded[at..]);
-    Cow::Owned(without)
+    without.map_or(Cow::Borrowed(folded), Cow::Owned)
 }
 
 /// Words, numbers (as `0`) and punctuation.
