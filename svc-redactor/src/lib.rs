@@ -43,6 +43,7 @@ pub mod restore;
 
 mod block;
 mod change;
+mod command;
 mod evidence;
 mod forged;
 mod injection;

@@ -15,25 +15,24 @@ use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, ensure};
-use bonesetter_chassis::bus::StreamReader;
-use bonesetter_chassis::config::{Common, KeySettings, load};
-use bonesetter_chassis::errors::chain;
+use bonesetter_chassis::config::{Common, load};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology::ENRICHED;
-use bonesetter_keys::{DigestKey, SealingKeys};
-use bonesetter_proto::v1::{Enriched, Incident, Removal, SecurityEvent, SecurityEventKind};
-use bonesetter_proto::{IncidentId, Message as _, Stage, Subject};
+use bonesetter_keys::DigestKey;
+use bonesetter_proto::v1::{
+    Enriched, Evidence, Incident, Removal, SecurityEvent, SecurityEventKind,
+};
+use bonesetter_proto::{IncidentId, Stage, Subject};
 use bonesetter_redact::{Redactor, is_secret_kind, restore};
 use clap::Parser as _;
-use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::command;
 use crate::config::Config;
 use crate::own_rules;
-use crate::run::quiet_panics;
-use crate::stage::{open, redact_in, session};
+use crate::run::keys;
+use crate::stage::{redact_in, session};
 
 /// A longer text is refused.
 const MAX_BYTES: u64 = 4 << 20;
@@ -74,22 +73,7 @@ fn reader(text: &str) -> Result<String, String> {
 /// The `main` of the mode; the first argument has been looked at.
 pub fn main(about: About) -> ExitCode {
     let arguments = Arguments::parse_from(std::env::args_os().skip(1));
-    quiet_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(about, &arguments)),
-        Err(error) => Err(error).context("cannot start"),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is nowhere left to say that this failed.
-            let _ = writeln!(std::io::stderr(), "svc-redactor restore: {}", chain(&error));
-            ExitCode::FAILURE
-        }
-    }
+    command::main("restore", run(about, &arguments))
 }
 
 async fn run(about: About, arguments: &Arguments) -> anyhow::Result<()> {
@@ -119,8 +103,8 @@ async fn run(about: About, arguments: &Arguments) -> anyhow::Result<()> {
         let value = values.of(placeholder)?;
         (arguments.secrets || !is_secret_kind(kind)).then_some(value)
     };
-    let restored = restore(&text, wanted);
-    record(&service, arguments, &values, counts(&text, wanted)).await?;
+    let (restored, counts) = restored(&text, wanted);
+    record(&service, arguments, &values, counts).await?;
     service.finish().await;
     write!(std::io::stdout(), "{restored}").context("cannot write the text")
 }
@@ -130,16 +114,19 @@ fn kind_of(placeholder: &str) -> &str {
     inner.split(':').next().unwrap_or_default()
 }
 
-/// How many values of each kind are restored.
-fn counts<'a>(text: &str, value_of: impl Fn(&str) -> Option<&'a str>) -> BTreeMap<String, u32> {
-    let counts = std::cell::RefCell::new(BTreeMap::new());
-    restore(text, |placeholder| {
-        value_of(placeholder).inspect(|_| {
-            let kind = kind_of(placeholder).to_owned();
-            *counts.borrow_mut().entry(kind).or_insert(0_u32) += 1;
-        })
+/// The text with values, and how many of each kind these are.
+fn restored<'a>(
+    text: &str,
+    value_of: impl Fn(&str) -> Option<&'a str>,
+) -> (String, BTreeMap<String, u32>) {
+    let mut counts = BTreeMap::new();
+    let restored = restore(text, |placeholder| {
+        let value = value_of(placeholder)?;
+        let kind = kind_of(placeholder).to_owned();
+        *counts.entry(kind).or_insert(0) += 1;
+        Some(value)
     });
-    counts.into_inner()
+    (restored, counts)
 }
 
 /// What the placeholders of an incident stand for.
@@ -152,33 +139,19 @@ struct Values {
 impl Values {
     /// Redacts all raw evidence of the incident again.
     async fn read(service: &Service, config: &Config, id: &IncidentId) -> anyhow::Result<Self> {
-        let keys = &service.common.keys;
-        let evidence = KeySettings::require("evidence_file", keys.evidence_file.as_ref())?;
-        let digest = KeySettings::require("digest_file", keys.digest_file.as_ref())?;
-        let seal = SealingKeys::read(evidence).context("keys.evidence_file")?;
-        let digest = DigestKey::read(digest).context("keys.digest_file")?;
+        let (seal, digest) = keys(&service.common.keys)?;
         let redactor = own_rules::redactor(config.rules_file.as_deref())?;
-        let reader = StreamReader::new(service.bus.clone(), ENRICHED.name);
-        let stored = reader.all(&Stage::Enriched.incident_filter(id)).await?;
         let mut values = None;
-        for message in stored {
-            let enriched = Enriched::decode(message.payload.clone())
-                .context("a stored message cannot be read")?;
-            let envelope = enriched.envelope();
-            ensure!(
-                envelope.is_some_and(|envelope| envelope.subject == message.subject),
-                "a stored message names another subject than its own"
-            );
+        for message in command::stored(service.bus.clone(), id).await? {
+            let (enriched, raw) = command::opened(&seal, &message)?;
             let values = values.get_or_insert(Self {
                 by_placeholder: HashMap::new(),
                 subject: message.subject.parse()?,
                 incident: enriched.incident.clone(),
             });
-            let raw = open(&seal, &message.subject, &enriched)?;
             values.add(&redactor, &digest, &enriched, raw).await?;
         }
-        values
-            .with_context(|| format!("no raw evidence of {id} is stored; it is kept for two days"))
+        values.with_context(|| command::nothing_stored(id))
     }
 
     async fn add(
@@ -186,7 +159,7 @@ impl Values {
         redactor: &Redactor,
         digest: &DigestKey,
         enriched: &Enriched,
-        raw: bonesetter_proto::v1::Evidence,
+        raw: Evidence,
     ) -> anyhow::Result<()> {
         let mut session = session(redactor, digest, enriched)?;
         session.keep_values();
@@ -255,9 +228,8 @@ mod tests {
     fn what_is_restored_is_counted_by_kind() {
         let value_of = |placeholder: &str| (kind_of(placeholder) == "email").then_some("a@b.c");
         let text = "<email:abcdef> <email:abcdef> <ip:abcdef>";
-        assert_eq!(
-            counts(text, value_of),
-            BTreeMap::from([("email".to_owned(), 2)])
-        );
+        let (text, counts) = restored(text, value_of);
+        assert_eq!(text, "a@b.c a@b.c <ip:abcdef>");
+        assert_eq!(counts, BTreeMap::from([("email".to_owned(), 2)]));
     }
 }

@@ -14,18 +14,26 @@ use crate::stage::Boundary;
 /// Runs svc-redactor until it is asked to end.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     quiet_panics();
-    let keys = &service.common.keys;
-    let evidence = KeySettings::require("evidence_file", keys.evidence_file.as_ref())?;
-    let digest = KeySettings::require("digest_file", keys.digest_file.as_ref())?;
+    let (seal, digest) = keys(&service.common.keys)?;
     let stage = Boundary {
         redactor: own_rules::redactor(config.rules_file.as_deref())?,
-        seal: SealingKeys::read(evidence).context("keys.evidence_file")?,
-        digest: DigestKey::read(digest).context("keys.digest_file")?,
+        seal,
+        digest,
         block: config.block,
         metrics: RedactorMetrics::new(&service.metrics),
         events: service.publisher(),
     };
     Box::pin(service.run_stage(&topology::REDACTOR, stage)).await
+}
+
+/// What opens evidence, and what placeholders are made with.
+pub(crate) fn keys(settings: &KeySettings) -> anyhow::Result<(SealingKeys, DigestKey)> {
+    let evidence = KeySettings::require("evidence_file", settings.evidence_file.as_ref())?;
+    let digest = KeySettings::require("digest_file", settings.digest_file.as_ref())?;
+    Ok((
+        SealingKeys::read(evidence).context("keys.evidence_file")?,
+        DigestKey::read(digest).context("keys.digest_file")?,
+    ))
 }
 
 /// The message of a panic can quote the text that it stumbled over, and the log is beyond the

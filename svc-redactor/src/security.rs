@@ -26,19 +26,20 @@ impl Events {
     pub(crate) async fn tell_of(&self, removals: &[Removal]) -> anyhow::Result<()> {
         let injections = of(removals, |removal| removal.kind == "injection");
         if !injections.is_empty() {
-            self.tell(SecurityEventKind::Injection, injections).await?;
+            let kind = SecurityEventKind::Injection;
+            self.tell(kind, "injection", injections).await?;
         }
         let held_back = of(removals, |removal| {
             removal.kind == "withheld" && removal.rule == "egress"
         });
         if !held_back.is_empty() {
-            self.tell(SecurityEventKind::EgressBlocked, held_back)
-                .await?;
+            let kind = SecurityEventKind::EgressBlocked;
+            self.tell(kind, "egress", held_back).await?;
         }
         Ok(())
     }
 
-    /// Tells that the whole message was held back.
+    /// Tells that the whole message was held back; parts of it may have been before.
     pub(crate) async fn tell_held_back(&self, rule: &str) -> anyhow::Result<()> {
         let whole = Removal {
             kind: "withheld".to_owned(),
@@ -46,17 +47,16 @@ impl Events {
             place: "message".to_owned(),
             count: 1,
         };
-        self.tell(SecurityEventKind::EgressBlocked, vec![whole])
-            .await
+        let kind = SecurityEventKind::EgressBlocked;
+        self.tell(kind, "held-back", vec![whole]).await
     }
 
-    async fn tell(&self, kind: SecurityEventKind, findings: Vec<Removal>) -> anyhow::Result<()> {
-        let name = match kind {
-            SecurityEventKind::Injection => "injection",
-            // What is held back as a whole may have had parts held back before.
-            _ if findings.iter().any(|finding| finding.place == "message") => "held-back",
-            _ => "egress",
-        };
+    async fn tell(
+        &self,
+        kind: SecurityEventKind,
+        name: &str,
+        findings: Vec<Removal>,
+    ) -> anyhow::Result<()> {
         let event = SecurityEvent {
             incident: self.incident.clone(),
             kind: kind.into(),
