@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, header, provision};
 use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::{About, Service};
 use bonesetter_chassis::topology;
-use bonesetter_keys::{KeyDirectory, SealingKeys};
-use bonesetter_proto::v1::{Enriched, Evidence, Incident};
-use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
+use bonesetter_keys::{KeyDirectory, SealingKeys, Signature, VerifyingKeys};
+use bonesetter_proto::v1::evidence_item::Content;
+use bonesetter_proto::v1::{Enriched, Evidence, EvidenceItem, Incident, LogChunk, LogLine};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer};
 use prost::Message as _;
 use svc_redactor::config::Config;
@@ -54,6 +57,21 @@ impl Bed {
         let service = bed.service("svc-redactor").await;
         tokio::spawn(svc_redactor::run(config, service));
         bed
+    }
+
+    /// A message, once its signature has been verified.
+    pub(crate) fn believed<M: Message>(&self, stored: &StoredMessage) -> M {
+        let signature = Signature {
+            key_id: stored.header(header::KEY_ID).unwrap().to_owned(),
+            bytes: STANDARD
+                .decode(stored.header(header::SIGNATURE).unwrap())
+                .unwrap(),
+        };
+        VerifyingKeys::read(&self.keys.trusted())
+            .unwrap()
+            .verify::<M>(&stored.subject, &stored.payload, &signature)
+            .unwrap()
+            .into_inner()
     }
 
     async fn bus(&self, user: &str) -> Bus {
@@ -156,5 +174,24 @@ pub(crate) fn subject(step: &str) -> Subject {
         kind: "Deployment".to_owned(),
         incident: IncidentId::new("a".repeat(IncidentId::LENGTH)).unwrap(),
         step: step.to_owned(),
+    }
+}
+
+/// Evidence that is one log.
+pub(crate) fn log(id: &str, lines: &[&str]) -> Evidence {
+    let lines = lines.iter().map(|text| LogLine {
+        text: (*text).to_owned(),
+        ..LogLine::default()
+    });
+    let chunk = LogChunk {
+        lines: lines.collect(),
+        ..LogChunk::default()
+    };
+    Evidence {
+        items: vec![EvidenceItem {
+            id: id.to_owned(),
+            content: Some(Content::Log(chunk)),
+        }],
+        ..Evidence::default()
     }
 }

@@ -1,33 +1,14 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::header;
-use bonesetter_keys::{Signature, VerifyingKeys};
 use bonesetter_proto::Stage;
-use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{DeadLetter, Evidence, EvidenceItem, LogChunk, LogLine, Redacted};
+use bonesetter_proto::v1::{DeadLetter, Evidence, Redacted};
 use prost::Message as _;
 
-use crate::bed::{Bed, subject};
+use crate::bed::{Bed, log, subject};
 
 const SECRET: &str = "correct-horse-battery-7";
 
 fn evidence() -> Evidence {
-    let line = LogLine {
-        text: format!("login with password={SECRET}"),
-        ..LogLine::default()
-    };
-    let chunk = LogChunk {
-        lines: vec![line],
-        ..LogChunk::default()
-    };
-    let item = EvidenceItem {
-        id: "log/p/app/previous".into(),
-        content: Some(Content::Log(chunk)),
-    };
-    Evidence {
-        items: vec![item],
-        ..Evidence::default()
-    }
+    let line = format!("login with password={SECRET}");
+    log("log/p/app/previous", &[&line])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,17 +27,7 @@ async fn sealed_evidence_comes_out_redacted_and_signed() {
         "{text}"
     );
 
-    let trusted = VerifyingKeys::read(&bed.keys.trusted()).unwrap();
-    let signature = Signature {
-        key_id: stored.header(header::KEY_ID).unwrap().to_owned(),
-        bytes: STANDARD
-            .decode(stored.header(header::SIGNATURE).unwrap())
-            .unwrap(),
-    };
-    let message = trusted
-        .verify::<Redacted>(&stored.subject, &stored.payload, &signature)
-        .unwrap()
-        .into_inner();
+    let message: Redacted = bed.believed(&stored);
     assert_eq!(message.removals[0].place, "log/p/app/previous");
     assert_eq!(message.envelope.unwrap().caused_by, subject.to_string());
 }

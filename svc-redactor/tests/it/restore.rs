@@ -4,11 +4,10 @@ use std::process::{Command, Output, Stdio};
 
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{Redacted, SecurityEventKind};
+use bonesetter_proto::v1::{Redacted, SecurityEvent, SecurityEventKind};
 use prost::Message as _;
 
-use crate::bed::{Bed, subject};
-use crate::security::{believed, log};
+use crate::bed::{Bed, log, subject};
 
 const SECRET: &str = "correct-horse-battery-7";
 const MAIL: &str = "ada.l@example.com";
@@ -76,7 +75,7 @@ async fn values_come_back_for_a_reader_who_is_on_record() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(printed.contains(&format!("login of {MAIL} with password=<secret:")));
     assert!(printed.contains("said <forged:"), "{printed}");
-    let event = believed(&bed, &bed.first(Stage::Security).await);
+    let event: SecurityEvent = bed.believed(&bed.first(Stage::Security).await);
     assert_eq!(event.kind(), SecurityEventKind::Restored);
     assert_eq!(
         (event.reader.as_str(), event.reason.as_str()),

@@ -1,51 +1,11 @@
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::{StoredMessage, header};
-use bonesetter_keys::{Signature, VerifyingKeys};
 use bonesetter_proto::Stage;
-use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{
-    DeadLetter, Evidence, EvidenceItem, LogChunk, LogLine, SecurityEvent, SecurityEventKind,
-};
+use bonesetter_proto::v1::{DeadLetter, SecurityEvent, SecurityEventKind};
 use prost::Message as _;
 use svc_redactor::config::Config;
 
-use crate::bed::{Bed, subject};
+use crate::bed::{Bed, log, subject};
 
 const SECRET: &str = "correct-horse-battery-7";
-
-pub(crate) fn log(id: &str, lines: &[&str]) -> Evidence {
-    let lines = lines.iter().map(|text| LogLine {
-        text: (*text).to_owned(),
-        ..LogLine::default()
-    });
-    let chunk = LogChunk {
-        lines: lines.collect(),
-        ..LogChunk::default()
-    };
-    Evidence {
-        items: vec![EvidenceItem {
-            id: id.to_owned(),
-            content: Some(Content::Log(chunk)),
-        }],
-        ..Evidence::default()
-    }
-}
-
-/// The event, once its signature has been verified.
-pub(crate) fn believed(bed: &Bed, stored: &StoredMessage) -> SecurityEvent {
-    let signature = Signature {
-        key_id: stored.header(header::KEY_ID).unwrap().to_owned(),
-        bytes: STANDARD
-            .decode(stored.header(header::SIGNATURE).unwrap())
-            .unwrap(),
-    };
-    VerifyingKeys::read(&bed.keys.trusted())
-        .unwrap()
-        .verify::<SecurityEvent>(&stored.subject, &stored.payload, &signature)
-        .unwrap()
-        .into_inner()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_injection_is_told_with_its_place_before_the_evidence_goes_on() {
@@ -60,7 +20,7 @@ async fn an_injection_is_told_with_its_place_before_the_evidence_goes_on() {
         stored.subject,
         open.at(Stage::Security, "injection-open").to_string()
     );
-    let event = believed(&bed, &stored);
+    let event: SecurityEvent = bed.believed(&stored);
     assert_eq!(event.kind(), SecurityEventKind::Injection);
     assert_eq!(event.findings[0].rule, "override");
     assert_eq!(event.findings[0].place, "log/p/app/current#line-2");
@@ -81,7 +41,7 @@ async fn evidence_that_still_holds_a_secret_is_held_back_and_told() {
     for stored in [&redacted, &event] {
         assert!(!String::from_utf8_lossy(&stored.payload).contains(SECRET));
     }
-    let event = believed(&bed, &event);
+    let event: SecurityEvent = bed.believed(&event);
     assert_eq!(event.kind(), SecurityEventKind::EgressBlocked);
     assert_eq!(event.findings[0].rule, "egress");
 }
@@ -100,7 +60,7 @@ async fn a_message_whose_subject_holds_a_secret_is_held_back_and_told() {
     let letter = bed.first(Stage::Dlq).await;
     let letter = DeadLetter::decode(letter.payload).unwrap();
     assert_eq!(letter.reason, "held-back");
-    let event = believed(&bed, &bed.first(Stage::Security).await);
+    let event: SecurityEvent = bed.believed(&bed.first(Stage::Security).await);
     assert_eq!(event.kind(), SecurityEventKind::EgressBlocked);
     assert_eq!(event.findings[0].place, "message");
     assert_eq!(bed.count(Stage::Redacted).await, 0);
