@@ -1,5 +1,6 @@
 //! The search of final bytes for what was taken out, in every encoding that a tool on the way may have put it in.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::placeholder::{Pseudonyms, lookalikes};
@@ -14,6 +15,9 @@ const LAYERS: usize = 3;
 /// Encoded values differ from the texts around them in where they begin, so decoded bytes are searched only
 /// for what is long enough not to be there by chance.
 const SHORTEST_DECODED: usize = 6;
+/// How many times longer than the longest string that is searched for what stands for it may be, where nothing
+/// in it is escaped: the strings have digits in hexadecimal already.
+const EXPANSION: usize = 4;
 
 /// A value that was taken out is still in a message. Never holds the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +56,7 @@ pub(crate) fn check(bytes: &[u8], learnt: &Learnt, issued: &Pseudonyms) -> Resul
     if learnt.is_overfull() {
         return Err(Leak::Unproven);
     }
-    let text = String::from_utf8_lossy(bytes);
+    let text = text_of(bytes);
     let mut hits: Vec<Hit> = Vec::new();
     learnt.scan(&text, &mut hits);
     issued.scan_personal(&text, &mut hits);
@@ -62,16 +66,21 @@ pub(crate) fn check(bytes: &[u8], learnt: &Learnt, issued: &Pseudonyms) -> Resul
             at: hit.start,
         });
     }
-    let search = Search { learnt, issued };
+    let search = Search::new(learnt, issued);
     search
         .over_breaks(&text)
         .or_else(|| search.behind(&text, LAYERS))
         .map_or(Ok(()), |kind| Err(Leak::Encoded { kind }))
 }
 
+/// Most messages are UTF-8, which is seen much faster than what of it is not.
+fn text_of(bytes: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
 /// Searches the final bytes of a message for secrets of a known format.
 pub(crate) fn rescan(bytes: &[u8], engine: &Engine, issued: &Pseudonyms) -> Result<(), Leak> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = text_of(bytes);
     let (parts, _) = segment::parts(&engine.gate, &text, &[]);
     for part in parts {
         let range = match part {
@@ -109,33 +118,33 @@ fn outside_placeholders(text: &str, hits: Vec<Hit>, issued: &Pseudonyms) -> Opti
 struct Search<'a> {
     learnt: &'a Learnt,
     issued: &'a Pseudonyms,
+    /// How far from an escape the other end of a value may be.
+    reach: usize,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
+    fn new(learnt: &'a Learnt, issued: &'a Pseudonyms) -> Self {
+        let longest = learnt.longest().max(issued.longest_personal());
+        Self {
+            learnt,
+            issued,
+            reach: EXPANSION * longest,
+        }
+    }
+
     /// The kind of a value that is in another reading of a text.
     fn behind(&self, text: &str, layers: usize) -> Option<String> {
-        if layers == 0 {
+        if layers == 0 || text.is_empty() {
             return None;
         }
-        for escapes in Escapes::ALL {
-            let Some(plain) = unescaped(text, escapes) else {
-                continue;
-            };
-            let found = self.plain(&plain);
-            let found = found.or_else(|| self.behind(&plain, layers - 1));
-            if found.is_some() {
-                return found;
-            }
-        }
-        let mut found = None;
-        decoded_runs(text, |decoded| {
-            if found.is_none() {
-                found = self
-                    .plain(decoded)
-                    .or_else(|| self.behind(decoded, layers - 1));
-            }
-        });
-        found
+        let escapes = Escapes::ALL.iter();
+        let mut readings = escapes
+            .map(|escapes| unescaped(text, *escapes, self.reach))
+            .chain(std::iter::once_with(|| decoded_runs(text)));
+        readings.find_map(|reading| {
+            self.plain(&reading)
+                .or_else(|| self.behind(&reading, layers - 1))
+        })
     }
 
     /// The kind of a value that stands in a text over the end of a line.

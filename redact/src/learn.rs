@@ -185,6 +185,11 @@ impl Learnt {
         self.dirty = false;
     }
 
+    /// The length of the longest string that is searched for.
+    pub(crate) fn longest(&self) -> usize {
+        self.search.longest()
+    }
+
     /// Hands over the surroundings of every line break that may stand in a known value, without the breaks,
     /// until told that it is enough.
     pub(crate) fn each_break(&self, text: &str, is_enough: impl FnMut(&str) -> bool) {

@@ -23,6 +23,7 @@ pub(crate) struct Needles {
     places: HashMap<u32, Vec<(usize, usize)>>,
     /// Strings that are too short for that.
     short: Vec<usize>,
+    longest: usize,
 }
 
 impl Needles {
@@ -30,6 +31,7 @@ impl Needles {
     pub(crate) fn add(&mut self, string: String) {
         let number = self.strings.len();
         let bytes = string.as_bytes();
+        self.longest = self.longest.max(bytes.len());
         match rarest(bytes) {
             Some(first) => {
                 self.bits.resize(1 << (BITS - 6), 0);
@@ -43,6 +45,11 @@ impl Needles {
             None => self.short.push(number),
         }
         self.strings.push(string);
+    }
+
+    /// The length of the longest string.
+    pub(crate) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Hands over every string in a text, overlapping ones too, in no particular order.

@@ -125,6 +125,11 @@ impl Pseudonyms {
         });
     }
 
+    /// The length of the longest personal data that was taken out.
+    pub(crate) fn longest_personal(&self) -> usize {
+        self.personal.longest()
+    }
+
     /// A note that stands for a part which could not be handled.
     pub(crate) fn withheld(&mut self, reason: &str) -> String {
         let placeholder = format!("<withheld:{reason}>");

@@ -45,32 +45,52 @@ impl Escapes {
     }
 }
 
-/// The text with one layer of escapes undone; `None` where there is nothing of the kind. Different kinds are
-/// undone one after the other: what one of them escapes may be the sign of another.
-pub(crate) fn unescaped(text: &str, escapes: Escapes) -> Option<String> {
+/// What a text says with one layer of escapes undone, a line for each part that has any: an escape and as much
+/// around it as `reach` says. Different kinds are undone one after the other: what one of them escapes may be the
+/// sign of another.
+pub(crate) fn unescaped(text: &str, escapes: Escapes, reach: usize) -> String {
     let bytes = text.as_bytes();
-    let mut plain = Vec::new();
-    let (mut at, mut changed) = (0, false);
+    let (mut plain, mut own) = (Vec::new(), Vec::new());
+    // How far was read, and how far the part goes on.
+    let (mut at, mut end) = (0, 0);
     for sign in memchr::memchr_iter(escapes.sign(), bytes) {
         if sign < at {
             continue;
         }
-        plain.extend_from_slice(&bytes[at..sign]);
-        let rest = &bytes[sign + 1..];
-        let read = match escapes {
-            Escapes::Percent => percent(rest, &mut plain),
-            Escapes::Backslash => backslash(rest, &mut plain),
-            Escapes::Reference => reference(rest, &mut plain),
-            Escapes::Zero => Some(0),
+        own.clear();
+        let Some(read) = escapes.undo(&bytes[sign + 1..], &mut own) else {
+            continue;
         };
-        changed |= read.is_some();
-        at = read.map_or(sign, |read| sign + 1 + read);
+        let start = sign.saturating_sub(reach);
+        if start > end {
+            plain.extend_from_slice(&bytes[at..end]);
+            plain.push(b'\n');
+            at = start;
+        }
+        plain.extend_from_slice(&bytes[at..sign]);
+        plain.extend_from_slice(&own);
+        at = sign + 1 + read;
+        end = bytes.len().min(at + reach);
     }
-    if !changed {
-        return None;
+    plain.extend_from_slice(&bytes[at..end]);
+    text_of(plain)
+}
+
+impl Escapes {
+    /// Reads the rest of an escape behind its sign; how many bytes it has.
+    fn undo(self, rest: &[u8], plain: &mut Vec<u8>) -> Option<usize> {
+        match self {
+            Self::Percent => percent(rest, plain),
+            Self::Backslash => backslash(rest, plain),
+            Self::Reference => reference(rest, plain),
+            Self::Zero => Some(0),
+        }
     }
-    plain.extend_from_slice(&bytes[at..]);
-    Some(String::from_utf8_lossy(&plain).into_owned())
+}
+
+fn text_of(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes)
+        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn percent(rest: &[u8], plain: &mut Vec<u8>) -> Option<usize> {
@@ -151,26 +171,37 @@ fn reference(rest: &[u8], plain: &mut Vec<u8>) -> Option<usize> {
     Some(end + 1)
 }
 
-/// Hands over what every long run of digits and letters says as hexadecimal digits and as base64, wherever
-/// in the run it begins.
-pub(crate) fn decoded_runs(text: &str, mut found: impl FnMut(&str)) {
-    let bytes = text.as_bytes();
+/// What every long run of digits and letters says as hexadecimal digits and as base64, wherever in the run it
+/// begins, a line for each.
+pub(crate) fn decoded_runs(text: &str) -> String {
+    let mut decoded = Vec::new();
+    each_run(text.as_bytes(), &IN_RUN, |run| {
+        each_run(run, &IS_DIGIT, |digits| hexadecimal(digits, &mut decoded));
+        base64(run, &mut decoded);
+    });
+    text_of(decoded)
+}
+
+/// Hands over every run of certain bytes that is not too short. Looks at one byte of as many as the shortest has,
+/// where there is none.
+fn each_run(bytes: &[u8], is_in: &[bool; 256], mut found: impl FnMut(&[u8])) {
+    let is_in = |byte: &u8| is_in[usize::from(*byte)];
     let mut at = 0;
-    while at < bytes.len() {
-        if !IN_RUN[usize::from(bytes[at])] {
-            at += 1;
+    while let Some(probe) = bytes.get(at + SHORTEST_RUN - 1) {
+        if !is_in(probe) {
+            at += SHORTEST_RUN;
             continue;
         }
-        let length = bytes[at..]
-            .iter()
-            .position(|byte| !IN_RUN[usize::from(*byte)])
-            .unwrap_or(bytes.len() - at);
-        if length >= SHORTEST_RUN {
-            let run = &bytes[at..at + length];
-            hexadecimal(run, &mut found);
-            base64(run, &mut found);
+        let before = &bytes[at..at + SHORTEST_RUN];
+        let start = before.iter().rposition(|byte| !is_in(byte));
+        let start = at + start.map_or(0, |last| last + 1);
+        let rest = &bytes[at + SHORTEST_RUN..];
+        let more = rest.iter().position(|byte| !is_in(byte));
+        let end = at + SHORTEST_RUN + more.unwrap_or(rest.len());
+        if end - start >= SHORTEST_RUN {
+            found(&bytes[start..end]);
         }
-        at += length;
+        at = end;
     }
 }
 
@@ -185,20 +216,26 @@ const IN_RUN: [bool; 256] = {
     table
 };
 
-fn hexadecimal(run: &[u8], found: &mut impl FnMut(&str)) {
-    for digits in run.split(|byte| !byte.is_ascii_hexdigit()) {
-        if digits.len() < SHORTEST_RUN {
-            continue;
-        }
-        for start in 0..2 {
-            let pairs = digits[start..].chunks_exact(2);
-            let decoded: Vec<u8> = pairs.filter_map(byte_of).collect();
-            read(&decoded, found);
-        }
+const IS_DIGIT: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = byte.is_ascii_hexdigit();
+        byte += 1;
+    }
+    table
+};
+
+fn hexadecimal(digits: &[u8], decoded: &mut Vec<u8>) {
+    for start in 0..2 {
+        let before = decoded.len();
+        let pairs = digits[start..].chunks_exact(2);
+        decoded.extend(pairs.filter_map(byte_of));
+        end_line(decoded, before);
     }
 }
 
-fn base64(run: &[u8], found: &mut impl FnMut(&str)) {
+fn base64(run: &[u8], decoded: &mut Vec<u8>) {
     let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) {
         &URL
     } else {
@@ -215,14 +252,23 @@ fn base64(run: &[u8], found: &mut impl FnMut(&str)) {
         };
         // A single character at the end says nothing.
         let part = &part[..part.len() - usize::from(part.len() % 4 == 1)];
-        if let Ok(decoded) = engine.decode(part) {
-            read(&decoded, found);
+        let before = decoded.len();
+        if engine.decode_vec(part, decoded).is_err() {
+            decoded.truncate(before);
         }
+        end_line(decoded, before);
     }
 }
 
 /// Whether characters of base64 are those of printable ASCII or UTF-16.
 fn is_text(characters: &[u8]) -> bool {
+    let has_high_bit = |group: &[u8]| {
+        let value = |index: usize| VALUES[usize::from(group[index])];
+        (value(0) & 0x20) | (value(1) & 0x08) | (value(2) & 0x02) != 0
+    };
+    if characters.chunks_exact(GROUP).any(has_high_bit) {
+        return false;
+    }
     let mut bits = 0_u32;
     characters.iter().enumerate().all(|(index, character)| {
         bits = bits << 6 | u32::from(VALUES[usize::from(*character)]);
@@ -253,23 +299,29 @@ const VALUES: [u8; 256] = {
     table
 };
 
-/// Bytes as text, of whatever width its characters are.
-fn read(decoded: &[u8], found: &mut impl FnMut(&str)) {
-    // What is not text is most likely another start than the right one.
-    let printable = decoded
+/// Ends the line of what was decoded since `before`, or takes it away: what is mostly not text is another start
+/// than the right one.
+fn end_line(decoded: &mut Vec<u8>, before: usize) {
+    let line = &decoded[before..];
+    let printable = line
         .iter()
         .filter(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t' | 0))
         .count();
-    if printable * 2 < decoded.len() {
-        return;
+    if line.is_empty() || printable * 2 < line.len() {
+        decoded.truncate(before);
+    } else {
+        decoded.push(b'\n');
     }
-    found(&String::from_utf8_lossy(decoded));
 }
 
 fn byte_of(digits: &[u8]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' | b'A'..=b'F' => Some((byte | 0x20) - b'a' + 10),
+        _ => None,
+    };
     let &[high, low] = digits else { return None };
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 #[cfg(test)]
@@ -299,27 +351,30 @@ mod tests {
             ("100% & \\d", Escapes::Reference, None),
             ("", Escapes::Zero, None),
         ] {
-            assert_eq!(unescaped(text, escapes).as_deref(), plain, "{text}");
+            assert_eq!(
+                unescaped(text, escapes, 20),
+                plain.unwrap_or_default(),
+                "{text}"
+            );
         }
+        let text = "0123456789%41bcdefghijklmnopqr%53tu%56wxyz";
+        let parts = unescaped(text, Escapes::Percent, 3);
+        assert_eq!(parts, "\n789Abcd\npqrStuVwxy");
     }
 
     #[test]
     fn runs_are_decoded_wherever_they_begin() {
-        let all = |text: &str| {
-            let mut all = Vec::new();
-            decoded_runs(text, |found| all.push(found.to_owned()));
-            all
-        };
         for text in [
             "68656c6c6f207468",
             "f68656c6c6f207468",
+            "68656C6c6f207468",
             "aGVsbG8gdGhlcmU",
             "xxxaGVsbG8gdGhlcmU",
             "aaaaaGVsbG8gdGhlcmU",
             "theWholeRunBeforeItaGVsbG8gdGhlcmU",
         ] {
-            assert!(all(text).iter().any(|it| it.contains("hello th")), "{text}");
+            assert!(decoded_runs(text).contains("hello th"), "{text}");
         }
-        assert_eq!(all("too short"), Vec::<String>::new());
+        assert_eq!(decoded_runs("too short"), "");
     }
 }
