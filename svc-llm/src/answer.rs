@@ -32,8 +32,12 @@ struct Answer {
     confidence: f64,
     evidence: Vec<Evidence>,
     remedy_kind: RemedyKind,
+    // Without this, what is left out would pass for null.
+    #[serde(deserialize_with = "Option::deserialize")]
     to_revision: Option<i64>,
+    #[serde(deserialize_with = "Option::deserialize")]
     container: Option<String>,
+    #[serde(deserialize_with = "Option::deserialize")]
     memory_limit_bytes: Option<u64>,
 }
 
@@ -329,6 +333,70 @@ mod tests {
             &"[".repeat(100_000),
         ] {
             assert_eq!(ask(&rolled_out(), text).unwrap_err().reason(), "malformed");
+        }
+    }
+
+    /// Whether a value is of a type of JSON schema.
+    fn is_of(schema: &Value, value: &Value) -> bool {
+        let types = &schema["type"];
+        let types = types
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![types.clone()]);
+        let is_named = |name: &str| types.iter().any(|it| it == name);
+        match value {
+            Value::Null => is_named("null"),
+            Value::Bool(_) => is_named("boolean"),
+            Value::Number(number) => is_named("number") || is_named("integer") && number.is_i64(),
+            Value::String(text) => {
+                let named = schema["enum"].as_array();
+                is_named("string") && named.is_none_or(|named| named.contains(&json!(text)))
+            }
+            Value::Array(_) => is_named("array"),
+            Value::Object(_) => is_named("object"),
+        }
+    }
+
+    /// What is read and what the provider is told are two texts, and must say the same.
+    #[test]
+    fn the_schema_is_what_an_answer_is_held_to() {
+        let schema = schema();
+        let samples = [
+            json!(null),
+            json!(true),
+            json!(1),
+            json!(0.5),
+            json!("patch"),
+            json!([]),
+            json!({}),
+        ];
+        let refused = |answer: &Value| match read(&answer.to_string()) {
+            Ok(_) => false,
+            Err(error) => error.to_string().contains("does not follow the schema"),
+        };
+        let item = &schema["properties"]["evidence"]["items"];
+        for (pointer, properties) in [
+            ("", &schema["properties"]),
+            ("/evidence/0", &item["properties"]),
+        ] {
+            for (field, schema) in properties.as_object().unwrap() {
+                let mut answer = honest();
+                let object = answer.pointer_mut(pointer).unwrap();
+                object.as_object_mut().unwrap().remove(field);
+                assert!(refused(&answer), "without {pointer}/{field}");
+                for sample in &samples {
+                    let mut answer = honest();
+                    answer.pointer_mut(pointer).unwrap()[field] = sample.clone();
+                    assert_eq!(
+                        refused(&answer),
+                        !is_of(schema, sample),
+                        "{pointer}/{field} is {sample}"
+                    );
+                }
+            }
+            let mut answer = honest();
+            answer.pointer_mut(pointer).unwrap()["more"] = json!(1);
+            assert!(refused(&answer), "more in {pointer}");
         }
     }
 
