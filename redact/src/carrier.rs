@@ -3,7 +3,7 @@
 
 use crate::engine::Hit;
 use crate::json_scan::{is_name_key, is_value_key};
-use crate::lexicon::{Naming, classify};
+use crate::lexicon::{Naming, classify, is_signature};
 use crate::rarity::is_random_token;
 use crate::syntax::{
     NAME_LIMIT, compares, line_end, name_before, quoted, unquoted_end, value_after,
@@ -56,7 +56,11 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         };
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
-        let mut naming = naming_of(text, name, at);
+        let mut naming = if bytes[at] == b':' && is_signature(name) {
+            Naming::Ordinary
+        } else {
+            naming_of(text, name, at)
+        };
         if let Some((from, announced)) = pair.filter(|_| is_value_key(last))
             && at.saturating_sub(from) < 80
         {
@@ -273,9 +277,20 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
         Naming::Strong if value.len() < 4 => false,
         Naming::Strong if numeric && value.len() < 9 => false,
         Naming::Strong => !is_path(value) && !plain_url,
+        Naming::Password if is_sample(value) => false,
         Naming::Password if value.starts_with(['/', '.']) => !is_path(value) && !plain_url,
         Naming::Password => !plain_url,
     }
+}
+
+/// `abc`, `123`: nothing that anybody logs in with.
+fn is_sample(value: &str) -> bool {
+    let (first, rest) = value.as_bytes().split_first().unwrap_or((&b' ', &[]));
+    let alike = |byte: &u8| {
+        byte.is_ascii_lowercase() && first.is_ascii_lowercase()
+            || byte.is_ascii_digit() && first.is_ascii_digit()
+    };
+    (1..3).contains(&rest.len()) && rest.iter().all(alike)
 }
 
 /// The credential of `Bearer abc`; the whole text if there is no scheme.
@@ -366,6 +381,8 @@ mod tests {
             "std::token::Kind",
             "tls key: /etc/tls/tls.key",
             "token=********",
+            "password = \"123\"",
+            "signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "pod=orders-5c9d8f7b6-x2x4z key=orders/default",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");

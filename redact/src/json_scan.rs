@@ -4,7 +4,7 @@ use crate::carrier::{is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
 use crate::json_text::{Node, unescape};
 use crate::learn::Learnt;
-use crate::lexicon::{Naming, classify};
+use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
 
 /// Appends what a block of JSON holds.
@@ -73,7 +73,7 @@ impl Scan<'_> {
                 _ if web_key && matches!(name, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") => {
                     Naming::Strong
                 }
-                _ if has_placeholder(name) => Naming::Ordinary,
+                _ if has_placeholder(name) || is_signature(name) => Naming::Ordinary,
                 _ => classify(name),
             };
             self.node(value, naming);

@@ -182,6 +182,10 @@ fn classify_words(words: &Words) -> Naming {
         return Naming::Ordinary;
     }
     let class = strongest(words, end);
+    let class = match class {
+        Naming::Strong if is_place(words, end) => Naming::Weak,
+        class => class,
+    };
     let about = end > 1 && sections_of(words.get(end - 1)) & Section::About.bit() != 0;
     let formed = end < words.count && is_form(words.get(end));
     if about && !formed {
@@ -189,6 +193,18 @@ fn classify_words(words: &Words) -> Naming {
     } else {
         class
     }
+}
+
+/// `keyVaultToStoreSecrets`: where secrets are kept.
+fn is_place(words: &Words, end: usize) -> bool {
+    let is_store = |index| matches!(words.get(index), b"vault" | b"store");
+    words.get(end - 1) == b"secrets" && (0..end - 1).any(is_store)
+}
+
+/// Whether a name is that of a signature: in a URL it gives access, in a document everybody may check it.
+pub(crate) fn is_signature(name: &str) -> bool {
+    let words = Words::of(&name.as_bytes()[name.len().saturating_sub(LONGEST)..]);
+    words.count == 1 && matches!(words.get(0), b"signature" | b"signatures")
 }
 
 /// Whether a name says that its value is something about a secret, or public.

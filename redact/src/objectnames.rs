@@ -1,4 +1,7 @@
 //! Names of Secrets and ConfigMaps in messages: `configmap "app-config" not found`.
+//!
+//! Messages of events and of statuses, that is. A controller's log is full of names of objects that are no business
+//! of the incident, and loses its meaning without them; those of the incident are learnt from its objects.
 
 use std::sync::LazyLock;
 
@@ -6,6 +9,8 @@ use memchr::memmem::Finder;
 use regex::Regex;
 
 use crate::engine::{Hit, Strength};
+use crate::gate::line_around;
+use crate::segment::is_record;
 
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by a test")]
 static PATTERNS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
@@ -32,6 +37,9 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             let (Some(word), Some(name)) = (captures.get(1), captures.get(2)) else {
                 continue;
             };
+            if is_record(&text[line_around(text, name.start())]) {
+                continue;
+            }
             let kind = kind_of(word.as_str());
             hits.push(Hit::new(
                 name.start(),
@@ -77,6 +85,10 @@ mod tests {
                 vec![],
             ),
             ("the secret of success", vec![]),
+            (
+                "W0512 07:53:46.125975       2 main.go:635] Secret \"tls-cert\" not found",
+                vec![],
+            ),
         ] {
             let mut hits = vec![];
             scan(text, &mut hits);

@@ -1,7 +1,7 @@
 //! Random-looking strings, and the identifiers of a cluster that look random and are not secret.
 
 use crate::engine::{Hit, Strength};
-use crate::lexicon::is_about;
+use crate::lexicon::{is_about, is_signature};
 use crate::syntax::name_before;
 use crate::validate::entropy;
 use crate::value::{Shape, before, case_changes, is_masked, looks_random};
@@ -141,6 +141,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         if (20..=4096).contains(&length)
             && is_rare(&text[at..at + length], &text[..at])
             && !is_called_public(text, at)
+            && !is_media(&text[at..at + length], &text[at + length..])
         {
             hits.push(Hit::new(
                 at,
@@ -257,13 +258,32 @@ fn is_rare(token: &str, before: &str) -> bool {
 
 /// Whether a string has a name that says it is no secret: `publicToken`, `credentialId`, `issuerKeyHash`.
 fn is_called_public(text: &str, start: usize) -> bool {
-    let head = before(text, start, 120);
+    // What stands before it may be a part of the same value.
+    let window = before(text, start, 120);
+    let is_inner =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | '+' | '~');
+    let head = window.trim_end_matches(is_inner);
+    let start = start - (window.len() - head.len());
     let separator = head.trim_end_matches(['"', '\'', '\\', ' ']);
     if !separator.ends_with(['=', ':']) {
         return false;
     }
     let at = start - head.len() + separator.len() - 1;
-    name_before(text, at).is_some_and(is_about)
+    name_before(text, at).is_some_and(|name| is_about(name) || is_signature(name))
+}
+
+/// A picture, a font, a style sheet: servers of such files give them random names.
+fn is_media(token: &str, rest: &str) -> bool {
+    const EXTENSIONS: [&str; 13] = [
+        "jpg", "jpeg", "png", "gif", "webp", "svg", "ico", "css", "js", "woff", "woff2", "mp4",
+        "pdf",
+    ];
+    let extension = rest.strip_prefix('.').unwrap_or_default();
+    let end = extension
+        .bytes()
+        .position(|byte| !byte.is_ascii_alphanumeric())
+        .unwrap_or(extension.len());
+    token.contains('/') && EXTENSIONS.contains(&&extension[..end])
 }
 
 /// `ProgressDeadlineExceeded2`: humps of four and more letters.
@@ -315,6 +335,9 @@ mod tests {
             "integrity sha512-8fZiE/6yvH8Z1lzazjl5nCMfTF1iJkrJnKVW9xO2QF7BgCz74A==",
             "ProgressDeadlineExceededForReplicaSet22",
             "\"issuerKeyHash\": \"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
+            "issuerKeyHash=ab-1.9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8",
+            "\"signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
+            "https://cdn.example.com/file/9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8.jpg?w=1",
             "3c5fd9772e41762a3c5fd9772e41762a",
         ] {
             assert_eq!(count(text), 0, "{text}");
