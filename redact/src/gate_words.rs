@@ -298,16 +298,23 @@ fn strongest(
     word: (usize, usize),
 ) -> Naming {
     let bytes = text.as_bytes();
-    let whole = text.get(name.0..name.1).map_or(Naming::Weak, classify);
-    let upto = text.get(name.0..word.1).map_or(Naming::Weak, classify);
+    let of = |from: usize, to: usize| text.get(from..to).map_or(Naming::Weak, classify);
+    let whole = of(name.0, name.1);
+    let upto = if name.1 == word.1 {
+        whole
+    } else {
+        of(name.0, word.1)
+    };
     let joined = bytes[name.0..word.0]
         .iter()
         .rev()
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
         .count();
-    let short = text
-        .get(word.0 - joined..word.1)
-        .map_or(Naming::Weak, classify);
+    let short = if word.0 - joined == name.0 {
+        upto
+    } else {
+        of(word.0 - joined, word.1)
+    };
     let best = whole.max(upto).max(short);
     if best != Naming::Weak {
         return best;

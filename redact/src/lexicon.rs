@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
+/// How many combinations of length and ends words are told apart by.
+const ENDS: usize = 1 << 15;
+
 /// The longest name that is looked at, from its end: longer ones are no names.
 const LONGEST: usize = 128;
 
@@ -88,6 +91,8 @@ impl Hasher for WordHasher {
 struct Lexicon {
     /// Each word with the sections that it is in, one bit each.
     words: HashMap<&'static [u8], u16, BuildHasherDefault<WordHasher>>,
+    /// One bit for the length and both ends of each word: most words of a text are not here.
+    ends: [u64; ENDS / 64],
     /// The sections of endings: each word with its section.
     endings: Vec<(&'static [u8], Section)>,
 }
@@ -95,10 +100,13 @@ struct Lexicon {
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let mut lexicon = Lexicon {
         words: HashMap::default(),
+        ends: [0; ENDS / 64],
         endings: Vec::new(),
     };
     for (section, word) in words() {
         *lexicon.words.entry(word.as_bytes()).or_default() |= section.bit();
+        let (at, bit) = ends_of(word.as_bytes());
+        lexicon.ends[at] |= bit;
         let is_ending = matches!(
             section,
             Section::PasswordEnding | Section::StrongEnding | Section::WeakEnding
@@ -128,7 +136,19 @@ pub(crate) fn words() -> impl Iterator<Item = (Section, &'static str)> {
 }
 
 fn sections_of(word: &[u8]) -> u16 {
-    LEXICON.words.get(word).copied().unwrap_or_default()
+    let lexicon = &*LEXICON;
+    let (at, bit) = ends_of(word);
+    if lexicon.ends[at] & bit == 0 {
+        return 0;
+    }
+    lexicon.words.get(word).copied().unwrap_or_default()
+}
+
+/// The place and the bit of the length and both ends of a word.
+fn ends_of(word: &[u8]) -> (usize, u64) {
+    let end = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default() & 0x1f);
+    let hash = (word.len() & 0x1f) << 10 | end(word.first()) << 5 | end(word.last());
+    (hash / 64, 1 << (hash % 64))
 }
 
 /// Whether a word, in any case, is in a section of `lexicon.txt`.
@@ -144,7 +164,8 @@ pub(crate) fn is_in(section: Section, word: &str) -> bool {
 
 fn ends_in(section: Section, word: &[u8]) -> bool {
     let mut endings = LEXICON.endings.iter();
-    word.len() > 5 && endings.any(|(end, of)| *of == section && word.ends_with(end))
+    let may_end = |end: &[u8]| end.last() == word.last() && word.ends_with(end);
+    word.len() > 5 && endings.any(|(end, of)| *of == section && may_end(end))
 }
 
 /// Whether a word is the name of a service that hands out keys, also with `api` or `app` after it.
