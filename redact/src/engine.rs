@@ -75,7 +75,16 @@ impl Hit {
 pub(crate) fn is_personal(kind: &str) -> bool {
     matches!(
         kind,
-        "email" | "card" | "iban" | "ssn" | "phone" | "ip" | "mac"
+        "email"
+            | "card"
+            | "iban"
+            | "ssn"
+            | "phone"
+            | "national-id"
+            | "ip"
+            | "mac"
+            | "host"
+            | "user"
     )
 }
 

@@ -6,6 +6,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use crate::engine::{Hit, Strength};
 use crate::gate_rules::{announces, is_builtin, is_light};
 use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
+use crate::national;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};
@@ -78,7 +79,7 @@ impl Needs {
             _ if !rule.near_token => Self::Nothing,
             _ if !builtin => Self::Any,
             Class::Secret => Self::Token,
-            Class::Personal => Self::Digits,
+            Class::Personal | Class::Host | Class::User => Self::Digits,
             Class::Ip => Self::Network,
         })
     }
@@ -228,6 +229,7 @@ impl Compiled {
             Check::Random => looks_random(value),
             Check::Jwt => is_jwt(value),
             Check::Address => is_address_of_somebody(value),
+            Check::National(country) => national::holds(country, value),
         };
         checked && !is_masked(value)
     }

@@ -288,7 +288,7 @@ mod tests {
     use crate::engine::{Engine, Strength};
     use crate::gate_runs::Kinds;
     use crate::learn::Learnt;
-    use crate::rules::Class;
+    use crate::rules::{Class, Options};
 
     static ENGINE: LazyLock<Engine> =
         LazyLock::new(|| Engine::new(&Rules::builtin().unwrap()).unwrap());
@@ -307,6 +307,7 @@ mod tests {
     #[test]
     fn every_example_of_every_rule_is_read() {
         let rules = Rules::builtin().unwrap();
+        let rules = rules.with_options(Options::EVERYTHING);
         let gate = Gate::new(&rules).unwrap();
         for rule in &rules.rules {
             for example in &rule.examples {

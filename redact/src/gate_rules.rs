@@ -16,9 +16,10 @@ pub(crate) fn announces(keyword: &str) -> bool {
 }
 
 /// Whether a rule has to be tried on lines with nothing but personal data: it is one of those rules, or we
-/// do not know what else its matches have.
+/// do not know what else its matches have. Whoever is announced by a word is read with everything.
 pub(crate) fn is_light(rule: &Rule) -> Result<bool, RuleError> {
-    Ok(rule.class != Class::Secret || rule.near_token && !is_builtin(rule)?)
+    let is_announced = !rule.near_token && is_announced(rule);
+    Ok(rule.class != Class::Secret && !is_announced || rule.near_token && !is_builtin(rule)?)
 }
 
 /// Whether a rule comes with this crate.

@@ -50,9 +50,9 @@
 //!
 //! # Not found
 //!
-//! Host names and user names; national identity numbers other than announced US social security numbers;
-//! secrets that are ordinary words without a name before them; secrets in images, compressed or encrypted
-//! data.
+//! Host names and user names, unless [`Options`] say so; national identity numbers without a word that announces
+//! them, the Italian one excepted; secrets that are ordinary words without a name before them; secrets in images,
+//! compressed or encrypted data.
 
 mod carrier;
 mod carrier_words;
@@ -77,6 +77,7 @@ mod json_text;
 mod learn;
 mod lexicon;
 mod literals;
+mod national;
 mod needles;
 mod object;
 mod object_pod;
@@ -105,6 +106,7 @@ mod yaml_text;
 pub use egress::Leak;
 pub use engine::is_secret_kind;
 pub use finding::{Finding, ObjectFinding, RedactedText, Report, ReportEntry};
+pub use national::Country;
 pub use placeholder::{has_placeholder, restore};
 pub use rules::{Check, Options, Rule, RuleError, Rules};
 pub use sealed::{Redact, RedactError, Redacted, redact};

@@ -86,7 +86,10 @@ impl Pseudonyms {
         if let Some(values) = &mut self.values {
             values.insert(placeholder.clone(), value.to_owned());
         }
-        if is_personal(kind) && !matches!(kind, "ip" | "mac") && value.len() >= SHORTEST_PERSONAL {
+        if is_personal(kind)
+            && !matches!(kind, "ip" | "mac" | "host" | "user")
+            && value.len() >= SHORTEST_PERSONAL
+        {
             self.personal.add(value.to_owned());
             self.kinds.push(kind.to_owned());
         }

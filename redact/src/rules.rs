@@ -1,6 +1,7 @@
 use serde::Deserialize;
 
 use crate::formats::Formats;
+use crate::national::Country;
 
 /// Rules that cannot be used. Names the rule, never a text that was to be redacted.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,8 @@ pub enum Check {
     Jwt,
     /// An address of somebody: not loopback, and not the unspecified address that servers listen on.
     Address,
+    /// The check digits of national identity numbers.
+    National(Country),
 }
 
 /// When a rule is on.
@@ -64,6 +67,8 @@ pub(crate) enum Class {
     Secret,
     Personal,
     Ip,
+    Host,
+    User,
 }
 
 /// One rule of `rules.yaml`.
@@ -100,12 +105,30 @@ pub struct Rule {
 
 /// Which rules are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each switches rules on by itself"
+)]
 pub struct Options {
-    /// E-mail addresses, payment cards, IBANs, phone and social security numbers. On by default.
+    /// E-mail addresses, payment cards, IBANs, phone and national identity numbers. On by default.
     pub personal_data: bool,
     /// IP and MAC addresses. On by default: equal ones keep equal placeholders and ports stay, which is
     /// what the explanation of a network failure rests on.
     pub ip_addresses: bool,
+    /// Names of hosts. Off by default: an explanation mostly needs them.
+    pub host_names: bool,
+    /// Names of users. Off by default.
+    pub user_names: bool,
+}
+
+impl Options {
+    /// All rules.
+    pub(crate) const EVERYTHING: Self = Self {
+        personal_data: true,
+        ip_addresses: true,
+        host_names: true,
+        user_names: true,
+    };
 }
 
 impl Default for Options {
@@ -113,6 +136,8 @@ impl Default for Options {
         Self {
             personal_data: true,
             ip_addresses: true,
+            host_names: false,
+            user_names: false,
         }
     }
 }
@@ -176,10 +201,7 @@ impl Rules {
     ///
     /// The first rule that finds nothing in an example, or something in a counterexample.
     pub fn check_examples(&self) -> Result<(), RuleError> {
-        let all = self.clone().with_options(Options {
-            personal_data: true,
-            ip_addresses: true,
-        });
+        let all = self.clone().with_options(Options::EVERYTHING);
         let formats = Formats::new(&all)?;
         for rule in &all.rules {
             let found = |text: &String| formats.has(&rule.id, text);
@@ -206,6 +228,8 @@ impl Rules {
             Class::Secret => true,
             Class::Personal => self.options.personal_data,
             Class::Ip => self.options.ip_addresses,
+            Class::Host => self.options.host_names,
+            Class::User => self.options.user_names,
         })
     }
 }
@@ -263,6 +287,36 @@ mod tests {
             let error = Rules::parse(yaml).unwrap_err().to_string();
             assert!(error.contains(expected), "{yaml}: {error}");
         }
+    }
+
+    #[test]
+    fn names_of_hosts_and_users_are_taken_out_by_option() {
+        let text = "dial tcp: lookup db-1.shop.internal: no such host, user=alice";
+        let redacted = |options: Options| {
+            let rules = Rules::builtin().unwrap().with_options(options);
+            let redactor = crate::Redactor::new(rules).unwrap();
+            let mut session = redactor.session(b"a key");
+            let redacted = session.redact_text(text).text;
+            assert_eq!(session.redact_text(&redacted).text, redacted);
+            redacted
+        };
+        assert_eq!(redacted(Options::default()), text);
+        let hosts = redacted(Options {
+            host_names: true,
+            ..Options::default()
+        });
+        assert!(
+            hosts.contains("lookup <host:") && hosts.ends_with("user=alice"),
+            "{hosts}"
+        );
+        let users = redacted(Options {
+            user_names: true,
+            ..Options::default()
+        });
+        assert!(
+            users.contains("db-1.shop.internal") && users.contains("user=<user:"),
+            "{users}"
+        );
     }
 
     #[test]

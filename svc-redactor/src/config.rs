@@ -16,6 +16,10 @@ pub struct Config {
     /// YAML file with rules of this installation, in the form of `rules.yaml` of bonesetter-redact; they are
     /// added to ours, and their examples must hold. Read when the service starts.
     pub rules_file: Option<PathBuf>,
+    /// Whether names of hosts are taken out, too.
+    pub host_names: bool,
+    /// Whether names of users are taken out, too.
+    pub user_names: bool,
 }
 
 impl Settings for Config {

@@ -57,10 +57,12 @@ pub fn main() -> ExitCode {
 
 async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let id = IncidentId::new(arguments.incident.as_str())?;
-    let (common, config): (Common, Config) = load(arguments.config.as_deref())?;
+    let (common, mut config): (Common, Config) = load(arguments.config.as_deref())?;
     let (seal, digest) = keys(&common.keys)?;
-    let own = arguments.rules.as_ref().or(config.rules_file.as_ref());
-    let redactor = own_rules::redactor(own.map(PathBuf::as_path))?;
+    if arguments.rules.is_some() {
+        config.rules_file.clone_from(&arguments.rules);
+    }
+    let redactor = own_rules::redactor(&config)?;
     let user = topology::user(USER).context("the user is not in the table")?;
     let settings = NatsSettings {
         nkey_file: arguments.nkey_file.clone(),

@@ -140,7 +140,7 @@ impl Values {
     /// Redacts all raw evidence of the incident again.
     async fn read(service: &Service, config: &Config, id: &IncidentId) -> anyhow::Result<Self> {
         let (seal, digest) = keys(&service.common.keys)?;
-        let redactor = own_rules::redactor(config.rules_file.as_deref())?;
+        let redactor = own_rules::redactor(config)?;
         let mut values = None;
         for message in command::stored(service.bus.clone(), id).await? {
             let (enriched, raw) = command::opened(&seal, &message)?;

@@ -16,7 +16,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     quiet_panics();
     let (seal, digest) = keys(&service.common.keys)?;
     let stage = Boundary {
-        redactor: own_rules::redactor(config.rules_file.as_deref())?,
+        redactor: own_rules::redactor(&config)?,
         seal,
         digest,
         block: config.block,
