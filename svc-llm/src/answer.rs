@@ -151,8 +151,8 @@ fn read(text: &str) -> Result<Answer, DiagnoseError> {
         .or_else(|| text.strip_prefix("```"))
         .unwrap_or(text);
     let text = text.strip_suffix("```").unwrap_or(text);
-    let answer: Answer = serde_json::from_str(text.trim())
-        .map_err(|_| DiagnoseError::Malformed("it does not follow the schema"))?;
+    let answer =
+        parse(text.trim()).ok_or(DiagnoseError::Malformed("it does not follow the schema"))?;
     let texts = [&answer.summary, &answer.root_cause, &answer.recommendation];
     if texts.iter().any(|text| text.trim().is_empty()) {
         return Err(DiagnoseError::Malformed("it leaves a statement empty"));
@@ -177,6 +177,14 @@ fn read(text: &str) -> Result<Answer, DiagnoseError> {
         return Err(DiagnoseError::Malformed("it cites too much"));
     }
     Ok(answer)
+}
+
+/// An answer that follows the schema. Fields without names, which the types would take as well, do not.
+fn parse(text: &str) -> Option<Answer> {
+    let answer = serde_json::from_str(text).ok()?;
+    let value: Value = serde_json::from_str(text).ok()?;
+    let cited = value.get("evidence")?.as_array()?;
+    cited.iter().all(Value::is_object).then_some(answer)
 }
 
 /// The rules' remedy, if the model wants the same; and what people are told otherwise.
@@ -357,6 +365,21 @@ mod tests {
         }
     }
 
+    /// The fields of an answer as the types have them.
+    const ORDER: [&str; 11] = [
+        "object",
+        "summary",
+        "root_cause",
+        "recommendation",
+        "cause",
+        "confidence",
+        "evidence",
+        "remedy_kind",
+        "to_revision",
+        "container",
+        "memory_limit_bytes",
+    ];
+
     /// What is read and what the provider is told are two texts, and must say the same.
     #[test]
     fn the_schema_is_what_an_answer_is_held_to() {
@@ -394,6 +417,12 @@ mod tests {
                     );
                 }
             }
+            let mut answer = honest();
+            let object = answer.pointer_mut(pointer).unwrap();
+            let fields = ORDER.iter().chain(&["evidence_id", "quote"]);
+            let unnamed = fields.filter_map(|field| object.get(*field));
+            *object = unnamed.cloned().collect();
+            assert!(refused(&answer), "no names in {pointer}");
             let mut answer = honest();
             answer.pointer_mut(pointer).unwrap()["more"] = json!(1);
             assert!(refused(&answer), "more in {pointer}");
