@@ -29,6 +29,7 @@ pub mod progress;
 pub mod ready;
 pub mod run;
 pub mod s3;
+pub mod service;
 pub mod shipper;
 pub mod state;
 pub mod supervisor;

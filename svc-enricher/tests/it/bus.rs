@@ -32,7 +32,56 @@ impl Stage for Receiver {
     }
 }
 
-async fn service(nats: &NatsServer, keys: &KeyDirectory, name: &'static str) -> Service {
+/// A bus of the test's own, provisioned.
+pub(crate) struct Bed {
+    pub(crate) nats: NatsServer,
+    pub(crate) keys: KeyDirectory,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Bed {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
+        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
+        let public = |user: &topology::User| {
+            std::fs::read_to_string(keys.nkey_public(user.name))
+                .unwrap()
+                .trim()
+                .to_owned()
+        };
+        let authorization = Some(topology::authorization(public));
+        let options = NatsOptions {
+            authorization,
+            ..NatsOptions::default()
+        };
+        let nats = NatsServer::start(options).await.unwrap();
+        let bed = Self { nats, keys, folder };
+        provision(&bed.bus("provisioner").await).await.unwrap();
+        bed
+    }
+
+    pub(crate) async fn bus(&self, name: &str) -> Bus {
+        let settings = self.nats.settings(&self.keys, name).unwrap();
+        Bus::connect(&settings, topology::user(name).unwrap())
+            .await
+            .unwrap()
+    }
+}
+
+pub(crate) fn subject(namespace: &str, incident: &str, step: &str) -> Subject {
+    Subject {
+        stage: StageName::Detected,
+        cluster: "test".to_owned(),
+        namespace: Some(Namespace::new(namespace).unwrap()),
+        kind: "Pod".to_owned(),
+        incident: IncidentId::new(incident).unwrap(),
+        step: step.to_owned(),
+    }
+}
+
+pub(crate) async fn service(bed: &Bed, name: &'static str) -> Service {
+    let (nats, keys) = (&bed.nats, &bed.keys);
     let common = Common {
         cluster: "test".to_owned(),
         nats: nats.settings(keys, name).unwrap(),
@@ -66,30 +115,7 @@ async fn service(nats: &NatsServer, keys: &KeyDirectory, name: &'static str) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_all() {
-    let folder = tempfile::tempdir().unwrap();
-    let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
-    let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
-    let public = |user: &topology::User| {
-        std::fs::read_to_string(keys.nkey_public(user.name))
-            .unwrap()
-            .trim()
-            .to_owned()
-    };
-    let authorization = Some(topology::authorization(public));
-    let options = NatsOptions {
-        authorization,
-        ..NatsOptions::default()
-    };
-    let nats = NatsServer::start(options).await.unwrap();
-    let user = topology::user("provisioner").unwrap();
-    provision(
-        &Bus::connect(&nats.settings(&keys, "provisioner").unwrap(), user)
-            .await
-            .unwrap(),
-    )
-    .await
-    .unwrap();
-
+    let bed = Bed::start().await;
     let sandbox = Sandbox::new().await;
     let root = sandbox
         .create(&pod("brief", &["crash", "--message", "no such key"]))
@@ -97,17 +123,9 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
     sandbox
         .await_pod("its end", |pod| is_in_phase(pod, "Failed"))
         .await;
-    let subject = |step: &str| Subject {
-        stage: StageName::Detected,
-        cluster: "test".to_owned(),
-        namespace: Some(Namespace::new(sandbox.namespace.clone()).unwrap()),
-        kind: "Pod".to_owned(),
-        incident: IncidentId::new("a".repeat(IncidentId::LENGTH)).unwrap(),
-        step: step.to_owned(),
-    };
-    let publisher = service(&nats, &keys, "svc-watcher")
-        .await
-        .publisher::<Detected>();
+    let incident = "a".repeat(IncidentId::LENGTH);
+    let subject = |step: &str| subject(&sandbox.namespace, &incident, step);
+    let publisher = service(&bed, "svc-watcher").await.publisher::<Detected>();
     for step in ["update-1", "resolved", "open"] {
         let mut message = detected(&root, &[&root], FailureClass::Failed);
         message.incident.as_mut().unwrap().id = subject(step).incident.to_string();
@@ -121,10 +139,10 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
         kubeconfig: Some(sandbox.kubeconfig.clone()),
         ..Config::default()
     };
-    let enricher = service(&nats, &keys, "svc-enricher").await;
+    let enricher = service(&bed, "svc-enricher").await;
     tokio::spawn(svc_enricher::run(config, enricher.clone()));
     let (sender, mut received) = mpsc::unbounded_channel();
-    let redactor = service(&nats, &keys, "svc-redactor").await;
+    let redactor = service(&bed, "svc-redactor").await;
     let receiving = redactor.clone();
     tokio::spawn(async move {
         receiving
@@ -138,7 +156,7 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
         input.subject,
         subject("open").at(StageName::Enriched, "open")
     );
-    let seal = SealingKeys::read(&keys.evidence()).unwrap();
+    let seal = SealingKeys::read(&bed.keys.evidence()).unwrap();
     let sealed = input.message.evidence.unwrap();
     let raw = String::from_utf8_lossy(&sealed.ciphertext).into_owned();
     assert!(!raw.contains("no such key"));

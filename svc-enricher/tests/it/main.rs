@@ -12,3 +12,4 @@ mod cluster;
 mod incidents;
 mod loki;
 mod reading;
+mod sharing;

@@ -1,10 +1,11 @@
 //! A bus of the test's own, with the users, permissions and keys of production.
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, header, provision};
+use bonesetter_chassis::bus::{Bus, Publisher, StoredMessage, StreamReader, header, provision};
 use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
@@ -14,8 +15,10 @@ use bonesetter_keys::{KeyDirectory, SealingKeys, Signature, VerifyingKeys};
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::{Enriched, Evidence, EvidenceItem, Incident, LogChunk, LogLine};
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::service::ServiceProcess;
 use bonesetter_testbed::{NatsOptions, NatsServer};
 use prost::Message as _;
+use serde_json::json;
 use svc_redactor::config::Config;
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +26,7 @@ pub(crate) struct Bed {
     pub(crate) nats: NatsServer,
     pub(crate) keys: KeyDirectory,
     shutdown: CancellationToken,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bed {
@@ -34,6 +37,14 @@ impl Bed {
 
     /// The same with settings of an installation.
     pub(crate) async fn start_with(config: Config) -> Self {
+        let bed = Self::start_bare().await;
+        let service = bed.service("svc-redactor").await;
+        tokio::spawn(svc_redactor::run(config, service));
+        bed
+    }
+
+    /// Starts the bus.
+    async fn start_bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
         let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
@@ -51,11 +62,9 @@ impl Bed {
             nats,
             keys,
             shutdown: CancellationToken::new(),
-            _folder: folder,
+            folder,
         };
         provision(&bed.bus("provisioner").await).await.unwrap();
-        let service = bed.service("svc-redactor").await;
-        tokio::spawn(svc_redactor::run(config, service));
         bed
     }
 
@@ -74,7 +83,30 @@ impl Bed {
             .into_inner()
     }
 
-    async fn bus(&self, user: &str) -> Bus {
+    /// Starts the bus and two redactors on it, each a process.
+    pub(crate) async fn start_two() -> (Self, [ServiceProcess; 2]) {
+        let bed = Self::start_bare().await;
+        let keys = &bed.keys;
+        let config = json!({
+            "cluster": "test",
+            "nats": bed.nats.settings(keys, "svc-redactor").unwrap(),
+            "keys": {
+                "signing_file": keys.signing(Writer::Redactor),
+                "evidence_file": keys.evidence(),
+                "digest_file": keys.digest(),
+            },
+        });
+        let program = Path::new(env!("CARGO_BIN_EXE_svc-redactor"));
+        let mut replicas = ["svc-redactor", "svc-redactor-2"].map(|name| {
+            ServiceProcess::start(name, program, bed.folder.path(), config.clone()).unwrap()
+        });
+        for replica in &mut replicas {
+            replica.wait_ready().await.unwrap();
+        }
+        (bed, replicas)
+    }
+
+    pub(crate) async fn bus(&self, user: &str) -> Bus {
         let settings = self.nats.settings(&self.keys, user).unwrap();
         Bus::connect(&settings, topology::user(user).unwrap())
             .await
@@ -114,6 +146,23 @@ impl Bed {
 
     /// Seals evidence for one subject and publishes it under another, which is mostly the same.
     pub(crate) async fn publish(&self, evidence: &Evidence, sealed_for: &Subject, under: &Subject) {
+        let publisher = self.publisher().await;
+        self.publish_with(&publisher, evidence, sealed_for, under)
+            .await;
+    }
+
+    pub(crate) async fn publisher(&self) -> Publisher<Enriched> {
+        self.service("svc-enricher").await.publisher()
+    }
+
+    /// As [`Bed::publish`], over a connection that stands.
+    pub(crate) async fn publish_with(
+        &self,
+        publisher: &Publisher<Enriched>,
+        evidence: &Evidence,
+        sealed_for: &Subject,
+        under: &Subject,
+    ) {
         let seal = SealingKeys::read(&self.keys.evidence()).unwrap();
         let sealed = seal
             .seal(&sealed_for.to_string(), &evidence.encode_to_vec())
@@ -127,12 +176,7 @@ impl Bed {
             evidence: Some(sealed),
             ..Enriched::default()
         };
-        let enricher = self.service("svc-enricher").await;
-        enricher
-            .publisher::<Enriched>()
-            .publish(under, message, "")
-            .await
-            .unwrap();
+        publisher.publish(under, message, "").await.unwrap();
     }
 
     /// The first message of a stage, once it is there.
@@ -152,11 +196,16 @@ impl Bed {
         found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
     }
 
-    /// How many messages a stage has published.
-    pub(crate) async fn count(&self, stage: Stage) -> usize {
+    /// The messages of a stage.
+    pub(crate) async fn all(&self, stage: Stage) -> Vec<StoredMessage> {
         let stream = topology::stream_of(stage).unwrap();
         let reader = StreamReader::new(self.bus("operator").await, stream.name);
-        reader.all(&stage.filter()).await.unwrap().len()
+        reader.all(&stage.filter()).await.unwrap()
+    }
+
+    /// How many messages a stage has published.
+    pub(crate) async fn count(&self, stage: Stage) -> usize {
+        self.all(stage).await.len()
     }
 }
 

@@ -12,3 +12,4 @@ mod canaries;
 mod replay;
 mod restore;
 mod security;
+mod sharing;

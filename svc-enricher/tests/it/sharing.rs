@@ -1,0 +1,79 @@
+//! Two replicas share the consumer, and one of them dies.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use bonesetter_chassis::bus::StreamReader;
+use bonesetter_chassis::topology::{DLQ, ENRICHED, ENRICHER};
+use bonesetter_keys::incident_id;
+use bonesetter_proto::Stage;
+use bonesetter_proto::v1::{Detected, FailureClass};
+use bonesetter_testbed::service::{ServiceProcess, lose_one};
+use serde_json::json;
+
+use crate::bus::{Bed, service, subject};
+use crate::cluster::{Sandbox, detected, is_in_phase, pod};
+
+/// Far more than both have in hand.
+const INCIDENTS: u32 = 200;
+
+async fn replicas(bed: &Bed, kubeconfig: &Path) -> [ServiceProcess; 2] {
+    let keys = &bed.keys;
+    let config = json!({
+        "cluster": "test",
+        "nats": bed.nats.settings(keys, "svc-enricher").unwrap(),
+        "keys": {"evidence_file": keys.evidence(), "digest_file": keys.digest()},
+        "kubeconfig": kubeconfig,
+    });
+    let program = Path::new(env!("CARGO_BIN_EXE_svc-enricher"));
+    let mut replicas = ["svc-enricher", "svc-enricher-2"].map(|name| {
+        ServiceProcess::start(name, program, bed.folder.path(), config.clone()).unwrap()
+    });
+    for replica in &mut replicas {
+        replica.wait_ready().await.unwrap();
+    }
+    replicas
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_incident_is_enriched_once_although_a_replica_dies_with_some_in_hand() {
+    let sandbox = Sandbox::new().await;
+    let root = sandbox
+        .create(&pod("brief", &["crash", "--message", "no such key"]))
+        .await;
+    sandbox
+        .await_pod("its end", |pod| is_in_phase(pod, "Failed"))
+        .await;
+    let bed = Bed::start().await;
+    let mut replicas = replicas(&bed, &sandbox.kubeconfig).await;
+    let publisher = service(&bed, "svc-watcher").await.publisher::<Detected>();
+    let subjects: Vec<_> = (0..INCIDENTS)
+        .map(|number| {
+            let incident = incident_id("test", "brief", number);
+            subject(&sandbox.namespace, &incident, "open")
+        })
+        .collect();
+    let feeding = async {
+        for subject in &subjects {
+            let mut message = detected(&root, &[&root], FailureClass::Failed);
+            message.incident.get_or_insert_default().id = subject.incident.to_string();
+            publisher.publish(subject, message, "").await.unwrap();
+        }
+    };
+    let bus = bed.bus("svc-enricher").await;
+    lose_one(&mut replicas, &bus, &ENRICHER, feeding)
+        .await
+        .unwrap();
+    // Only its one reader may read the raw stream.
+    let reader = StreamReader::new(bed.bus("svc-redactor").await, ENRICHED.name);
+    let found = reader.all(&Stage::Enriched.filter()).await.unwrap();
+    assert_eq!(found.len(), subjects.len());
+    let found: BTreeSet<_> = found.into_iter().map(|it| it.subject).collect();
+    let expected = subjects
+        .iter()
+        .map(|it| it.at(Stage::Enriched, "open").to_string());
+    assert_eq!(found, expected.collect());
+    let letters = StreamReader::new(bed.bus("operator").await, DLQ.name);
+    assert!(letters.all(&Stage::Dlq.filter()).await.unwrap().is_empty());
+    sandbox.remove().await;
+}
