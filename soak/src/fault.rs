@@ -161,6 +161,7 @@ impl Fault {
                     Link::Open => "open",
                     Link::Slow(_) => "slow",
                     Link::Stalled => "stalled",
+                    Link::Deaf => "deaf",
                     Link::Cut => "cut",
                 };
                 format!("{how} connections to {}", peer.as_str())

@@ -39,8 +39,23 @@ impl Bed {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authorization = edit(identity::authorization_with(dir.path(), tools).unwrap());
+        Self::start_in(dir, authorization, false).await
+    }
+
+    /// Provisioned, and without TLS.
+    pub(crate) async fn start_plain() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let authorization = identity::authorization(dir.path()).unwrap();
+        let bed = Self::start_in(dir, authorization, true).await;
+        let bus = bed.bus("provisioner").await;
+        provision(&bus).await.expect("provisioned");
+        bed
+    }
+
+    async fn start_in(dir: tempfile::TempDir, authorization: String, plaintext: bool) -> Self {
         let options = NatsOptions {
             authorization: Some(authorization),
+            plaintext,
             ..NatsOptions::default()
         };
         let nats = NatsServer::start(options).await.expect("nats-server");

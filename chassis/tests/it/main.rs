@@ -14,6 +14,7 @@ mod isolation;
 mod metrics;
 mod rotation;
 mod runner;
+mod silence;
 mod spy;
 mod startup;
 mod tls;

@@ -1,7 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -22,6 +22,9 @@ pub enum Link {
     /// Connections stand, and can be made, and nothing passes: what a client sees of a network that
     /// swallows packets.
     Stalled,
+    /// What the client sends arrives, and what the server sends is lost. Of use where nothing is encrypted,
+    /// and both sides are at rest when it begins and ends: a stream with a gap is no longer TLS.
+    Deaf,
     /// Connections are closed, those that stand and those that are made.
     Cut,
 }
@@ -83,12 +86,20 @@ impl Fuse {
     }
 }
 
+/// What happened to connections.
+#[derive(Debug, Default)]
+struct Counts {
+    accepted: AtomicU64,
+    lost: Mutex<Vec<u8>>,
+}
+
 /// Passes TCP connections on to a server, as well as its link is. It listens on a free loopback port
 /// until it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
     link: watch::Sender<Link>,
+    counts: Arc<Counts>,
     accepting: JoinHandle<()>,
 }
 
@@ -103,13 +114,21 @@ impl Proxy {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
         let address = listener.local_addr()?;
         let (link, changes) = watch::channel(Link::Open);
+        let counts = Arc::new(Counts::default());
+        let counted = counts.clone();
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => {
                         if let Ok((client, _)) = accepted {
-                            connections.spawn(connection(client, target, changes.clone(), fuse.clone()));
+                            counted.accepted.fetch_add(1, Ordering::SeqCst);
+                            let way = Way {
+                                link: changes.clone(),
+                                fuse: fuse.clone(),
+                                counts: counted.clone(),
+                            };
+                            connections.spawn(connection(client, target, way));
                         }
                     }
                     Some(_) = connections.join_next() => {}
@@ -119,6 +138,7 @@ impl Proxy {
         Ok(Self {
             address,
             link,
+            counts,
             accepting,
         })
     }
@@ -126,6 +146,17 @@ impl Proxy {
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections clients have made.
+    pub fn accepted(&self) -> u64 {
+        self.counts.accepted.load(Ordering::SeqCst)
+    }
+
+    /// What a server sent to deaf clients, in order of its arrival here.
+    pub fn lost(&self) -> Vec<u8> {
+        let lost = self.counts.lost.lock();
+        lost.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Changes the link, also of the connections that stand.
@@ -140,15 +171,18 @@ impl Drop for Proxy {
     }
 }
 
+/// What a connection goes through.
+#[derive(Clone)]
+struct Way {
+    link: watch::Receiver<Link>,
+    fuse: Fuse,
+    counts: Arc<Counts>,
+}
+
 /// One connection from its beginning to its end; either side's errors end it, as they would without
 /// anybody in between.
-async fn connection(
-    client: TcpStream,
-    target: SocketAddr,
-    mut link: watch::Receiver<Link>,
-    fuse: Fuse,
-) {
-    let changes = link.clone();
+async fn connection(client: TcpStream, target: SocketAddr, way: Way) {
+    let mut link = way.link.clone();
     let passing = async {
         let Ok(server) = TcpStream::connect(target).await else {
             return;
@@ -156,9 +190,8 @@ async fn connection(
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::join!(
-            pass(from_client, to_server, changes.clone(), || fuse
-                .admits(true)),
-            pass(from_server, to_client, changes, || fuse.admits(false))
+            pass(from_client, to_server, way.clone(), true),
+            pass(from_server, to_client, way, false)
         );
     };
     tokio::select! {
@@ -167,12 +200,7 @@ async fn connection(
     }
 }
 
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut link: watch::Receiver<Link>,
-    admits: impl Fn() -> bool,
-) {
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut way: Way, is_from_client: bool) {
     let mut piece = vec![0; PIECE];
     loop {
         let count = match from.read(&mut piece).await {
@@ -180,14 +208,17 @@ async fn pass(
             // The other side learns of it by the end of what it reads.
             _ => return,
         };
-        let Ok(now) = link
-            .wait_for(|link| *link != Link::Stalled)
-            .await
-            .map(|link| *link)
-        else {
+        let now = way.link.wait_for(|link| *link != Link::Stalled).await;
+        let Ok(now) = now.map(|link| *link) else {
             return;
         };
-        if !admits() {
+        if now == Link::Deaf && !is_from_client {
+            let lost = way.counts.lost.lock();
+            let mut lost = lost.unwrap_or_else(PoisonError::into_inner);
+            lost.extend_from_slice(&piece[..count]);
+            continue;
+        }
+        if !way.fuse.admits(is_from_client) {
             // The dead neither send nor read, and do not say that they are dead.
             std::future::pending::<()>().await;
         }

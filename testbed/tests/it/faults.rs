@@ -48,6 +48,28 @@ async fn an_open_link_passes_both_ways_and_a_cut_one_ends_old_and_new_connection
     assert_eq!(ask(&mut stream).await.unwrap(), *b"ping");
 }
 
+#[tokio::test]
+async fn what_is_sent_to_a_deaf_client_is_lost_and_what_it_sends_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Proxy::start(listener.local_addr().unwrap()).await.unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    let (mut server, _) = listener.accept().await.unwrap();
+    proxy.set(Link::Deaf);
+    server.write_all(b"lost").await.unwrap();
+    client.write_all(b"sent").await.unwrap();
+    let mut received = [0; 4];
+    server.read_exact(&mut received).await.unwrap();
+    assert_eq!(received, *b"sent");
+    server.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty(), "{rest:?}");
+    assert_eq!(
+        (proxy.lost().as_slice(), proxy.accepted()),
+        (&b"lost"[..], 1)
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_passes_a_stalled_link_until_it_is_open_again() {
     let proxy = Proxy::start(echo().await.unwrap()).await.unwrap();
