@@ -1,5 +1,7 @@
 //! PostgreSQL.
 
+use crate::authority::Pair;
+use crate::cluster::write_private;
 use crate::ports::free_port;
 use crate::process::{self, Launch, RunAs, Server, last_lines};
 use crate::programs::on_path;
@@ -55,6 +57,8 @@ pub enum Error {
 pub struct PostgresServer {
     server: Server,
     client: Postgres,
+    data: PathBuf,
+    run_as: Option<RunAs>,
 }
 
 /// A way to ask a running server as its superuser.
@@ -135,7 +139,12 @@ impl PostgresServer {
             .run_as(run_as)
             .start()?;
         let client = Postgres::new(&format!("postgres://postgres:{password}@127.0.0.1:{port}"));
-        let mut postgres = Self { server, client };
+        let mut postgres = Self {
+            server,
+            client,
+            data,
+            run_as,
+        };
         postgres.wait_ready().await?;
         Ok(postgres)
     }
@@ -184,6 +193,33 @@ impl PostgresServer {
         }
         self.server.restart()?;
         self.wait_ready().await
+    }
+
+    /// Takes connections over TLS only from now on, with this certificate; starts the server again.
+    /// Source: PostgreSQL documentation, "Secure TCP/IP Connections with SSL" and "The `pg_hba.conf` File".
+    pub async fn require_tls(&mut self, pair: &Pair) -> Result<(), Error> {
+        let prepare = |source| Error::Prepare {
+            dir: self.data.clone(),
+            source,
+        };
+        self.server
+            .stop_with(Signal::INT, Duration::from_secs(20))
+            .await;
+        let settings = self.data.join("postgresql.auto.conf");
+        let hosts = "hostssl all all 127.0.0.1/32 scram-sha-256\n";
+        for (path, text) in [
+            (self.data.join("server.crt"), pair.certificate.as_str()),
+            (self.data.join("server.key"), pair.key.as_str()),
+            (self.data.join("pg_hba.conf"), hosts),
+            (settings, "ssl = on\n"),
+        ] {
+            write_private(&path, text.as_bytes())
+                .map_err(|error| prepare(io::Error::other(error)))?;
+            if let Some(user) = self.run_as {
+                std::os::unix::fs::chown(&path, Some(user.uid), Some(user.gid)).map_err(prepare)?;
+            }
+        }
+        self.restart().await
     }
 
     /// The process id.

@@ -23,7 +23,7 @@ const PASSWORD: &str = "it";
 
 /// A database of the test's own, with the roles and tables of deploy/sql.
 pub(crate) struct Ledger {
-    pub(crate) state: State,
+    state: Option<State>,
     postgres: Postgres,
     name: String,
     dir: tempfile::TempDir,
@@ -33,10 +33,24 @@ impl Ledger {
     pub(crate) async fn start() -> Self {
         let state = State::load().expect("testbed");
         let postgres = state.postgres().expect("postgres");
+        let ledger = Self::start_at(postgres).await;
+        Self {
+            state: Some(state),
+            ..ledger
+        }
+    }
+
+    /// The testbed.
+    pub(crate) fn state(&self) -> &State {
+        self.state.as_ref().expect("on the testbed's server")
+    }
+
+    /// On a server of the test's own.
+    pub(crate) async fn start_at(postgres: Postgres) -> Self {
         let name = format!("audit_{}", Uuid::new_v4().simple());
         postgres.create_database(&name).await.expect("database");
         let ledger = Self {
-            state,
+            state: None,
             postgres,
             name,
             dir: tempfile::tempdir().unwrap(),
@@ -94,9 +108,14 @@ impl Ledger {
 
     /// A file with the URL for a role.
     pub(crate) fn url_file(&self, role: &str) -> PathBuf {
-        let path = self.dir.path().join(format!("{role}.url"));
+        let path = self.file(role);
         std::fs::write(&path, self.url(role)).unwrap();
         path
+    }
+
+    /// Where that file is.
+    pub(crate) fn file(&self, role: &str) -> PathBuf {
+        self.dir.path().join(format!("{role}.url"))
     }
 
     pub(crate) fn superuser_file(&self) -> PathBuf {
@@ -132,7 +151,7 @@ impl Ledger {
 
     /// Settings of the archive job, which puts into the testbed's bucket.
     pub(crate) fn export(&self, rows: u32) -> Config {
-        let minio = self.state.minio().expect("minio");
+        let minio = self.state().minio().expect("minio");
         let export = ExportSettings {
             endpoint: minio.url.clone(),
             region: "us-east-1".to_owned(),

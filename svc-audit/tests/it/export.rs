@@ -47,7 +47,7 @@ async fn run_sql(connection: &mut PgConnection, statement: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_are_exported_once_under_lock_and_told() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
-    let root = ledger.state.s3_root().unwrap();
+    let root = ledger.state().s3_root().unwrap();
     record(&ledger, &nats, "abc", 3).await;
     export(&ledger, &nats, 2).await.expect("exported");
     export(&ledger, &nats, 2).await.expect("nothing left");
@@ -90,10 +90,10 @@ async fn rows_are_exported_once_under_lock_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_credential_can_put_and_nothing_else() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
-    let put_only = ledger.state.s3_put_only().unwrap();
+    let put_only = ledger.state().s3_put_only().unwrap();
     record(&ledger, &nats, "a", 1).await;
     export(&ledger, &nats, 10).await.expect("exported");
-    let (key, version) = objects(&ledger.state.s3_root().unwrap(), &nats)
+    let (key, version) = objects(&ledger.state().s3_root().unwrap(), &nats)
         .await
         .remove(0);
     assert!(put_only.get_object(&key).await.is_err());
@@ -108,7 +108,7 @@ async fn an_export_that_died_before_its_result_is_finished_with_the_same_object(
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     record(&ledger, &nats, "ab", 2).await;
     export(&ledger, &nats, 10).await.expect("exported");
-    let root = ledger.state.s3_root().unwrap();
+    let root = ledger.state().s3_root().unwrap();
     let before = objects(&root, &nats).await;
     // As if the process had died between the object and its result; and there are new rows since.
     run_sql(
