@@ -8,7 +8,7 @@ use crate::rarity::is_random_token;
 use crate::syntax::{
     NAME_LIMIT, compares, line_end, name_before, quoted, unquoted_end, value_after,
 };
-use crate::value::{before, is_path, is_vacant, looks_random};
+use crate::value::{before, is_handle, is_path, is_vacant, looks_random};
 
 /// Longer values without quotes are looked at once.
 const LONG: usize = 2 << 10;
@@ -274,7 +274,7 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
     match naming {
         Naming::Ordinary => false,
         Naming::Weak => is_random_token(value) && !value.contains("://") && !is_path(value),
-        Naming::Strong if value.len() < 4 => false,
+        Naming::Strong if value.len() < 4 || is_handle(value) => false,
         Naming::Strong if numeric && value.len() < 9 => false,
         Naming::Strong => !is_path(value) && !plain_url,
         Naming::Password if is_sample(value) => false,
@@ -382,6 +382,8 @@ mod tests {
             "tls key: /etc/tls/tls.key",
             "token=********",
             "password = \"123\"",
+            "sessionid: 0x14ede63a5a7001b, timeout",
+            "renew session 0x24ede93119420016 at /10.10.34.12:43382",
             "signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "pod=orders-5c9d8f7b6-x2x4z key=orders/default",
         ] {

@@ -4,7 +4,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
-use crate::gate_rules::{announces, is_builtin, is_light};
+use crate::gate_rules::{announces, is_builtin, is_light, is_whole_word};
 use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
 use crate::national;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
@@ -43,6 +43,8 @@ enum Enough {
     Never,
     /// Among hexadecimal digits.
     AmongDigits,
+    /// As a word.
+    Whole,
 }
 
 impl Enough {
@@ -50,6 +52,7 @@ impl Enough {
         Ok(match rule.class {
             Class::Ip if keyword == "::" && is_builtin(rule)? => Self::AmongDigits,
             Class::Secret if rule.near_token && !announces(keyword) => Self::Never,
+            _ if rule.whole_words => Self::Whole,
             _ => Self::Always,
         })
     }
@@ -148,14 +151,18 @@ impl Formats {
         for &index in &self.always {
             wanted[index] = self.rules[index].needs.met(kinds);
         }
+        let bytes = text.as_bytes();
         for found in self.keywords.find_overlapping_iter(text) {
             let (rule, enough) = self.owners[found.pattern().as_usize()];
             wanted[rule] = wanted[rule]
-                || self.rules[rule].needs.met(kinds)
                 || match enough {
                     Enough::Always => true,
-                    Enough::Never => false,
-                    Enough::AmongDigits => is_hexadecimal_run(text.as_bytes(), found.start(), b':'),
+                    Enough::Never => self.rules[rule].needs.met(kinds),
+                    Enough::AmongDigits => {
+                        self.rules[rule].needs.met(kinds)
+                            || is_hexadecimal_run(bytes, found.start(), b':')
+                    }
+                    Enough::Whole => is_whole_word(bytes, found.start(), found.end()),
                 };
         }
         for (rule, _) in self.rules.iter().zip(wanted).filter(|(_, wanted)| *wanted) {

@@ -1,5 +1,7 @@
 //! A run of letters and digits, and whether it looks like a token.
 
+use crate::rarity::letters_in_humps;
+
 const DIGIT: u8 = 1;
 const LOWER: u8 = 2;
 const UPPER: u8 = 4;
@@ -63,9 +65,7 @@ impl Part {
     fn is_identifier(&self, bytes: &[u8]) -> bool {
         let part = &bytes[self.from..self.to];
         let digits = part.iter().filter(|b| b.is_ascii_digit()).count();
-        let humps = part.split(|b| !b.is_ascii_lowercase());
-        let letters: usize = humps.map(<[u8]>::len).filter(|length| *length >= 3).sum();
-        digits <= 5 && letters * 2 >= part.len()
+        digits <= 5 && letters_in_humps(part) * 2 >= part.len()
     }
 
     /// `0x` and hexadecimal digits.

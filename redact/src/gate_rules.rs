@@ -41,6 +41,12 @@ pub(crate) fn is_announced(rule: &Rule) -> bool {
     !rule.keywords.is_empty() && rule.keywords.iter().all(long)
 }
 
+/// Whether no letter and no digit is joined to a keyword.
+pub(crate) fn is_whole_word(bytes: &[u8], from: usize, to: usize) -> bool {
+    let is_joined = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    !is_joined(bytes[..from].last()) && !is_joined(bytes.get(to))
+}
+
 /// The pattern of a rule, over bytes.
 pub(crate) fn compile(rule: &Rule) -> Result<Regex, RuleError> {
     RegexBuilder::new(&rule.pattern)

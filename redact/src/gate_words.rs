@@ -6,11 +6,12 @@ use regex::bytes::Regex;
 
 use crate::carrier_words::WORDS;
 use crate::csv::Header;
-use crate::gate_rules::{announces, compile, is_announced, is_builtin, is_light};
+use crate::gate_rules::{announces, compile, is_announced, is_builtin, is_light, is_whole_word};
 use crate::gate_runs::is_hexadecimal_run;
 use crate::gate_values::is_value_near;
 use crate::lexicon::{Naming, Section, classify, words};
 use crate::rules::{Rule, RuleError, Rules};
+use crate::value::is_handle;
 
 /// What a match of the gate's automaton means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub(crate) enum Trigger {
     /// A keyword of a rule: the line must be read if no letter stands before it. With the exact letters, if
     /// the rule tells cases apart.
     Keyword(Option<String>),
+    /// A keyword that is a word: none stands behind it either.
+    WholeWord,
     /// `://`: the line must be read if credentials may follow.
     Url,
     /// `::` of an IPv6 address.
@@ -64,7 +67,12 @@ impl Triggers {
     fn keyword(&mut self, rule: &Rule, keyword: &str) {
         if classify(keyword) < Naming::Strong || keyword.contains(' ') {
             let exact = !rule.pattern.contains("(?i") && rule.pattern.contains(keyword);
-            self.add(keyword, Trigger::Keyword(exact.then(|| keyword.to_owned())));
+            let trigger = if rule.whole_words {
+                Trigger::WholeWord
+            } else {
+                Trigger::Keyword(exact.then(|| keyword.to_owned()))
+            };
+            self.add(keyword, trigger);
         }
     }
 }
@@ -180,6 +188,7 @@ pub(crate) fn holds(
                     .as_ref()
                     .is_none_or(|exact| exact.as_bytes() == &bytes[from..to])
         }
+        Trigger::WholeWord => is_whole_word(bytes, from, to),
         Trigger::Url => {
             let rest = &bytes[to..line.1];
             memchr::memchr(b'@', &rest[..rest.len().min(4096)]).is_some()
@@ -285,6 +294,7 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
     };
     match strongest(text, line, (start, end), (from, to)) {
         Naming::Ordinary => false,
+        Naming::Strong if is_handle_after(&text[end..line.1]) => false,
         Naming::Weak => near(),
         Naming::Strong | Naming::Password => announced() || near(),
     }
@@ -336,6 +346,16 @@ fn is_blank_after(rest: &[u8]) -> bool {
     let between = |b: &u8| matches!(b, b'=' | b':' | b' ' | b'"' | b'\'' | b'\\' | b'>');
     let separators = rest.iter().take(8).take_while(|b| between(b)).count();
     separators > 0 && rest[separators..].starts_with(b"<**")
+}
+
+/// `sessionid: 0x14ede63a5a7001b`: what is announced, and all of it, is a handle.
+fn is_handle_after(rest: &str) -> bool {
+    let Some(rest) = rest.strip_prefix([':', '=']) else {
+        return false;
+    };
+    let rest = rest.strip_prefix(' ').unwrap_or(rest);
+    let end = rest.find([' ', '\n', '\r']).unwrap_or(rest.len());
+    is_handle(&rest[..end])
 }
 
 /// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.

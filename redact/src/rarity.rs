@@ -4,7 +4,7 @@ use crate::engine::{Hit, Strength};
 use crate::lexicon::{is_about, is_signature};
 use crate::syntax::name_before;
 use crate::validate::entropy;
-use crate::value::{Shape, before, case_changes, is_masked, looks_random};
+use crate::value::{Shape, before, case_changes, is_handle, is_masked, looks_random};
 
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -37,6 +37,7 @@ pub(crate) fn is_random_token(value: &str) -> bool {
         && !is_masked(value)
         && !is_timestamp(value)
         && !is_version(value)
+        && !is_handle(value.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
 }
 
 /// Twenty and more digits in groups that are no date.
@@ -286,12 +287,32 @@ fn is_media(token: &str, rest: &str) -> bool {
     token.contains('/') && EXTENSIONS.contains(&&extension[..end])
 }
 
-/// `ProgressDeadlineExceeded2`: humps of four and more letters.
+/// `ProgressDeadlineExceeded2`, `IO80211AWDLPeerManager`: half of it is humps of four and more letters, or of three
+/// small ones.
 fn is_camel_case(word: &str) -> bool {
-    let humps = word
-        .split(|c: char| !c.is_ascii_lowercase())
-        .filter(|hump| hump.len() >= 3);
-    humps.map(str::len).sum::<usize>() * 2 >= word.len()
+    letters_in_humps(word.as_bytes()) * 2 >= word.len()
+}
+
+/// How many letters are in runs of at least three small ones, with the capital before them.
+pub(crate) fn letters_in_humps(word: &[u8]) -> usize {
+    let (mut letters, mut run) = (0, 0);
+    let mut has_capital = false;
+    for (index, byte) in word.iter().enumerate() {
+        if byte.is_ascii_lowercase() {
+            if run == 0 {
+                has_capital = index > 0 && word[index - 1].is_ascii_uppercase();
+            }
+            run += 1;
+            letters += match run {
+                1 | 2 => 0,
+                3 => 3 + usize::from(has_capital),
+                _ => 1,
+            };
+        } else {
+            run = 0;
+        }
+    }
+    letters
 }
 
 #[cfg(test)]
@@ -334,6 +355,7 @@ mod tests {
         for text in [
             "integrity sha512-8fZiE/6yvH8Z1lzazjl5nCMfTF1iJkrJnKVW9xO2QF7BgCz74A==",
             "ProgressDeadlineExceededForReplicaSet22",
+            "IO80211AWDLPeerManager::setAwdlOperatingMode",
             "\"issuerKeyHash\": \"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "issuerKeyHash=ab-1.9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8",
             "\"signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",

@@ -96,6 +96,9 @@ pub struct Rule {
     /// pattern itself, decide which lines are read.
     #[serde(default)]
     pub near_token: bool,
+    /// Neither a letter nor a digit is joined to a keyword in what the pattern matches; only for speed.
+    #[serde(default)]
+    pub whole_words: bool,
     /// Texts in which the rule finds something.
     pub examples: Vec<String>,
     /// Texts in which it finds nothing.

@@ -19,6 +19,13 @@ pub(crate) fn is_vacant(value: &str) -> bool {
         || is_filler(trimmed)
 }
 
+/// `0x14ede63a5a7001b`: a number of at most 64 bits, a handle or an address in memory.
+pub(crate) fn is_handle(value: &str) -> bool {
+    value.strip_prefix("0x").is_some_and(|digits| {
+        (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
 fn is_filler(value: &str) -> bool {
     value.len() <= 14 && is_in(Section::EmptyValue, value)
 }
