@@ -39,7 +39,10 @@ impl Header {
                     .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' '))
         };
         DELIMITERS.into_iter().find_map(|delimiter| {
-            if !content.as_bytes().contains(&delimiter) {
+            // Most lines are told apart from a header by what stands before the first delimiter.
+            let first = memchr::memchr(delimiter, content.as_bytes())?;
+            let (start, end) = inside(content, 0, first);
+            if !is_name(&content[start..end]) {
                 return None;
             }
             let fields = fields(content, delimiter);

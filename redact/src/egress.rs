@@ -7,7 +7,7 @@ use crate::placeholder::{Pseudonyms, lookalikes};
 
 use crate::engine::{Engine, Hit};
 use crate::learn::Learnt;
-use crate::segment::{self, Part};
+use crate::segment;
 use crate::unwrap::{Escapes, decoded_runs, unescaped};
 
 /// How many encodings inside one another are undone.
@@ -18,6 +18,10 @@ const SHORTEST_DECODED: usize = 6;
 /// How many times longer than the longest string that is searched for what stands for it may be, where nothing
 /// in it is escaped: the strings have digits in hexadecimal already.
 const EXPANSION: usize = 4;
+/// How much of a part that was searched is searched again with what stands next to it, at least.
+const SHORTEST_REACH: usize = 4096;
+/// How much of a part is looked for before it is compared.
+const HEAD: usize = 64;
 
 /// A value that was taken out is still in a message. Never holds the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,26 +55,100 @@ impl Leak {
     }
 }
 
-/// Searches the final bytes of a message for everything learnt.
-pub(crate) fn check(bytes: &[u8], learnt: &Learnt, issued: &Pseudonyms) -> Result<(), Leak> {
-    if learnt.is_overfull() {
-        return Err(Leak::Unproven);
+/// Everything that may not be in a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) learnt: &'a Learnt,
+    pub(crate) issued: &'a Pseudonyms,
+}
+
+/// A part of a message in which nothing was found, and how much was known then.
+pub(crate) struct Proved {
+    part: Vec<u8>,
+    extent: (usize, usize, usize),
+}
+
+impl Proved {
+    /// Where the part stands in a message, if what was found out about it still holds.
+    pub(crate) fn place_in(&self, message: &[u8], known: &Known<'_>) -> Option<Range<usize>> {
+        let head = &self.part[..self.part.len().min(HEAD)];
+        if head.is_empty() || self.extent != known.extent() {
+            return None;
+        }
+        let mut starts = memchr::memmem::find_iter(message, head);
+        let start = starts.find(|start| message[*start..].starts_with(&self.part))?;
+        Some(start..start + self.part.len())
     }
-    let text = text_of(bytes);
-    let mut hits: Vec<Hit> = Vec::new();
-    learnt.scan(&text, &mut hits);
-    issued.scan_personal(&text, &mut hits);
-    if let Some(hit) = outside_placeholders(&text, hits, issued) {
-        return Err(Leak::Value {
-            kind: hit.kind,
-            at: hit.start,
-        });
+}
+
+impl Known<'_> {
+    /// Changes with everything that becomes known.
+    fn extent(&self) -> (usize, usize, usize) {
+        let (strings, public) = self.learnt.count();
+        (strings, public, self.issued.count())
     }
-    let search = Search::new(learnt, issued);
-    search
-        .over_breaks(&text)
-        .or_else(|| search.behind(&text, LAYERS))
-        .map_or(Ok(()), |kind| Err(Leak::Encoded { kind }))
+
+    pub(crate) fn proved(&self, part: Vec<u8>) -> Proved {
+        let extent = self.extent();
+        Proved { part, extent }
+    }
+
+    /// Searches the final bytes of a message.
+    pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Leak> {
+        if self.learnt.is_overfull() {
+            return Err(Leak::Unproven);
+        }
+        let text = text_of(bytes);
+        if let Some(hit) = self.as_such(&text) {
+            return Err(Leak::Value {
+                kind: hit.kind,
+                at: hit.start,
+            });
+        }
+        let search = Search::new(self);
+        search
+            .over_breaks(&text)
+            .or_else(|| search.behind(&text, LAYERS))
+            .map_or(Ok(()), |kind| Err(Leak::Encoded { kind }))
+    }
+
+    /// Searches what is around a part that was searched, and as much of the part as anything may reach into it.
+    pub(crate) fn check_around(&self, bytes: &[u8], part: Range<usize>) -> Result<(), Leak> {
+        let reach = Search::new(self).reach.max(SHORTEST_REACH);
+        if part.len() <= 2 * reach {
+            return self.check(bytes);
+        }
+        self.check(&bytes[..part.start + reach])?;
+        let rest = part.end - reach;
+        self.check(&bytes[rest..]).map_err(|leak| match leak {
+            Leak::Value { kind, at } => Leak::Value {
+                kind,
+                at: rest + at,
+            },
+            leak => leak,
+        })
+    }
+
+    /// Searches lines for what stands over their ends. What has no line break in it and stands within one of them is
+    /// left out.
+    pub(crate) fn check_ends_of_lines(&self, lines: &str) -> Result<(), Leak> {
+        if self.learnt.has_line_breaks() || self.issued.has_line_breaks() {
+            return self.check(lines.as_bytes());
+        }
+        if self.learnt.is_overfull() {
+            return Err(Leak::Unproven);
+        }
+        let found = Search::new(self).over_breaks(lines);
+        found.map_or(Ok(()), |kind| Err(Leak::Encoded { kind }))
+    }
+
+    /// The first thing known that stands in a text without any further encoding.
+    fn as_such(&self, text: &str) -> Option<Hit> {
+        let mut hits = Vec::new();
+        self.learnt.scan(text, &mut hits);
+        self.issued.scan_personal(text, &mut hits);
+        outside_placeholders(text, hits, self.issued)
+    }
 }
 
 /// Most messages are UTF-8, which is seen much faster than what of it is not.
@@ -81,12 +159,9 @@ fn text_of(bytes: &[u8]) -> Cow<'_, str> {
 /// Searches the final bytes of a message for secrets of a known format.
 pub(crate) fn rescan(bytes: &[u8], engine: &Engine, issued: &Pseudonyms) -> Result<(), Leak> {
     let text = text_of(bytes);
-    let (parts, _) = segment::parts(&engine.gate, &text, &[]);
+    let (parts, _) = segment::parts(&engine.formats_gate, &text, &[]);
     for part in parts {
-        let range = match part {
-            Part::Personal(_) => continue,
-            Part::Token(range) | Part::Deep(range) => range,
-        };
+        let range = part.range();
         let hits = engine.scan_formats(&text[range.clone()]);
         if let Some(hit) = outside_placeholders(&text[range.clone()], hits, issued) {
             return Err(Leak::Value {
@@ -116,25 +191,24 @@ fn outside_placeholders(text: &str, hits: Vec<Hit>, issued: &Pseudonyms) -> Opti
 }
 
 struct Search<'a> {
-    learnt: &'a Learnt,
-    issued: &'a Pseudonyms,
+    known: &'a Known<'a>,
     /// How far from an escape the other end of a value may be.
     reach: usize,
 }
 
 impl<'a> Search<'a> {
-    fn new(learnt: &'a Learnt, issued: &'a Pseudonyms) -> Self {
-        let longest = learnt.longest().max(issued.longest_personal());
+    fn new(known: &'a Known<'a>) -> Self {
+        let longest = known.learnt.longest().max(known.issued.longest_personal());
         Self {
-            learnt,
-            issued,
+            known,
             reach: EXPANSION * longest,
         }
     }
 
     /// The kind of a value that is in another reading of a text.
     fn behind(&self, text: &str, layers: usize) -> Option<String> {
-        if layers == 0 || text.is_empty() {
+        let has_any = self.known.learnt.has_values() || self.known.issued.has_personal();
+        if layers == 0 || text.is_empty() || !has_any {
             return None;
         }
         let escapes = Escapes::ALL.iter();
@@ -150,10 +224,11 @@ impl<'a> Search<'a> {
     /// The kind of a value that stands in a text over the end of a line.
     fn over_breaks(&self, text: &str) -> Option<String> {
         let mut found = None;
-        self.learnt.each_break(text, |joined| {
+        let Known { learnt, issued } = self.known;
+        learnt.each_break(text, |joined| {
             let mut hits = Vec::new();
-            self.learnt.scan(joined, &mut hits);
-            found = outside_placeholders(joined, hits, self.issued).map(|hit| hit.kind);
+            learnt.scan(joined, &mut hits);
+            found = outside_placeholders(joined, hits, issued).map(|hit| hit.kind);
             found.is_some()
         });
         found
@@ -161,10 +236,10 @@ impl<'a> Search<'a> {
 
     fn plain(&self, text: &str) -> Option<String> {
         let mut hits = Vec::new();
-        self.learnt.scan_values(text, &mut hits);
-        self.issued.scan_personal(text, &mut hits);
+        self.known.learnt.scan_values(text, &mut hits);
+        self.known.issued.scan_personal(text, &mut hits);
         hits.retain(|hit| hit.end - hit.start >= SHORTEST_DECODED);
-        outside_placeholders(text, hits, self.issued).map(|hit| hit.kind)
+        outside_placeholders(text, hits, self.known.issued).map(|hit| hit.kind)
     }
 }
 
@@ -314,6 +389,65 @@ mod tests {
             assert_eq!(leak.kind(), Some("email"), "{text}");
         }
         assert_eq!(session.egress_check(b"nada.l@example.community"), Ok(()));
+    }
+
+    /// A part of a message that is long enough to be searched once only.
+    fn part(first: &str, last: &str) -> Vec<u8> {
+        format!("{first} {} {last}", "nothing to see here ".repeat(5_000)).into_bytes()
+    }
+
+    #[test]
+    fn around_what_was_searched_everything_is_found() {
+        let (head, tail) = SECRET.split_at(6);
+        let mut session = session(SECRET);
+        let part = part(tail, head);
+        session.prove(part.clone()).unwrap();
+        let message =
+            |before: &str, after: &str| [before.as_bytes(), &part, after.as_bytes()].concat();
+        let clean = message("a ", " z");
+        assert_eq!(session.egress_check(&clean), Ok(()));
+        let encoded = STANDARD.encode(SECRET);
+        for (before, after) in [
+            (SECRET, ""),
+            ("", SECRET),
+            (head, ""),
+            ("", tail),
+            (encoded.as_str(), ""),
+            ("", encoded.as_str()),
+        ] {
+            let message = message(before, after);
+            assert!(session.egress_check(&message).is_err(), "{before} {after}");
+        }
+        let changed =
+            String::from_utf8_lossy(&clean).replacen("nothing to see here", SECRET, 2_500);
+        assert!(session.egress_check(changed.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn what_becomes_known_later_is_searched_for_in_all_of_it() {
+        let part = part("hidden-value-77", "");
+        let found = |mut session: Session, learn: &dyn Fn(&mut Session)| {
+            session.prove(part.clone()).unwrap();
+            learn(&mut session);
+            session.egress_check(&part).is_err()
+        };
+        assert!(!found(session(SECRET), &|_| ()));
+        assert!(found(session(SECRET), &|session| session
+            .learn_value("hidden-value-77")));
+        assert!(session("hidden-value-77").prove(part).is_err());
+    }
+
+    #[test]
+    fn ends_of_lines_are_searched_without_the_lines() {
+        let mut session = session(SECRET);
+        let over = |lines: &str| session.check_ends_of_lines(lines).is_err();
+        assert!(over("x p\"ss/w0\nrd-9&x y") && !over("a\nb"));
+        session.learn_value("first-line-1\nsecond-line-2");
+        assert!(
+            session
+                .check_ends_of_lines("x first-line-1\nsecond-line-2")
+                .is_err()
+        );
     }
 
     proptest! {

@@ -98,6 +98,7 @@ pub fn is_secret_kind(kind: &str) -> bool {
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) gate: Gate,
+    pub(crate) formats_gate: Gate,
     formats: Formats,
     kinds: HashSet<String>,
 }
@@ -114,6 +115,7 @@ impl Engine {
         );
         Ok(Self {
             gate: Gate::new(rules)?,
+            formats_gate: Gate::for_formats(rules)?,
             formats,
             kinds,
         })

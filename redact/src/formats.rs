@@ -1,11 +1,11 @@
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
 use crate::gate_rules::{announces, is_builtin, is_light, is_whole_word};
 use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
+use crate::literals::Literals;
 use crate::national;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
@@ -17,9 +17,11 @@ const REGEX_SIZE: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Formats {
     rules: Vec<Compiled>,
-    keywords: AhoCorasick,
+    keywords: Literals,
     /// Which rule each keyword belongs to, and when the keyword is enough to try it.
     owners: Vec<(usize, Enough)>,
+    /// Keywords of one character, too short for that, with the same.
+    characters: Vec<(u8, usize, Enough)>,
     /// Rules without keywords.
     always: Vec<usize>,
     /// The rules of personal data.
@@ -33,7 +35,6 @@ struct Compiled {
     regex: Regex,
     check: Check,
     needs: Needs,
-    keywords: Vec<String>,
 }
 
 /// When a keyword is enough for a rule to be tried, whatever the rule needs.
@@ -102,11 +103,18 @@ impl Needs {
 impl Formats {
     pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
         let (mut compiled, mut keywords, mut owners) = (vec![], vec![], vec![]);
-        let (mut always, mut light) = (vec![], vec![]);
+        let (mut always, mut light, mut characters) = (vec![], vec![], vec![]);
         for rule in rules.active() {
             for keyword in &rule.keywords {
-                keywords.push(keyword.clone());
-                owners.push((compiled.len(), Enough::of(rule, keyword)?));
+                let enough = Enough::of(rule, keyword)?;
+                match keyword.as_bytes() {
+                    [] => always.push(compiled.len()),
+                    [character] => characters.push((*character, compiled.len(), enough)),
+                    _ => {
+                        keywords.push(keyword.clone());
+                        owners.push((compiled.len(), enough));
+                    }
+                }
             }
             if rule.keywords.is_empty() {
                 always.push(compiled.len());
@@ -116,17 +124,11 @@ impl Formats {
             }
             compiled.push(compile(rule)?);
         }
-        let keywords = AhoCorasickBuilder::new()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&keywords)
-            .map_err(|source| RuleError::Keywords {
-                source: Box::new(source),
-            })?;
         Ok(Self {
             rules: compiled,
-            keywords,
+            keywords: Literals::new(&keywords),
             owners,
+            characters,
             always,
             light,
         })
@@ -146,25 +148,7 @@ impl Formats {
 
     /// Appends everything the rules find in `text`.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
-        let mut wanted = vec![false; self.rules.len()];
-        let kinds = Kinds::of(text);
-        for &index in &self.always {
-            wanted[index] = self.rules[index].needs.met(kinds);
-        }
-        let bytes = text.as_bytes();
-        for found in self.keywords.find_overlapping_iter(text) {
-            let (rule, enough) = self.owners[found.pattern().as_usize()];
-            wanted[rule] = wanted[rule]
-                || match enough {
-                    Enough::Always => true,
-                    Enough::Never => self.rules[rule].needs.met(kinds),
-                    Enough::AmongDigits => {
-                        self.rules[rule].needs.met(kinds)
-                            || is_hexadecimal_run(bytes, found.start(), b':')
-                    }
-                    Enough::Whole => is_whole_word(bytes, found.start(), found.end()),
-                };
-        }
+        let wanted = self.wanted(text);
         for (rule, _) in self.rules.iter().zip(wanted).filter(|(_, wanted)| *wanted) {
             rule.scan(text, hits);
         }
@@ -172,20 +156,48 @@ impl Formats {
 
     /// Appends what the rules of personal data find in a line that has nothing else.
     pub(crate) fn scan_light(&self, text: &str, hits: &mut Vec<Hit>) {
+        let wanted = self.wanted(text);
+        for &index in self.light.iter().filter(|index| wanted[**index]) {
+            self.rules[index].scan(text, hits);
+        }
+    }
+
+    /// Which rules may find something in a text.
+    fn wanted(&self, text: &str) -> Vec<bool> {
+        let mut wanted = vec![false; self.rules.len()];
         let kinds = Kinds::of(text);
-        for rule in self.light.iter().map(|index| &self.rules[*index]) {
-            let bytes = text.as_bytes();
-            let has = |keyword: &String| {
-                let keyword = keyword.as_bytes();
-                bytes
-                    .windows(keyword.len())
-                    .any(|part| part.eq_ignore_ascii_case(keyword))
-            };
-            let is_met = rule.needs.met(kinds);
-            if rule.keywords.is_empty() && is_met || rule.keywords.iter().any(has) {
-                rule.scan(text, hits);
+        for &index in &self.always {
+            wanted[index] = self.rules[index].needs.met(kinds);
+        }
+        let bytes = text.as_bytes();
+        let mut announce = |rule: usize, enough: Enough, place: Range<usize>| {
+            wanted[rule] = wanted[rule]
+                || match enough {
+                    Enough::Always => true,
+                    Enough::Never => self.rules[rule].needs.met(kinds),
+                    Enough::AmongDigits => {
+                        self.rules[rule].needs.met(kinds)
+                            || is_hexadecimal_run(bytes, place.start, b':')
+                    }
+                    Enough::Whole => is_whole_word(bytes, place.start, place.end),
+                };
+        };
+        self.keywords
+            .find(bytes, 0, bytes.len(), |keyword, from, to| {
+                let (rule, enough) = self.owners[keyword];
+                announce(rule, enough, from..to);
+                0
+            });
+        for &(character, rule, enough) in &self.characters {
+            let (lower, upper) = (
+                character.to_ascii_lowercase(),
+                character.to_ascii_uppercase(),
+            );
+            for at in memchr::memchr2_iter(lower, upper, bytes) {
+                announce(rule, enough, at..at + 1);
             }
         }
+        wanted
     }
 }
 
@@ -204,7 +216,6 @@ fn compile(rule: &Rule) -> Result<Compiled, RuleError> {
         regex,
         check: rule.check,
         needs: Needs::of(rule)?,
-        keywords: rule.keywords.clone(),
     })
 }
 

@@ -15,7 +15,8 @@ use std::ops::Range;
 use regex::bytes::Regex;
 
 use crate::gate_runs::{self, Sign};
-use crate::gate_words::{self, Trigger, Wanted};
+use crate::gate_triggers::{Trigger, Triggers, Wanted, format_triggers, triggers};
+use crate::gate_words;
 use crate::literals::Literals;
 use crate::rarity::is_lone_line;
 use crate::rules::{RuleError, Rules};
@@ -44,6 +45,8 @@ pub(crate) struct Gate {
     /// Rules that no literal and no long run announces.
     always: Vec<Regex>,
     wanted: Wanted,
+    /// Whether nothing but formats of secrets is looked for.
+    formats_only: bool,
 }
 
 /// A line that has to be read.
@@ -55,13 +58,25 @@ pub(crate) struct Line {
 
 impl Gate {
     pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
-        let found = gate_words::triggers(rules)?;
+        Ok(Self::of(triggers(rules)?))
+    }
+
+    /// Stops only what may have a known format of a secret.
+    pub(crate) fn for_formats(rules: &Rules) -> Result<Self, RuleError> {
         Ok(Self {
+            formats_only: true,
+            ..Self::of(format_triggers(rules)?)
+        })
+    }
+
+    fn of(found: Triggers) -> Self {
+        Self {
             literals: Literals::new(&found.patterns),
             triggers: found.meanings,
             always: found.always,
             wanted: found.wanted,
-        })
+            formats_only: false,
+        }
     }
 
     pub(crate) fn reader<'a>(&'a self, text: &'a str) -> Reader<'a> {
@@ -211,16 +226,7 @@ impl Reader<'_> {
         for signs in [&mut self.words, &mut self.runs, &mut self.lines] {
             signs.clear();
         }
-        gate_runs::scan(text, start..end, |at, sign| {
-            let wanted = match sign {
-                Sign::Address(_) => gate.wanted.addresses,
-                Sign::Network => gate.wanted.network,
-                Sign::Personal | Sign::Token | Sign::Deep => true,
-            };
-            if wanted {
-                self.runs.push(at, sign);
-            }
-        });
+        self.look_at_runs(start..end);
         let mut line = start..start;
         gate.literals.find(bytes, start, end, |literal, from, to| {
             if from >= line.end {
@@ -238,13 +244,39 @@ impl Reader<'_> {
             }
             go_on
         });
+        if !gate.formats_only || !gate.always.is_empty() {
+            self.look_at_lines(start..end);
+        }
+    }
+
+    fn look_at_runs(&mut self, range: Range<usize>) {
+        let (gate, text) = (self.gate, self.text);
+        if gate.formats_only {
+            gate_runs::tokens(text, range, |at| self.runs.push(at, Sign::Token));
+            return;
+        }
+        gate_runs::scan(text, range, |at, sign| {
+            let wanted = match sign {
+                Sign::Address(_) => gate.wanted.addresses,
+                Sign::Network => gate.wanted.network,
+                Sign::Personal | Sign::Token | Sign::Deep => true,
+            };
+            if wanted {
+                self.runs.push(at, sign);
+            }
+        });
+    }
+
+    fn look_at_lines(&mut self, Range { start, end }: Range<usize>) {
+        let (gate, text) = (self.gate, self.text);
+        let bytes = text.as_bytes();
         let mut at = start;
         for feed in memchr::memchr_iter(b'\n', &bytes[start..end]).chain([end - start]) {
             let content = &text[at..start + feed];
             let bytes = content.as_bytes();
             if gate.always.iter().any(|rule| rule.is_match(bytes)) {
                 self.lines.push(at, Sign::Deep);
-            } else if may_be_lone(bytes) && is_lone_line(content) {
+            } else if !gate.formats_only && may_be_lone(bytes) && is_lone_line(content) {
                 self.lines.push(at, Sign::Token);
             }
             at = (start + feed + 1).min(end);
@@ -308,13 +340,19 @@ mod tests {
     fn every_example_of_every_rule_is_read() {
         let rules = Rules::builtin().unwrap();
         let rules = rules.with_options(Options::EVERYTHING);
-        let gate = Gate::new(&rules).unwrap();
+        let (gate, formats) = (
+            Gate::new(&rules).unwrap(),
+            Gate::for_formats(&rules).unwrap(),
+        );
+        let is_stopped = |line: &str| verdict(&formats, line) >= Verdict::Token;
         for rule in &rules.rules {
             for example in &rule.examples {
                 let stopped = example.lines().any(|line| {
                     verdict(&gate, line) != Verdict::Clean || !addresses(&gate, line).is_empty()
                 });
                 assert!(stopped, "{}: {example}", rule.id);
+                let stopped = rule.class != Class::Secret || example.lines().any(is_stopped);
+                assert!(stopped, "{} as a format: {example}", rule.id);
                 let lower = example.to_ascii_lowercase();
                 let is_tried = |keyword: &String| {
                     let by_itself =
@@ -507,6 +545,10 @@ mod tests {
                     _ => Verdict::Deep,
                 };
                 prop_assert!(verdict >= enough, "{} ({}) in {:?}", found, hit.rule, text);
+            }
+            if let Some(hit) = ENGINE.scan_formats(&text).first() {
+                let is_stopped = self::verdict(&ENGINE.formats_gate, &text) >= Verdict::Token;
+                prop_assert!(is_stopped, "{} in {:?}", hit.rule, text);
             }
         }
     }

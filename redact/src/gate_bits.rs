@@ -52,6 +52,11 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    /// Tokens and encoded texts.
+    pub(crate) fn tokens(&self) -> u64 {
+        self.token | self.encoded | self.license
+    }
+
     /// All of them.
     pub(crate) fn any(&self) -> u64 {
         self.token

@@ -32,20 +32,40 @@ pub(crate) enum Sign {
 pub(crate) fn scan(text: &str, range: Range<usize>, mut found: impl FnMut(usize, Sign)) {
     let bytes = &text.as_bytes()[..range.end];
     let mut skip_to = range.start;
-    candidates(bytes, range.start, |candidates, place, at| {
-        if at < skip_to {
-            return;
-        }
-        let Some(sign) = look(text, bytes, candidates, place, at) else {
-            return;
-        };
-        match &sign {
-            Sign::Deep => skip_to = line_end(bytes, at),
-            Sign::Address(address) => skip_to = skip_to.max(address.end),
-            Sign::Token | Sign::Personal | Sign::Network => {}
-        }
-        found(at, sign);
-    });
+    candidates(
+        bytes,
+        range.start,
+        Candidates::any,
+        |candidates, place, at| {
+            if at < skip_to {
+                return;
+            }
+            let Some(sign) = look(text, bytes, candidates, place, at) else {
+                return;
+            };
+            match &sign {
+                Sign::Deep => skip_to = line_end(bytes, at),
+                Sign::Address(address) => skip_to = skip_to.max(address.end),
+                Sign::Token | Sign::Personal | Sign::Network => {}
+            }
+            found(at, sign);
+        },
+    );
+}
+
+/// Hands over the place of every token of `start..end`, which begins and ends with lines.
+pub(crate) fn tokens(text: &str, range: Range<usize>, mut found: impl FnMut(usize)) {
+    let bytes = &text.as_bytes()[..range.end];
+    candidates(
+        bytes,
+        range.start,
+        Candidates::tokens,
+        |candidates, place, at| {
+            if is_token(bytes, candidates, place, at) {
+                found(at);
+            }
+        },
+    );
 }
 
 /// What a text may have that rules need; too often rather than too seldom.
@@ -62,7 +82,7 @@ impl Kinds {
     pub(crate) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let mut kinds = Self::default();
-        candidates(bytes, 0, |found, place, at| {
+        candidates(bytes, 0, Candidates::any, |found, place, at| {
             let has = |kind: u64| kind & place != 0;
             kinds.personal |= has(found.account | found.area | found.number | found.mark);
             kinds.network |= has(found.network);
@@ -73,9 +93,14 @@ impl Kinds {
     }
 }
 
-/// Hands over every place from `start` on where there may be something: all of its block, which of them,
-/// and its byte.
-fn candidates(bytes: &[u8], start: usize, mut found: impl FnMut(&Candidates, u64, usize)) {
+/// Hands over every place from `start` on where there may be something that is wanted: all of its block, which of
+/// them, and its byte.
+fn candidates(
+    bytes: &[u8],
+    start: usize,
+    wanted: impl Fn(&Candidates) -> u64,
+    mut found: impl FnMut(&Candidates, u64, usize),
+) {
     let mut history = History::default();
     for start in (start..bytes.len()).step_by(BLOCK) {
         let mut padded = [0; BLOCK];
@@ -86,7 +111,7 @@ fn candidates(bytes: &[u8], start: usize, mut found: impl FnMut(&Candidates, u64
             &padded
         };
         let candidates = history.candidates(&Classes::of(block));
-        let mut any = candidates.any();
+        let mut any = wanted(&candidates);
         while any != 0 {
             let place = any & any.wrapping_neg();
             found(&candidates, place, start + any.trailing_zeros() as usize);
@@ -141,15 +166,19 @@ fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> 
 pub(crate) fn addresses(text: &str, mut found: impl FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
     let mut skip_to = 0;
-    candidates(bytes, 0, |candidates, place, at| {
-        if candidates.ipv4 & place != 0
-            && at >= skip_to
-            && let Some(address) = address(bytes, at)
-        {
-            skip_to = address.end;
-            found(address);
-        }
-    });
+    candidates(
+        bytes,
+        0,
+        |candidates| candidates.ipv4,
+        |_, _, at| {
+            if at >= skip_to
+                && let Some(address) = address(bytes, at)
+            {
+                skip_to = address.end;
+                found(address);
+            }
+        },
+    );
 }
 
 /// The address whose last number begins at `at`, unless it is nobody's.

@@ -190,6 +190,16 @@ impl Learnt {
         self.search.longest()
     }
 
+    /// Whether there are values among what is known.
+    pub(crate) fn has_values(&self) -> bool {
+        !self.values.is_empty()
+    }
+
+    /// Whether a line ends within something known.
+    pub(crate) fn has_line_breaks(&self) -> bool {
+        self.search.has_line_breaks()
+    }
+
     /// Hands over the surroundings of every line break that may stand in a known value, without the breaks,
     /// until told that it is enough.
     pub(crate) fn each_break(&self, text: &str, is_enough: impl FnMut(&str) -> bool) {

@@ -69,6 +69,7 @@ mod gate_bits;
 mod gate_part;
 mod gate_rules;
 mod gate_runs;
+mod gate_triggers;
 mod gate_values;
 mod gate_words;
 pub mod injection;

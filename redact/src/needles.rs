@@ -24,6 +24,7 @@ pub(crate) struct Needles {
     /// Strings that are too short for that.
     short: Vec<usize>,
     longest: usize,
+    has_line_breaks: bool,
 }
 
 impl Needles {
@@ -32,6 +33,7 @@ impl Needles {
         let number = self.strings.len();
         let bytes = string.as_bytes();
         self.longest = self.longest.max(bytes.len());
+        self.has_line_breaks |= bytes.contains(&b'\n');
         match rarest(bytes) {
             Some(first) => {
                 self.bits.resize(1 << (BITS - 6), 0);
@@ -50,6 +52,11 @@ impl Needles {
     /// The length of the longest string.
     pub(crate) fn longest(&self) -> usize {
         self.longest
+    }
+
+    /// Whether a line ends within one of the strings.
+    pub(crate) fn has_line_breaks(&self) -> bool {
+        self.has_line_breaks
     }
 
     /// Hands over every string in a text, overlapping ones too, in no particular order.

@@ -133,6 +133,21 @@ impl Pseudonyms {
         self.personal.longest()
     }
 
+    /// Whether personal data was taken out that is searched for.
+    pub(crate) fn has_personal(&self) -> bool {
+        !self.kinds.is_empty()
+    }
+
+    /// Whether a line ends within personal data that was taken out.
+    pub(crate) fn has_line_breaks(&self) -> bool {
+        self.personal.has_line_breaks()
+    }
+
+    /// How much was taken out: what may stand in a message changes with it.
+    pub(crate) fn count(&self) -> usize {
+        self.issued.len()
+    }
+
     /// A note that stands for a part which could not be handled.
     pub(crate) fn withheld(&mut self, reason: &str) -> String {
         let placeholder = format!("<withheld:{reason}>");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::document::Readings;
-use crate::egress::{self, Leak};
+use crate::egress::{self, Known, Leak, Proved};
 use crate::engine::Engine;
 use crate::finding::{Finding, ObjectFinding, RedactedText, Report};
 use crate::injection::Detector;
@@ -69,6 +69,7 @@ impl Redactor {
             pseudonyms: Pseudonyms::new(key),
             learnt: Learnt::default(),
             readings: Readings::default(),
+            proved: None,
             report: Report::default(),
             quiet: false,
             #[cfg(test)]
@@ -86,6 +87,8 @@ pub struct Session {
     pub(crate) learnt: Learnt,
     /// Texts that were learnt and not yet redacted.
     pub(crate) readings: Readings,
+    /// A part of a message that was searched, and need not be again.
+    proved: Option<Proved>,
     report: Report,
     /// While learning, nothing is counted.
     quiet: bool,
@@ -168,8 +171,37 @@ impl Session {
     /// behind up to three of these in any order: escapes of JSON, C and HTML, percent-encoding, hexadecimal
     /// digits and base64 from any place on, UTF-16 (of ASCII), line breaks. Addresses of the network are not searched for:
     /// nodes are named by them.
+    ///
+    /// Where what [`Self::prove`] has searched stands in them, only what is around it is searched.
     pub fn egress_check(&self, bytes: &[u8]) -> Result<(), Leak> {
-        egress::check(bytes, &self.learnt, &self.pseudonyms)
+        let known = self.known();
+        let proved = self.proved.as_ref();
+        match proved.and_then(|proved| proved.place_in(bytes, &known)) {
+            Some(place) => known.check_around(bytes, place),
+            None => known.check(bytes),
+        }
+    }
+
+    /// Searches the largest part of a message as [`Self::egress_check`] does, before the message is made, and
+    /// remembers it if it is clean. It is searched once more in the message if anything is learnt or taken out
+    /// meanwhile.
+    pub fn prove(&mut self, part: Vec<u8>) -> Result<(), Leak> {
+        self.egress_check(&part)?;
+        self.proved = Some(self.known().proved(part));
+        Ok(())
+    }
+
+    /// Searches lines that are together in a message, but not next to one another, for what is known and stands
+    /// over their ends. What is within one of them has to be searched for in the message.
+    pub fn check_ends_of_lines(&self, lines: &str) -> Result<(), Leak> {
+        self.known().check_ends_of_lines(lines)
+    }
+
+    fn known(&self) -> Known<'_> {
+        Known {
+            learnt: &self.learnt,
+            issued: &self.pseudonyms,
+        }
     }
 
     /// Looks for secrets of a known format in final bytes once more, in case that something between the

@@ -24,7 +24,7 @@
 //! the message goes to the dead letters and nothing is passed on.
 //!
 //! # Settings
-//! `block` and `rules_file`; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
+//! `block`, `rules_file`, `host_names` and `user_names`; `keys.evidence_file`, `keys.digest_file` and `keys.signing_file`.
 //!
 //! # Replay
 //! `svc-redactor replay` redacts stored messages again, with rules more, and prints the result; see
