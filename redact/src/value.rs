@@ -41,11 +41,25 @@ pub(crate) fn is_masked(value: &str) -> bool {
         .count();
     inner.is_empty()
         || masks == value.len()
-        || (value.len() >= 8 && has_run_of(value, b"*xX.#", 6) && masks * 2 >= value.len())
+        || (value.len() >= 8
+            && masks * 2 >= value.len()
+            && (has_run_of(value, b"*.#", 6) || has_run_of(value, b"xX", 6) && shows_little(value)))
         || (inner.len() != value.len() && is_filler(inner))
         || ["REDACTED", "FILTERED", "MASKED"]
             .iter()
             .any(|word| inner.eq_ignore_ascii_case(word))
+}
+
+/// Whether what is left of a value masked with letters says nothing: those may be its own.
+fn shows_little(value: &str) -> bool {
+    let shown: String = value.chars().filter(|c| !matches!(c, 'x' | 'X')).collect();
+    let Shape {
+        lower,
+        upper,
+        digits,
+        ..
+    } = Shape::of(&shown);
+    lower + upper + digits < 8 || lower == 0 || upper == 0 || digits < 2
 }
 
 fn has_run_of(value: &str, bytes: &[u8], length: usize) -> bool {
@@ -243,6 +257,8 @@ mod tests {
             "%s",
             "<your-token>",
             "ghp_xxxxxxxxxxxxxxxx",
+            "AKIAXXXXXXXXXXXX1234",
+            "Q7kf**********H5a",
             "...",
         ] {
             assert!(is_vacant(value), "{value}");
@@ -254,6 +270,7 @@ mod tests {
             "correct-horse",
             "x9",
             "Xk3xxq",
+            "Q7kfxxxxxxxxH5aax4",
             "$1$28772684$iEwNOgGugqO9",
         ] {
             assert!(!is_vacant(value), "{value}");

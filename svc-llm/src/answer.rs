@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::case::{Case, cite};
 use crate::diagnoser::DiagnoseError;
 use crate::ground::{ground, is_grounded};
-use crate::prompt::object_name;
+use crate::prompt::{is_unseen, object_name};
 use crate::remedy::describe;
 use crate::rules;
 
@@ -162,10 +162,10 @@ fn read(text: &str) -> Result<Answer, DiagnoseError> {
     }
     if texts
         .iter()
-        .any(|text| text.chars().any(|c| c.is_control() && c != '\n'))
+        .any(|text| text.chars().any(|c| is_unseen(c) && c != '\n'))
     {
         return Err(DiagnoseError::Malformed(
-            "a statement holds control characters",
+            "a statement holds characters that are not seen",
         ));
     }
     if !answer.confidence.is_finite() || !(0.0..=1.0).contains(&answer.confidence) {
@@ -316,6 +316,8 @@ mod tests {
             (json!({ "summary": "" }), "malformed"),
             (json!({ "summary": long }), "malformed"),
             (json!({ "summary": "clear \u{1b}[2J" }), "malformed"),
+            (json!({ "recommendation": "all \u{202e}enif" }), "malformed"),
+            (json!({ "root_cause": "fine\u{e0041}" }), "malformed"),
             (json!({ "remedy_kind": "patch" }), "malformed"),
             (json!({ "to_revision": "1" }), "malformed"),
             (json!({ "memory_limit_bytes": -1 }), "malformed"),

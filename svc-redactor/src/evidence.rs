@@ -284,6 +284,8 @@ fn redact_node(
     mut node: NodeState,
 ) -> NodeState {
     for condition in &mut node.conditions {
+        condition.r#type = redact_text(session, tally, id, &condition.r#type);
+        condition.status = redact_text(session, tally, id, &condition.status);
         condition.reason = redact_text(session, tally, id, &condition.reason);
         condition.message = redact_text(session, tally, id, &condition.message);
     }

@@ -54,6 +54,7 @@ mod removals;
 mod run;
 mod security;
 mod stage;
+mod texts;
 
 pub use evidence::{Dossier, redact_evidence};
 pub use run::run;

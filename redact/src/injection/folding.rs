@@ -148,7 +148,8 @@ pub(super) fn hidden(text: &str) -> Vec<Flag> {
     for (start, character) in text.char_indices() {
         let end = start + character.len_utf8();
         let rule = match character {
-            '\u{e0000}'..='\u{e007f}' => "tag-characters",
+            // Variation selectors carry a byte each.
+            '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}' => "tag-characters",
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => "bidirectional",
             '\u{1b}' if matches!(text.as_bytes().get(end), Some(b']' | b'P' | b'_' | b'^')) => {
                 "terminal-escape"
@@ -194,7 +195,7 @@ pub(super) fn is_hidden_kind(rule: &str) -> bool {
 /// overrides, tags, other control characters than tab and line ends.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     let changes = |character: char| {
-        matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}')
+        matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
             || (character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
     };
     if !text.chars().any(changes) {
@@ -252,6 +253,7 @@ mod tests {
         for (text, rule, left) in [
             ("a\u{202e}b", "bidirectional", "ab"),
             ("a\u{e0041}\u{e0042}b", "tag-characters", "ab"),
+            ("a\u{e0158}\u{e0159}b", "tag-characters", "ab"),
             ("a\u{1b}]0;title\u{7}b", "terminal-escape", "a]0;titleb"),
         ] {
             let flags = hidden(text);

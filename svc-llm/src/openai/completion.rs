@@ -6,6 +6,9 @@ use serde::Deserialize;
 use super::classify;
 use crate::diagnoser::DiagnoseError;
 
+/// A longer name of a model is none.
+const LONGEST_NAME: usize = 200;
+
 /// What a model wrote, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Completion {
@@ -76,6 +79,9 @@ pub(crate) fn parse(body: &[u8]) -> Result<Completion, DiagnoseError> {
     if message.refusal.is_some_and(|refusal| !refusal.is_empty()) {
         return Err(DiagnoseError::Refused);
     }
+    if !is_name_of_model(&read.model) {
+        return Err(DiagnoseError::Malformed("the name of its model is none"));
+    }
     let text = message.content.filter(|text| !text.trim().is_empty());
     let usage = read.usage.unwrap_or_default();
     Ok(Completion {
@@ -83,4 +89,39 @@ pub(crate) fn parse(body: &[u8]) -> Result<Completion, DiagnoseError> {
         model: read.model,
         tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
     })
+}
+
+/// Whether a text may be the name of a model, which people are shown: a word, a tag, a path; servers may leave it out.
+fn is_name_of_model(text: &str) -> bool {
+    let is_inside = |c: char| c.is_ascii_alphanumeric() || "-_.:/\\@+ ".contains(c);
+    text.len() <= LONGEST_NAME && text.chars().all(is_inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_model_is_a_name() {
+        for name in [
+            "",
+            "gpt-5.2-2026-03-01",
+            "llama3.3:70b",
+            "/models/Qwen3 32B+q4.gguf",
+            "org/model@sha256:ab",
+        ] {
+            assert!(is_name_of_model(name), "{name}");
+        }
+        let long = "m".repeat(LONGEST_NAME + 1);
+        for name in [
+            "<script>",
+            "m\u{1b}[2J",
+            "m\u{202e}",
+            "[m](http://x)",
+            "m\nm",
+            &long,
+        ] {
+            assert!(!is_name_of_model(name), "{name}");
+        }
+    }
 }

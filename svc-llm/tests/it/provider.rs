@@ -101,6 +101,28 @@ async fn a_good_answer_is_published_with_model_tokens_and_hash() {
 }
 
 #[tokio::test]
+async fn every_request_has_a_boundary_of_its_own() {
+    let server = serve(completion(&answer().to_string())).await;
+    for _ in 0..2 {
+        handle(&config(&server), &input(BAD_VALUE)).await;
+    }
+    let requests = server.received_requests().await.unwrap();
+    let boundaries = requests.iter().map(|request| {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let messages = body["messages"].as_array().unwrap();
+        let user = messages.last().unwrap()["content"].as_str().unwrap();
+        let (_, rest) = user.split_once("<evidence boundary=\"").unwrap();
+        let boundary = rest[..rest.find('"').unwrap()].to_owned();
+        assert_eq!(user.matches(&boundary).count(), 2, "{user}");
+        assert_eq!(boundary.len(), 32);
+        boundary
+    });
+    let boundaries: Vec<String> = boundaries.collect();
+    assert_eq!(boundaries.len(), 2);
+    assert_ne!(boundaries[0], boundaries[1]);
+}
+
+#[tokio::test]
 async fn every_recorded_failure_ends_in_the_rules_answer_and_says_why() {
     let offline = handle(&Config::default(), &input(BAD_VALUE)).await;
     for (name, reason) in [
@@ -248,7 +270,14 @@ async fn a_hostile_server_brings_in_no_change_of_its_own() {
     unknown_container["container"] = json!("sidecar");
     unknown_container["memory_limit_bytes"] = json!(1);
     let nested = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let named = |model: &str| {
+        let choices =
+            json!([{ "finish_reason": "stop", "message": { "content": answer().to_string() } }]);
+        ResponseTemplate::new(200).set_body_json(json!({ "model": model, "choices": choices }))
+    };
     for response in [
+        named("<script>"),
+        named(&huge[..300]),
         completion(&other_object.to_string()),
         completion(&other_revision.to_string()),
         completion(&unknown_container.to_string()),
@@ -270,5 +299,6 @@ async fn a_hostile_server_brings_in_no_change_of_its_own() {
         let is_rules = diagnosis.diagnoser == "rules"
             && diagnosis.remedy == rules.message.diagnosis.as_ref().unwrap().remedy;
         assert!(is_rules || diagnosis.remedy.is_none(), "{diagnosis:?}");
+        assert!(!diagnosis.model.contains(['<', 'x']), "{diagnosis:?}");
     }
 }
