@@ -1,5 +1,7 @@
 //! Check digits of national identity numbers. Punctuation between digits is left out first.
 
+use crate::validate::ends_in_luhn;
+
 /// Whose numbers they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,7 +67,7 @@ pub(crate) fn holds(country: Country, text: &str) -> bool {
         }
         Country::Se => {
             let ten = &digits[digits.len().saturating_sub(10)..];
-            matches!(digits.len(), 10 | 12) && is_luhn(ten)
+            matches!(digits.len(), 10 | 12) && ends_in_luhn(ten)
         }
         Country::No => is_no(&digits),
         Country::Dk => {
@@ -87,7 +89,7 @@ pub(crate) fn holds(country: Country, text: &str) -> bool {
             let sum = || weighted(&digits[..9], &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
             digits.len() == 10 && (11 - sum() % 11) % 11 == digits[9]
         }
-        Country::Ca => digits.len() == 9 && is_luhn(&digits),
+        Country::Ca => digits.len() == 9 && ends_in_luhn(&digits),
     }
 }
 
@@ -112,20 +114,6 @@ fn is_modulo_11(digits: &[u32], weights: &[u32]) -> bool {
     };
     let rest = weighted(others, weights) % 11;
     *last == if rest < 2 { 0 } else { 11 - rest }
-}
-
-fn is_luhn(digits: &[u32]) -> bool {
-    let doubled =
-        digits
-            .iter()
-            .rev()
-            .enumerate()
-            .map(|(index, digit)| match (index % 2, digit * 2) {
-                (0, _) => *digit,
-                (_, double) if double > 9 => double - 9,
-                (_, double) => double,
-            });
-    doubled.sum::<u32>().is_multiple_of(10)
 }
 
 const fn is_day_and_month(day: u32, month: u32) -> bool {

@@ -9,17 +9,22 @@ pub(crate) fn is_luhn(text: &str) -> bool {
     if !(12..=19).contains(&digits.len()) || digits.iter().all(|d| *d == digits[0]) {
         return false;
     }
-    let sum: u32 = digits
-        .iter()
-        .rev()
-        .enumerate()
-        .map(|(index, digit)| match (index % 2, digit * 2) {
-            (0, _) => *digit,
-            (_, double) if double > 9 => double - 9,
-            (_, double) => double,
-        })
-        .sum();
-    sum.is_multiple_of(10)
+    ends_in_luhn(&digits)
+}
+
+/// Whether the last digit is the check digit of the others (ISO/IEC 7812-1).
+pub(crate) fn ends_in_luhn(digits: &[u32]) -> bool {
+    let doubled =
+        digits
+            .iter()
+            .rev()
+            .enumerate()
+            .map(|(index, digit)| match (index % 2, digit * 2) {
+                (0, _) => *digit,
+                (_, double) if double > 9 => double - 9,
+                (_, double) => double,
+            });
+    doubled.sum::<u32>().is_multiple_of(10)
 }
 
 /// The check digits of an IBAN (ISO 13616): the rearranged number modulo 97 is 1.
