@@ -10,7 +10,7 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, SealingKeys};
 use bonesetter_proto::v1::{Detected, Enriched, Evidence, FailureClass, Redacted};
 use bonesetter_proto::{IncidentId, Namespace, Stage as StageName, Subject};
-use bonesetter_testbed::{NatsOptions, NatsServer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_enricher::config::Config;
 use tokio::sync::mpsc;
@@ -42,17 +42,9 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
-        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
-        let public = |user: &topology::User| {
-            std::fs::read_to_string(keys.nkey_public(user.name))
-                .unwrap()
-                .trim()
-                .to_owned()
-        };
-        let authorization = Some(topology::authorization(public));
+        let keys = identity::keys(folder.path()).unwrap();
         let options = NatsOptions {
-            authorization,
+            authorization: Some(identity::authorization(folder.path()).unwrap()),
             ..NatsOptions::default()
         };
         let nats = NatsServer::start(options).await.unwrap();

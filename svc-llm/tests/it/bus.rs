@@ -13,7 +13,7 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, Signature, VerifyingKeys};
 use bonesetter_proto::v1::{DeadLetter, Diagnosed, Redacted};
 use bonesetter_proto::{Stage, Writer};
-use bonesetter_testbed::{NatsOptions, NatsServer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_llm::config::Config;
 use tokio_util::sync::CancellationToken;
@@ -36,15 +36,9 @@ impl Bed {
     /// Starts the bus and some replicas of svc-llm on it.
     pub(crate) async fn start_with(config: &Config, replicas: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
-        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
-        let public = |user: &topology::User| {
-            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
-            text.trim().to_owned()
-        };
-        let authorization = Some(topology::authorization(public));
+        let keys = identity::keys(folder.path()).unwrap();
         let options = NatsOptions {
-            authorization,
+            authorization: Some(identity::authorization(folder.path()).unwrap()),
             ..NatsOptions::default()
         };
         let nats = NatsServer::start(options).await.unwrap();

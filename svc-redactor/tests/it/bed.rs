@@ -16,7 +16,7 @@ use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::{Enriched, Evidence, EvidenceItem, Incident, LogChunk, LogLine};
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::service::ServiceProcess;
-use bonesetter_testbed::{NatsOptions, NatsServer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use serde_json::json;
 use svc_redactor::config::Config;
@@ -46,15 +46,9 @@ impl Bed {
     /// Starts the bus.
     async fn start_bare() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
-        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
-        let public = |user: &topology::User| {
-            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
-            text.trim().to_owned()
-        };
-        let authorization = Some(topology::authorization(public));
+        let keys = identity::keys(folder.path()).unwrap();
         let options = NatsOptions {
-            authorization,
+            authorization: Some(identity::authorization(folder.path()).unwrap()),
             ..NatsOptions::default()
         };
         let nats = NatsServer::start(options).await.unwrap();

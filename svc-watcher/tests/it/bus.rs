@@ -15,7 +15,7 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::v1::Detected;
 use bonesetter_proto::{Stage, Subject};
-use bonesetter_testbed::{NatsOptions, NatsServer};
+use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_watcher::{Config, Namespaces};
 use tokio::task::JoinHandle;
@@ -38,15 +38,9 @@ pub(crate) struct TestBus {
 impl TestBus {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let users: Vec<_> = topology::USERS.iter().map(|user| user.name).collect();
-        let keys = bonesetter_keys::init(folder.path(), &users).unwrap();
-        let public = |user: &topology::User| {
-            let text = std::fs::read_to_string(keys.nkey_public(user.name)).unwrap();
-            text.trim().to_owned()
-        };
-        let authorization = Some(topology::authorization(public));
+        let keys = identity::keys(folder.path()).unwrap();
         let options = NatsOptions {
-            authorization,
+            authorization: Some(identity::authorization(folder.path()).unwrap()),
             ..NatsOptions::default()
         };
         let server = NatsServer::start(options).await.unwrap();
