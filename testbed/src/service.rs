@@ -12,7 +12,6 @@ use std::path::Path;
 use std::time::Duration;
 
 const READY: Duration = Duration::from_mins(1);
-const DRAIN: Duration = Duration::from_secs(30);
 /// Longer than a delivery waits for a sign of life, and what comes after.
 const HANDLED: Duration = Duration::from_mins(3);
 const RECEIVED: &str = "bonesetter_messages_received_total";
@@ -52,7 +51,7 @@ pub struct ServiceProcess {
 impl ServiceProcess {
     /// Starts a program; its configuration and its log are `NAME.json` and `NAME.log` in `dir`. Where its
     /// health is comes to `config` here. It is not waited for.
-    pub fn start(name: &str, program: &Path, dir: &Path, mut config: Value) -> Result<Self, Error> {
+    fn start(name: &str, program: &Path, dir: &Path, mut config: Value) -> Result<Self, Error> {
         let address = format!("127.0.0.1:{}", free_port()?);
         config["health"] = json!({"listen": address});
         let file = dir.join(format!("{name}.json"));
@@ -65,34 +64,28 @@ impl ServiceProcess {
         })
     }
 
+    /// Starts two of them, `NAME` and `NAME-2`, and waits until both are ready.
+    pub async fn start_two(
+        name: &str,
+        program: &Path,
+        dir: &Path,
+        config: &Value,
+    ) -> Result<[Self; 2], Error> {
+        let start = |name: &str| Self::start(name, program, dir, config.clone());
+        let mut replicas = [start(name)?, start(&format!("{name}-2"))?];
+        for replica in &mut replicas {
+            replica.wait_ready().await?;
+        }
+        Ok(replicas)
+    }
+
     /// Waits until it says that it is ready.
-    pub async fn wait_ready(&mut self) -> Result<(), Error> {
+    async fn wait_ready(&mut self) -> Result<(), Error> {
         let url = format!("{}/readyz", self.health);
         let client = ready::local_http()?;
         let what = self.server.name().to_owned();
         let probe = async || ready::get_ok(&client, &url).await;
         Ok(ready::until(&what, READY, &mut [&mut self.server], probe).await?)
-    }
-
-    /// The process id.
-    pub fn pid(&self) -> u32 {
-        self.server.pid()
-    }
-
-    /// Fails if the process has ended, with the last lines of its log.
-    pub fn check_alive(&mut self) -> Result<(), Error> {
-        Ok(self.server.check_alive()?)
-    }
-
-    /// Asks it to drain, and waits until it has ended.
-    pub async fn stop(&mut self) {
-        self.server.stop(DRAIN).await;
-    }
-
-    /// Starts it again as it was started, and waits until it is ready.
-    pub async fn restart(&mut self) -> Result<(), Error> {
-        self.server.restart()?;
-        self.wait_ready().await
     }
 
     /// What it exports of a metric about one consumer; 0 where it exports nothing of it.
@@ -158,7 +151,7 @@ async fn catch(
                 return Err(format!("{} has had nothing", replica.server.name()));
             }
         }
-        pause(first.pid());
+        pause(first.server.pid());
         let state = bus.consumer_state(spec).await;
         let is_caught = state
             .as_ref()
@@ -166,7 +159,7 @@ async fn catch(
         if is_caught {
             return Ok(());
         }
-        resume(first.pid());
+        resume(first.server.pid());
         Err(format!("{state:?}"))
     };
     Ok(ready::until(&what, HANDLED, &mut [], caught).await?)

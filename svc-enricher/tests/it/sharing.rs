@@ -26,13 +26,9 @@ async fn replicas(bed: &Bed, kubeconfig: &Path) -> [ServiceProcess; 2] {
         "kubeconfig": kubeconfig,
     });
     let program = Path::new(env!("CARGO_BIN_EXE_svc-enricher"));
-    let mut replicas = ["svc-enricher", "svc-enricher-2"].map(|name| {
-        ServiceProcess::start(name, program, bed.folder.path(), config.clone()).unwrap()
-    });
-    for replica in &mut replicas {
-        replica.wait_ready().await.unwrap();
-    }
-    replicas
+    ServiceProcess::start_two("svc-enricher", program, bed.folder.path(), &config)
+        .await
+        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -91,12 +91,10 @@ impl Bed {
             },
         });
         let program = Path::new(env!("CARGO_BIN_EXE_svc-redactor"));
-        let mut replicas = ["svc-redactor", "svc-redactor-2"].map(|name| {
-            ServiceProcess::start(name, program, bed.folder.path(), config.clone()).unwrap()
-        });
-        for replica in &mut replicas {
-            replica.wait_ready().await.unwrap();
-        }
+        let replicas =
+            ServiceProcess::start_two("svc-redactor", program, bed.folder.path(), &config)
+                .await
+                .unwrap();
         (bed, replicas)
     }
 

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 
 use bonesetter_chassis::topology::REDACTOR;
 use bonesetter_keys::incident_id;
-use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_proto::v1::{Evidence, EvidenceItem, LogChunk, LogLine};
+use bonesetter_proto::v1::Evidence;
 use bonesetter_proto::{IncidentId, Stage, Subject};
 use bonesetter_testbed::service::lose_one;
 
-use crate::bed::{Bed, subject};
+use crate::bed::{Bed, log, subject};
 
 /// Far more than both have in hand.
 const INCIDENTS: u32 = 200;
@@ -17,24 +16,12 @@ const LINES: usize = 600;
 
 /// So much that one message is not handled in no time.
 fn evidence() -> Evidence {
-    let line = |number: usize| LogLine {
-        text: format!(
-            "INFO request {number} of cart@example.com answered 503, password=hunter{number}"
-        ),
-        ..LogLine::default()
+    let line = |number: usize| {
+        format!("INFO request {number} of cart@example.com answered 503, password=hunter{number}")
     };
-    let chunk = LogChunk {
-        lines: (0..LINES).map(line).collect(),
-        ..LogChunk::default()
-    };
-    let item = EvidenceItem {
-        id: "log/p/app/previous".into(),
-        content: Some(Content::Log(chunk)),
-    };
-    Evidence {
-        items: vec![item],
-        ..Evidence::default()
-    }
+    let lines: Vec<String> = (0..LINES).map(line).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    log("log/p/app/previous", &lines)
 }
 
 #[tokio::test(flavor = "multi_thread")]
