@@ -7,6 +7,7 @@ use bonesetter_chassis::topology::{ENRICHER, redrive_of};
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{Detected, Enriched};
 use bonesetter_testbed::fault::{Link, Proxy};
+use bonesetter_testbed::ready;
 
 use crate::bed::{Bed, start, stored};
 use crate::runner::{nats_client, pass, publish, run};
@@ -16,14 +17,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 const ENDED: &[u8] = b"NATS/1.0 408";
 
 async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
-    let look = async {
-        let mut looks = tokio::time::interval(Duration::from_millis(20));
-        while !is().await {
-            looks.tick().await;
-        }
-    };
-    let waited = tokio::time::timeout(LIMIT, look).await;
-    assert!(waited.is_ok(), "waited in vain until {what}");
+    let probe = async || is().await.then_some(()).ok_or_else(|| "not yet".to_owned());
+    ready::until(what, LIMIT, &mut [], probe).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
