@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use bonesetter_chassis::config::NatsSettings;
 use bonesetter_demo::receiver::{Answer, Receiver};
 use bonesetter_keys::KeyDirectory;
+use bonesetter_testbed::cluster::write_private;
 use bonesetter_testbed::fault::{Link, Proxy, SmallDisk};
 use bonesetter_testbed::loki::LokiServer;
 use bonesetter_testbed::minio::{BUCKET, MinioServer};
@@ -23,6 +24,8 @@ use bonesetter_testbed::s3::Access;
 use bonesetter_testbed::shipper::Shipper;
 use bonesetter_testbed::state::MinioState;
 use bonesetter_testbed::{NatsOptions, NatsServer, State, identity};
+use kube::config::Kubeconfig;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -94,6 +97,7 @@ impl Bed {
             (Peer::Minio, minio.root.endpoint.clone()),
             (Peer::Loki, loki.url()),
             (Peer::Receiver, receiver.url("")),
+            (Peer::KubeApiserver, api_server_url(testbed.kubeconfig()?)?),
         ];
         let mut proxies = BTreeMap::new();
         for (peer, url) in targets {
@@ -123,6 +127,19 @@ impl Bed {
     pub fn receiver_url(&self) -> anyhow::Result<String> {
         let proxy = self.proxies.get(&Peer::Receiver).context("no proxy")?;
         Ok(format!("http://{}", proxy.address()))
+    }
+
+    /// Has who is configured with this kubeconfig, of the environment's making, reach the API server through
+    /// its proxy.
+    pub fn proxy_kubeconfig(&self, file: &Path) -> anyhow::Result<()> {
+        let proxy = self.proxies.get(&Peer::KubeApiserver).context("no proxy")?;
+        let mut config: Value = serde_json::from_slice(&fs::read(file)?)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        let server = config.pointer_mut("/clusters/0/cluster/server");
+        let server = server.with_context(|| format!("{} names no server", file.display()))?;
+        *server = json!(format!("https://{}", proxy.address()));
+        write_private(file, config.to_string().as_bytes())?;
+        Ok(())
     }
 
     /// How a user reaches NATS without the proxy.
@@ -219,6 +236,15 @@ impl Drop for Bed {
             resume(pid);
         }
     }
+}
+
+/// Where a kubeconfig says that the API server is.
+fn api_server_url(file: &Path) -> anyhow::Result<String> {
+    let config =
+        Kubeconfig::read_from(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let cluster = config.clusters.into_iter().next().and_then(|it| it.cluster);
+    let server = cluster.and_then(|cluster| cluster.server);
+    server.with_context(|| format!("{} names no server", file.display()))
 }
 
 /// The address in a URL.

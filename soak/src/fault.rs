@@ -38,6 +38,8 @@ pub enum Peer {
     Loki,
     /// Who receives notices.
     Receiver,
+    /// The API server of Kubernetes.
+    KubeApiserver,
 }
 
 /// Bytes that are no message of ours.
@@ -100,12 +102,13 @@ impl Server {
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Nats,
         Self::Postgres,
         Self::Minio,
         Self::Loki,
         Self::Receiver,
+        Self::KubeApiserver,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -115,6 +118,7 @@ impl Peer {
             Self::Minio => "minio",
             Self::Loki => "loki",
             Self::Receiver => "the receiver",
+            Self::KubeApiserver => "kube-apiserver",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A soak from beginning to end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
 
@@ -81,6 +81,9 @@ pub async fn run(testbed: State, options: &Options) -> anyhow::Result<Outcome> {
         if spec.program == WATCHER {
             let sharding = json!({"shards": SHARDS});
             spec.config.insert("sharding".to_owned(), sharding);
+        }
+        if let Some(file) = spec.config.get("kubeconfig").and_then(Value::as_str) {
+            bed.proxy_kubeconfig(Path::new(file))?;
         }
     }
     say("starting services");
