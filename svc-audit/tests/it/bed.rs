@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::v1::{Detected, Incident, Phase};
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::service::ServiceProcess;
 use bonesetter_testbed::{NatsOptions, NatsServer, Postgres, State, identity};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use svc_audit::Config;
 use svc_audit::config::{DatabaseSettings, ExportSettings, SweepSettings, Within};
@@ -214,7 +216,7 @@ pub(crate) struct Nats {
     server: NatsServer,
     keys: KeyDirectory,
     cluster: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Nats {
@@ -238,7 +240,7 @@ impl Nats {
             server,
             keys,
             cluster,
-            _dir: dir,
+            dir,
         };
         provision_small(&nats.bus("provisioner").await, max_bytes)
             .await
@@ -255,6 +257,20 @@ impl Nats {
         Bus::connect(&settings, topology::user(user).unwrap())
             .await
             .expect("connected")
+    }
+
+    /// Starts two replicas of the service's own program.
+    pub(crate) async fn start_two(&self, ledger: &Ledger) -> [ServiceProcess; 2] {
+        let config = json!({
+            "cluster": self.cluster,
+            "nats": self.server.settings(&self.keys, "svc-audit").unwrap(),
+            "keys": {"trusted_dir": self.keys.trusted()},
+            "database": {"url_file": ledger.url_file("audit_ingest")},
+        });
+        let program = Path::new(env!("CARGO_BIN_EXE_svc-audit"));
+        ServiceProcess::start_two("svc-audit", program, self.dir.path(), &config)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn service(&self, name: &'static str) -> Service {

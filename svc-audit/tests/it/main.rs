@@ -12,5 +12,6 @@ mod ingest;
 mod keep;
 mod permissions;
 mod serve;
+mod sharing;
 mod sweep;
 mod tls;

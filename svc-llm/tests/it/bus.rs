@@ -1,5 +1,6 @@
 //! The service on a bus of the test's own, with the users, permissions and keys of production.
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,8 +14,10 @@ use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, Signature, VerifyingKeys};
 use bonesetter_proto::v1::{DeadLetter, Diagnosed, Redacted};
 use bonesetter_proto::{Stage, Writer};
+use bonesetter_testbed::service::ServiceProcess;
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
+use serde_json::json;
 use svc_llm::config::Config;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +27,7 @@ pub(crate) struct Bed {
     nats: NatsServer,
     keys: KeyDirectory,
     shutdown: CancellationToken,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bed {
@@ -47,7 +50,7 @@ impl Bed {
             nats,
             keys,
             shutdown,
-            _folder: folder,
+            folder,
         };
         provision(&bed.bus("provisioner").await).await.unwrap();
         for _ in 0..replicas {
@@ -55,6 +58,23 @@ impl Bed {
             tokio::spawn(svc_llm::run(config.clone(), service));
         }
         bed
+    }
+
+    /// Starts two replicas of the service's own program, which ask a model behind this URL.
+    pub(crate) async fn start_two(&self, provider: &str) -> [ServiceProcess; 2] {
+        let config = json!({
+            "cluster": "demo",
+            "nats": self.nats.settings(&self.keys, "svc-llm").unwrap(),
+            "keys": {
+                "signing_file": self.keys.signing(Writer::Llm), "trusted_dir": self.keys.trusted(),
+            },
+            "provider": "openai",
+            "openai": {"base_url": format!("{provider}/v1"), "model": "m"},
+        });
+        let program = Path::new(env!("CARGO_BIN_EXE_svc-llm"));
+        ServiceProcess::start_two("svc-llm", program, self.folder.path(), &config)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn bus(&self, user: &str) -> Bus {
@@ -109,6 +129,13 @@ impl Bed {
             .publish(&input.subject, message, "")
             .await
             .unwrap();
+    }
+
+    /// Every message of a stage.
+    pub(crate) async fn all(&self, stage: Stage) -> Vec<StoredMessage> {
+        let stream = topology::stream_of(stage).unwrap();
+        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        reader.all(&stage.filter()).await.unwrap()
     }
 
     /// The first message of a stage, once it is there.
@@ -168,13 +195,5 @@ async fn evidence_that_the_redactor_has_not_signed_is_a_dead_letter() {
     bed.publish(Writer::Actuator).await;
     let letter = DeadLetter::decode(bed.first(Stage::Dlq).await.payload).unwrap();
     assert_eq!(letter.dead_subject, input(BAD_VALUE).subject.to_string());
-    let stream = topology::stream_of(Stage::Diagnosed).unwrap();
-    let reader = StreamReader::new(bed.bus("operator").await, stream.name);
-    assert!(
-        reader
-            .all(&Stage::Diagnosed.filter())
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(bed.all(Stage::Diagnosed).await.is_empty());
 }

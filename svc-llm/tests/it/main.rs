@@ -10,4 +10,5 @@
 mod bus;
 mod evidence;
 mod provider;
+mod sharing;
 mod slow;
