@@ -15,7 +15,7 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact train-injection bench-replay bench-bus check-alerts soak fuzz
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact bench-usefulness train-injection bench-replay bench-bus check-alerts soak fuzz
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,13 @@ bench-replay: ## Measure replay over 10,000 incidents (INCIDENTS=...) beside raw
 
 bench-redact: ## Measure redaction on the labelled texts in DATA=... and on real logs, beside gitleaks, on one core (2 min; the first time 6 min, to build both).
 	@redact/bench/bench.sh
+
+bench-usefulness: ## Compare what the offline rules say with and without redaction about the recorded cases in DATA=.../diag_cases.jsonl (5 s; the first time 5 min, to build). Fails where an answer differs, or most are not explained.
+	@test -f "$(DATA)/diag_cases.jsonl" || { echo "bench-usefulness: set DATA to the folder of diag_cases.jsonl: make bench-usefulness DATA=..." >&2; exit 1; }
+	@cargo build --quiet --locked -p bonesetter-demo --example usefulness
+	@mkdir -p $(CACHE)/bench
+	@python3 demo/examples/usefulness/evidence.py "$(DATA)/diag_cases.jsonl" > $(CACHE)/bench/usefulness.jsonl
+	@$(BIN)/examples/usefulness $(CACHE)/bench/usefulness.jsonl
 
 bench-bus: ## Measure the stage runner beside bare JetStream on the same private nats-server, and the services at rest (6 min; the first time 60, to build). Fails where a goal of docs/benchmarks.md is missed. ROWS=always/plain measures some rows only.
 	@testbed/preflight.sh node

@@ -35,6 +35,8 @@ mod node;
 mod patterns;
 mod probe;
 mod reading;
+#[cfg(test)]
+mod redacted;
 mod reference;
 mod scheduling;
 mod unknown;

@@ -1,51 +1,17 @@
-use std::borrow::Borrow;
-use std::collections::HashMap;
-
 use bonesetter_chassis::bus::StreamReader;
 use bonesetter_chassis::topology::ENRICHED;
 use bonesetter_keys::SealingKeys;
 use bonesetter_proto::Stage;
-use bonesetter_proto::v1::{Diagnosed, Enriched, Evidence};
-use bonesetter_redact::{Redact, RedactError, Redactor, Rules, Session, redact, restore};
+use bonesetter_proto::v1::{Enriched, Evidence};
+use bonesetter_redact::{Redactor, Rules};
 use prost::Message as _;
 
 use crate::Outcome;
 
-/// Raw evidence, passed off as redacted.
-struct Raw(Evidence);
+#[path = "../../examples/usefulness/answers.rs"]
+mod answers;
 
-impl Redact for Raw {
-    fn redact(self, _: &mut Session) -> Result<Self, RedactError> {
-        Ok(self)
-    }
-}
-
-impl Borrow<Evidence> for Raw {
-    fn borrow(&self) -> &Evidence {
-        &self.0
-    }
-}
-
-/// What a diagnosis says, with values in the place of placeholders.
-fn said(diagnosed: &Diagnosed, values: &HashMap<String, String>) -> Vec<String> {
-    let diagnosis = diagnosed.diagnosis.clone().expect("a diagnosis");
-    let mut said = vec![
-        diagnosis.cause,
-        diagnosis.summary,
-        diagnosis.root_cause,
-        diagnosis.recommendation,
-        format!("{:.2} {:?}", diagnosis.confidence, diagnosis.remedy),
-    ];
-    for citation in diagnosis.citations {
-        said.push(format!("{}: {}", citation.evidence_id, citation.quote));
-    }
-    let restored = said.iter().map(|text| {
-        restore(text, |placeholder| {
-            values.get(placeholder).map(String::as_str)
-        })
-    });
-    restored.collect()
-}
+use answers::Answers;
 
 /// The offline rules say the same about the raw evidence of every scenario and about what is left of it.
 pub(crate) async fn redaction_costs_no_answer(outcome: &Outcome) {
@@ -67,19 +33,8 @@ pub(crate) async fn redaction_costs_no_answer(outcome: &Outcome) {
         let sealed = enriched.evidence.expect("sealed evidence");
         let plain = seal.open(&message.subject, &sealed).expect("opened");
         let raw = Evidence::decode(plain.as_slice()).expect("evidence");
-        let mut session = redactor.session(message.subject.as_bytes());
-        session.keep_values();
-        let left = svc_redactor::redact_evidence(raw.clone(), &mut session).expect("redacted");
-        let values: HashMap<String, String> = session
-            .values()
-            .map(|(placeholder, value)| (placeholder.to_owned(), value.to_owned()))
-            .collect();
-        let raw = redact(Raw(raw), &mut session).expect("as it is");
-        assert_eq!(
-            said(&svc_llm::explain_offline(&left, class), &values),
-            said(&svc_llm::explain_offline(&raw, class), &values),
-            "{}",
-            message.subject
-        );
+        let key = message.subject.as_bytes();
+        let answers = Answers::about(raw, class, &redactor, key).expect("answers");
+        assert_eq!(answers.redacted, answers.raw, "{}", message.subject);
     }
 }

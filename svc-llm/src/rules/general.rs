@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::case::Case;
 use crate::fixture::{Fixture, crash_loop, waiting};
 use crate::ground::is_grounded;
-use crate::rules::{CAUSES, diagnose};
+use crate::rules::{CAUSES, diagnose, redacted};
 
 fn check(evidence: &Evidence, class: FailureClass) -> Diagnosis {
     let case = Case::over(evidence, class);
@@ -24,6 +24,7 @@ fn check(evidence: &Evidence, class: FailureClass) -> Diagnosis {
         "{}",
         diagnosis.cause
     );
+    redacted::check(evidence, class, &diagnosis);
     diagnosis
 }
 
