@@ -16,12 +16,16 @@ use kube::core::request::Request;
 use kube::core::response::Status;
 use serde_json::Value;
 
+use crate::answer;
 use crate::edit::{Edits, pointer};
 use crate::ownership::Conflict;
 use crate::policy::FIELD_MANAGER;
 use crate::render::revision_of;
 
 const PAGE: u32 = 250;
+/// A list that never ends is not one.
+const MAX_PAGES: usize = 40;
+const NOT_THAT_DEPLOYMENT: &str = "the answer is not that Deployment";
 
 /// Why the API server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +164,8 @@ impl Cluster {
             .get(name, &GetParams::default())
             .map_err(|error| passing(&doing, &error))?;
         match self.send(&doing, request).await {
-            Ok(live) => Ok(Some(live)),
+            Ok(live) if answer::is_deployment(&live, namespace, name) => Ok(Some(live)),
+            Ok(_) => Err(passing(&doing, &NOT_THAT_DEPLOYMENT)),
             Err(ApiError::Refused { refusal, .. }) if refusal.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
@@ -247,7 +252,12 @@ impl Cluster {
         let request = deployments(namespace)
             .patch(name, &parameters, &patch)
             .map_err(|error| passing(&doing, &error))?;
-        self.send(&doing, request).await
+        let written = self.send(&doing, request).await?;
+        if answer::is_deployment(&written, namespace, name) {
+            Ok(written)
+        } else {
+            Err(passing(&doing, &NOT_THAT_DEPLOYMENT))
+        }
     }
 
     async fn list(&self, api: &str, what: &str, of: &Value) -> Result<Vec<Value>, ApiError> {
@@ -256,19 +266,22 @@ impl Cluster {
         let requests = Request::new(format!("/{api}/namespaces/{namespace}/{what}"));
         let mut parameters = ListParams::default().labels(&selector(of)).limit(PAGE);
         let mut items = Vec::new();
-        loop {
+        for _ in 0..MAX_PAGES {
             let request = requests
                 .list(&parameters)
                 .map_err(|error| passing(&doing, &error))?;
             let mut page = self.send(&doing, request).await?;
-            if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
-                items.extend(found);
-            }
+            let found = answer::take_items(&mut page);
+            items.extend(found.ok_or_else(|| passing(&doing, &"the answer is not a list"))?);
             match page["metadata"]["continue"].as_str() {
                 Some(token) if !token.is_empty() => parameters = parameters.continue_token(token),
                 _ => return Ok(items),
             }
         }
+        Err(passing(
+            &doing,
+            &format!("the list goes on after {MAX_PAGES} pages"),
+        ))
     }
 
     async fn send(&self, doing: &str, request: http::Request<Vec<u8>>) -> Result<Value, ApiError> {

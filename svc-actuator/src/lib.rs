@@ -40,6 +40,7 @@
 //!
 //! `bonesetter_actuator_steps_total{step, violation}`, besides those of the runner.
 
+mod answer;
 pub mod change;
 pub mod changes;
 pub mod command;

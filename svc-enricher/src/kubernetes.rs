@@ -12,6 +12,7 @@ use kube::{Api, Client, Resource as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::answer;
 use crate::lines::TailLimits;
 use crate::pod_log;
 use crate::pods::LogPlan;
@@ -147,6 +148,9 @@ impl<'a> Kubernetes<'a> {
                 .get(name, &kube::api::GetParams::default())
                 .map_err(|error| unusable(&what, &error))?;
             let mut object = self.request(&what, request).await?;
+            if !answer::is_object(&object, namespace, name) {
+                return Err(not_asked_for(&what, "that object"));
+            }
             set_type(&mut object, resource);
             Ok(object)
         };
@@ -203,9 +207,8 @@ impl<'a> Kubernetes<'a> {
                 .list(&params)
                 .map_err(|error| unusable(what, &error))?;
             let mut page = self.request(what, request).await?;
-            if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                objects.extend(items);
-            }
+            let items = answer::take_items(&mut page);
+            objects.extend(items.ok_or_else(|| not_asked_for(what, "a list of objects"))?);
             let next = crate::json::text(&page, "/metadata/continue");
             if next.is_empty() || filter.max.is_some() {
                 break;
@@ -367,6 +370,13 @@ fn unusable(what: &str, error: &dyn std::error::Error) -> QueryError {
     QueryError::Refused {
         what: what.to_owned(),
         reason: error.to_string(),
+    }
+}
+
+fn not_asked_for(what: &str, wanted: &str) -> QueryError {
+    QueryError::Refused {
+        what: what.to_owned(),
+        reason: format!("the answer is not {wanted}"),
     }
 }
 

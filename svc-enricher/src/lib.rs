@@ -29,6 +29,7 @@
 
 pub mod config;
 
+mod answer;
 mod collect;
 mod diff;
 mod events;

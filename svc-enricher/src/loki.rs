@@ -14,12 +14,14 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
 use crate::config::LokiSettings;
-use crate::json::{items, text};
+use crate::json::text;
 use crate::lines::{self, TailLimits};
 use crate::logql::{LabelNames, selector};
 
 const TENANT: &str = "X-Scope-OrgID";
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+/// Longer values of labels are cut; characters.
+const LONGEST_LABEL: usize = 256;
 /// A pod has several containers, and one query asks for all of them.
 const LINES_PER_TAIL_LINE: usize = 4;
 /// Loki's own limit by default; it refuses more.
@@ -207,16 +209,21 @@ fn read_answer(
         )));
     }
     let mut by_container: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
-    for stream in items(answer, "/data/result") {
+    for stream in list(answer, "/data/result")? {
         let container = stream
             .pointer("/stream")
             .and_then(|labels| labels.get(container_label));
         let lines = by_container
-            .entry(container.and_then(Value::as_str).unwrap_or(""))
+            .entry(label(container.and_then(Value::as_str).unwrap_or("")))
             .or_default();
-        for value in items(stream, "/values") {
-            let at = text(value, "/0").parse().unwrap_or_default();
-            lines.push((at, text(value, "/1")));
+        for value in list(stream, "/values")? {
+            let at = text(value, "/0").parse();
+            let line = value.pointer("/1").and_then(Value::as_str);
+            let (Ok(at), Some(line)) = (at, line) else {
+                let problem = "a line in it has no time in nanoseconds or no text";
+                return Err(LokiError::Answer(problem.to_owned()));
+            };
+            lines.push((at, line));
         }
     }
     Ok(by_container
@@ -224,6 +231,18 @@ fn read_answer(
         .filter(|(_, lines)| !lines.is_empty())
         .map(|(container, lines)| chunk(pod, container, lines, limits))
         .collect())
+}
+
+/// The list at a JSON pointer.
+fn list<'a>(value: &'a Value, pointer: &str) -> Result<&'a Vec<Value>, LokiError> {
+    let list = value.pointer(pointer).and_then(Value::as_array);
+    list.ok_or_else(|| LokiError::Answer(format!("there is no list at {pointer}")))
+}
+
+/// The value of a label, which Loki takes of any length.
+fn label(value: &str) -> &str {
+    let end = value.char_indices().nth(LONGEST_LABEL);
+    end.map_or(value, |(end, _)| &value[..end])
 }
 
 fn chunk(
@@ -321,11 +340,31 @@ mod tests {
             json!({}),
             json!({"data": {"resultType": "matrix", "result": []}}),
             json!([]),
+            json!({"data": {"resultType": "streams"}}),
+            json!({"data": {"resultType": "streams", "result": {}}}),
+            json!({"data": {"resultType": "streams", "result": ["app"]}}),
+            stream("app", &json!("first")),
+            stream("app", &json!(["first"])),
+            stream("app", &json!([["soon", "first"]])),
+            stream("app", &json!([[1, "first"]])),
+            stream("app", &json!([["1", 7]])),
         ] {
-            assert!(matches!(
-                read_answer(&answer, &pod(), "c", LIMITS),
-                Err(LokiError::Answer(_))
-            ));
+            let read = read_answer(&answer, &pod(), "container", LIMITS);
+            assert!(matches!(read, Err(LokiError::Answer(_))), "{answer}");
+        }
+    }
+
+    fn stream(container: &str, values: &Value) -> Value {
+        let stream = json!({"stream": {"container": container}, "values": values});
+        json!({"data": {"resultType": "streams", "result": [stream]}})
+    }
+
+    #[test]
+    fn a_label_of_any_length_is_cut_between_characters() {
+        for (length, left) in [(255, 255), (256, 256), (300, 256)] {
+            let answer = stream(&"\u{e4}".repeat(length), &json!([["1", "first"]]));
+            let chunks = read_answer(&answer, &pod(), "container", LIMITS).unwrap();
+            assert_eq!(chunks[0].container, "\u{e4}".repeat(left));
         }
     }
 
