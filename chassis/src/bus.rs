@@ -45,6 +45,7 @@ pub use provision::{ProvisionError, Provisioned, provision, provision_small};
 pub use provision_external::provision_external;
 pub(crate) use publish::Producer;
 pub use publish::{PublishError, Publisher, Stored};
+pub(crate) use read::signature;
 pub use read::{ReadError, StoredMessage, StreamReader};
 
 /// Header names that we set ourselves. NATS header names are case-sensitive (ADR-4).

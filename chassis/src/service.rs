@@ -147,15 +147,23 @@ impl Service {
         })
     }
 
-    /// Publishes messages of one stage; sources use it directly.
-    pub fn publisher<M: Event>(&self) -> Publisher<M> {
-        Publisher::new(
+    /// Publishes messages of one stage; sources use it directly. An error where they must be signed
+    /// and there is no key to sign them with.
+    pub fn publisher<M: Event>(&self) -> anyhow::Result<Publisher<M>> {
+        let signer = match M::SIGNED_BY {
+            None => None,
+            Some(_) => Some(self.signer.clone().with_context(|| {
+                let (name, event) = (self.about.name, M::EVENT_TYPE);
+                format!("keys.signing_file is not set, and {name} signs messages of {event}")
+            })?),
+        };
+        Ok(Publisher::new(
             self.bus.clone(),
             self.clock.clone(),
             self.producer(),
-            self.signer.clone(),
+            signer,
             self.shutdown.clone(),
-        )
+        ))
     }
 
     /// The bucket of that specification.
@@ -163,9 +171,13 @@ impl Service {
         Bucket::new(self.bus.clone(), spec)
     }
 
-    /// The public keys that messages are verified with.
-    pub fn trusted(&self) -> Arc<VerifyingKeys> {
-        self.trusted.clone()
+    /// The public keys that messages are verified with; an error where none are named.
+    pub fn trusted(&self) -> anyhow::Result<Arc<VerifyingKeys>> {
+        anyhow::ensure!(
+            self.common.keys.trusted_dir.is_some(),
+            "keys.trusted_dir is not set, so nobody's signature could be verified"
+        );
+        Ok(self.trusted.clone())
     }
 
     /// Handles a consumer with a stage until shut down and drained.
@@ -175,12 +187,7 @@ impl Service {
             "keys.trusted_dir is not set, and {} handles signed messages",
             spec.name
         );
-        anyhow::ensure!(
-            S::Out::SIGNED_BY.is_none() || self.signer.is_some(),
-            "keys.signing_file is not set, and {} signs what it publishes",
-            spec.name
-        );
-        let publisher = self.publisher();
+        let publisher = self.publisher()?;
         self.runner(spec).stage(stage, publisher).await;
         Ok(())
     }

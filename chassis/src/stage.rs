@@ -8,10 +8,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bonesetter_keys::Verified;
+use bonesetter_keys::{Signature, Verified};
 use bonesetter_proto::v1::SignedMessage;
 use bonesetter_proto::{Event, Message, Subject};
 use bytes::Bytes;
+
+use crate::bus::signature;
 
 /// One message in, messages out.
 pub trait Stage: Send + Sync + 'static {
@@ -126,4 +128,11 @@ pub struct Delivery {
     pub stored_at: SystemTime,
     /// How often it has been delivered, from 1.
     pub deliveries: u64,
+}
+
+impl Delivery {
+    /// The signature that the headers carry, not verified.
+    pub fn signature(&self) -> Option<Signature> {
+        signature(&self.headers)
+    }
 }

@@ -88,7 +88,7 @@ impl Environment {
             spec(
                 "svc-watcher",
                 None,
-                json!({}),
+                json!({"signing_file": keys.signing(Writer::Watcher)}),
                 json!({
                     "kubeconfig": kubeconfig("svc-watcher"),
                     "namespaces": {"watch": [SUGGEST_NAMESPACE, AUTO_NAMESPACE]},
@@ -98,6 +98,7 @@ impl Environment {
                 "svc-enricher",
                 None,
                 json!({
+                    "trusted_dir": keys.trusted(),
                     "evidence_file": keys.evidence(), "digest_file": keys.digest(),
                 }),
                 json!({
@@ -154,12 +155,7 @@ impl Environment {
                 json!({"trusted_dir": keys.trusted()}),
                 json!({"database": {"url_file": self.dir.join("ingest-url")}}),
             ),
-            spec(
-                "svc-audit",
-                Some("sweep"),
-                json!({}),
-                json!({"database": {"url_file": self.dir.join("sweeper-url")}}),
-            ),
+            self.sweeper(),
             self.reader()?,
             spec(
                 "svc-audit",
@@ -202,6 +198,18 @@ impl Environment {
                 .into_iter()
                 .collect(),
         })
+    }
+
+    fn sweeper(&self) -> Spec {
+        let signing = self.keys.signing(Writer::Sweeper);
+        let keys = json!({"signing_file": signing, "trusted_dir": self.keys.trusted()});
+        let database = json!({"url_file": self.dir.join("sweeper-url")});
+        self.spec(
+            "svc-audit",
+            Some("sweep"),
+            keys,
+            json!({"database": database}),
+        )
     }
 
     fn publisher(&self) -> Spec {

@@ -32,7 +32,7 @@ secret() {
 evidence=evidence.key=evidence.key
 digest=digest.key=digest.key
 
-secret svc-watcher-keys svc-watcher
+secret svc-watcher-keys svc-watcher signing.key=signing/svc-watcher.key
 secret svc-enricher-keys svc-enricher "$evidence" "$digest"
 secret svc-redactor-keys svc-redactor signing.key=signing/svc-redactor.key "$evidence" "$digest"
 secret svc-llm-keys svc-llm signing.key=signing/svc-llm.key
@@ -41,6 +41,6 @@ secret svc-notifier-keys svc-notifier webhook.key=webhook.key
 secret svc-notifier-publish-keys svc-notifier-publish signing.key=signing/svc-notifier-publish.key
 secret svc-audit-keys svc-audit
 secret svc-audit-export-keys svc-audit-export
-secret svc-audit-sweep-keys svc-audit-sweep
+secret svc-audit-sweep-keys svc-audit-sweep signing.key=signing/svc-audit-sweep.key
 secret keeper-keys keeper
 print configmap bonesetter-trusted --from-file="$keys/trusted"

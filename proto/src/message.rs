@@ -6,6 +6,8 @@ use crate::v1;
 /// The service whose signature a message must carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Writer {
+    /// svc-watcher.
+    Watcher,
     /// svc-redactor.
     Redactor,
     /// svc-llm.
@@ -14,19 +16,30 @@ pub enum Writer {
     Actuator,
     /// `svc-notifier publish`, which writes for tools outside; no service of ours relies on it.
     Publisher,
+    /// `svc-audit sweep`.
+    Sweeper,
 }
 
 impl Writer {
     /// Every writer that signs.
-    pub const ALL: [Self; 4] = [Self::Redactor, Self::Llm, Self::Actuator, Self::Publisher];
+    pub const ALL: [Self; 6] = [
+        Self::Watcher,
+        Self::Redactor,
+        Self::Llm,
+        Self::Actuator,
+        Self::Publisher,
+        Self::Sweeper,
+    ];
 
     /// The service's name, which is also the name of its key files.
     pub const fn service(self) -> &'static str {
         match self {
+            Self::Watcher => "svc-watcher",
             Self::Redactor => "svc-redactor",
             Self::Llm => "svc-llm",
             Self::Actuator => "svc-actuator",
             Self::Publisher => "svc-notifier-publish",
+            Self::Sweeper => "svc-audit-sweep",
         }
     }
 }
@@ -111,7 +124,7 @@ message!(
     Detected,
     Detected,
     "dev.bonesetter.detected.v1",
-    None,
+    Some(Writer::Watcher),
     |m| m.incident.as_ref()
 );
 message!(
@@ -159,9 +172,13 @@ message!(
     None,
     |_| None
 );
-message!(Overdue, Overdue, "dev.bonesetter.overdue.v1", None, |m| m
-    .incident
-    .as_ref());
+message!(
+    Overdue,
+    Overdue,
+    "dev.bonesetter.overdue.v1",
+    Some(Writer::Sweeper),
+    |m| m.incident.as_ref()
+);
 message!(Redrive, Redrive, "dev.bonesetter.redrive.v1", None, |_| {
     None
 });

@@ -94,12 +94,12 @@ impl AuditEvent {
     /// The row of a message; there is one for every message.
     pub fn of(delivery: &Delivery, trusted: &VerifyingKeys) -> Self {
         let read = match delivery.subject.stage {
-            Stage::Detected => plain(delivery).map(|message| split(&message, detected)),
+            Stage::Detected => signed(delivery, trusted).map(|message| split(&message, detected)),
             Stage::Redacted => signed(delivery, trusted).map(|message| split(&message, redacted)),
             Stage::Diagnosed => signed(delivery, trusted).map(|message| split(&message, diagnosed)),
             Stage::Acted => signed(delivery, trusted).map(|message| split(&message, acted)),
             Stage::Notified => plain(delivery).map(|message| split(&message, notified)),
-            Stage::Overdue => plain(delivery).map(|message| split(&message, overdue)),
+            Stage::Overdue => signed(delivery, trusted).map(|message| split(&message, overdue)),
             Stage::Security => {
                 signed(delivery, trusted).map(|message| split(&message, boundary::event))
             }

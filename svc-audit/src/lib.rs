@@ -46,7 +46,8 @@
 //! the last sequence.
 //!
 //! # Settings
-//! See [`config::Config`]; the service needs `keys.trusted_dir`.
+//! See [`config::Config`]; the service needs `keys.trusted_dir`, the sweeper
+//! that and `keys.signing_file`.
 //!
 //! # Metrics
 //! `bonesetter_audit_rows_total{event_type,outcome}`; outcome is `stored` or `repeated`. Of the

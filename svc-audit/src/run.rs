@@ -116,10 +116,7 @@ fn database(config: &Config) -> Result<Database, DatabaseError> {
 }
 
 async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        service.common.keys.trusted_dir.is_some(),
-        "keys.trusted_dir is not set, so nobody's signature could be verified"
-    );
+    let trusted = service.trusted()?;
     let Some(ledger) = open(
         &service.readiness,
         &service.shutdown,
@@ -132,7 +129,7 @@ async fn ingest(service: &Service, database: &Database) -> anyhow::Result<()> {
     };
     let record = Record {
         ledger,
-        trusted: service.trusted(),
+        trusted,
         metrics: IngestMetrics::new(&service.metrics),
     };
     tokio::try_join!(
@@ -180,6 +177,7 @@ where
 }
 
 async fn sweep(config: &Config, service: &Service, database: &Database) -> anyhow::Result<()> {
+    let trusted = service.trusted()?;
     let Some(ledger) = open(
         &service.readiness,
         &service.shutdown,
@@ -193,7 +191,8 @@ async fn sweep(config: &Config, service: &Service, database: &Database) -> anyho
     let mut sweeper = Sweeper {
         ledger,
         bus: service.bus.clone(),
-        publisher: service.publisher(),
+        trusted,
+        publisher: service.publisher()?,
         clock: service.clock.clone(),
         settings: config.sweep.clone(),
         metrics: SweepMetrics::new(&service.metrics),
@@ -281,7 +280,7 @@ fn archiver(config: &Config, service: &Service, database: &Database) -> anyhow::
         database: database.clone(),
         bucket: Bucket::new(settings.clone()),
         bucket_name: settings.bucket.clone(),
-        publisher: service.publisher(),
+        publisher: service.publisher()?,
         cluster: service.common.cluster.clone(),
         clock: service.clock.clone(),
         rows: settings.rows,

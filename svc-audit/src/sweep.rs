@@ -9,14 +9,17 @@
 
 pub mod position;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bonesetter_chassis::bus::{Bus, LagError, PublishError, Publisher, ReadError, StreamReader};
+use bonesetter_chassis::bus::{
+    Bus, LagError, PublishError, Publisher, ReadError, StoredMessage, StreamReader,
+};
 use bonesetter_chassis::clock::{Clock, rfc3339};
 use bonesetter_chassis::topology::{DETECTED, ledger_consumers};
+use bonesetter_keys::VerifyingKeys;
 use bonesetter_proto::v1::{Awaited, Detected, Incident, ObjectRef, Overdue};
 use bonesetter_proto::{Message as _, Stage, Subject, SubjectError, to_timestamp};
-use prost::Message as _;
 
 use crate::config::SweepSettings;
 use crate::metrics::SweepMetrics;
@@ -64,6 +67,8 @@ pub struct Sweeper {
     pub ledger: SweepLedger,
     /// To ask how far the ledger is, and for what was detected.
     pub bus: Bus,
+    /// Whom to believe what was detected.
+    pub trusted: Arc<VerifyingKeys>,
     /// Tells.
     pub publisher: Publisher<Overdue>,
     /// The time.
@@ -142,7 +147,7 @@ impl Sweeper {
     }
 
     /// What was detected first, which says what the workload is called; `None` when it is not kept
-    /// any more.
+    /// any more, or not to be believed.
     async fn detected(&self, cause: &Subject) -> Result<Option<Detected>, SweepError> {
         let subject = cause.at(Detected::STAGE, "open").to_string();
         let stored = StreamReader::new(self.bus.clone(), DETECTED.name)
@@ -153,9 +158,12 @@ impl Sweeper {
             let id = it.incident().map(|incident| incident.id.as_str());
             id == Some(cause.incident.as_str())
         };
-        Ok(stored
-            .and_then(|stored| Detected::decode(stored.payload).ok())
-            .filter(is_its_own))
+        let verified = |it: StoredMessage| {
+            let signature = it.signature()?;
+            let verified = self.trusted.verify(&it.subject, &it.payload, &signature);
+            Some(verified.ok()?.into_inner())
+        };
+        Ok(stored.and_then(verified).filter(is_its_own))
     }
 }
 

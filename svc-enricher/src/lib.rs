@@ -21,7 +21,7 @@
 //!
 //! # Settings
 //! `kubeconfig`; `evidence` ([`config::EvidenceSettings`]); `loki` ([`config::LokiSettings`]);
-//! `keys.evidence_file` and `keys.digest_file`. Also known as: `LOG_TAIL_LINES`, `LOG_BACKEND_URL`,
+//! `keys.trusted_dir`, `keys.evidence_file` and `keys.digest_file`. Also known as: `LOG_TAIL_LINES`, `LOG_BACKEND_URL`,
 //! `HISTORICAL_LOG_SINCE_MINUTES`.
 //!
 //! # Metrics

@@ -65,7 +65,7 @@ async fn tell(config: &Config, service: &Service) -> anyhow::Result<()> {
     });
     let acted = TellActed {
         notifier: notifier.clone(),
-        trusted: service.trusted(),
+        trusted: service.trusted()?,
     };
     let overdue = TellOverdue {
         notifier: notifier.clone(),

@@ -207,7 +207,7 @@ async fn record(
     let now = service.clock.now().duration_since(UNIX_EPOCH);
     let step = format!("restored-{}", now.unwrap_or_default().as_nanos());
     let subject = values.subject.at(Stage::Security, step);
-    let published = service.publisher().publish(&subject, event, "").await;
+    let published = service.publisher()?.publish(&subject, event, "").await;
     published.context("cannot record who reads, so nothing is shown")?;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
         digest,
         block: config.block,
         metrics: RedactorMetrics::new(&service.metrics),
-        events: service.publisher(),
+        events: service.publisher()?,
     };
     Box::pin(service.run_stage(&topology::REDACTOR, stage)).await
 }

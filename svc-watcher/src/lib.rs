@@ -48,7 +48,8 @@
 //! # Settings
 //! `kubeconfig`, `namespaces.watch` (`WATCH_NAMESPACES`), `namespaces.exclude`
 //! (`EXCLUDE_NAMESPACES`), `sharding.shards`, `settle`, `stability_window`, `cooldown`
-//! (`ANALYZE_COOLDOWN_MINUTES`), `unschedulable_grace`; see [`Config`].
+//! (`ANALYZE_COOLDOWN_MINUTES`), `unschedulable_grace`; see [`Config`]. It needs
+//! `keys.signing_file`.
 //!
 //! # Metrics
 //! `bonesetter_watcher_objects`, `_incidents_open`, `_steps_total{step}`,

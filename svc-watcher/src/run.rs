@@ -25,7 +25,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let ledger = Ledger::new(
         cluster,
         service.bucket(topology::EPISODES),
-        service.publisher(),
+        service.publisher()?,
     );
     let metrics = WatcherMetrics::new(&service.metrics);
     let ended = CancellationToken::new();

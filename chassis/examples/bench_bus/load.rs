@@ -12,8 +12,8 @@ use bonesetter_chassis::bus::Publisher;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_chassis::topology::ConsumerSpec;
-use bonesetter_proto::v1::{Acted, Detected, Diagnosed, Enriched, Incident, Redacted};
-use bonesetter_proto::{IncidentId, Message, Namespace, Stage as StageName, Subject};
+use bonesetter_proto::v1::{Acted, Detected, Diagnosed, Enriched, Envelope, Incident, Redacted};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage as StageName, Subject, Writer};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rand::SeedableRng as _;
 use rand::distr::{Alphanumeric, SampleString as _};
@@ -42,7 +42,34 @@ macro_rules! carrier {
         }
     )*};
 }
-carrier!(Detected Enriched Redacted Diagnosed Acted);
+carrier!(Detected Enriched Redacted Diagnosed Acted Unsigned);
+
+/// In the place of [`Detected`], and signed by nobody, so that signatures are not what is measured.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct Unsigned {
+    #[prost(message, optional, tag = "1")]
+    envelope: Option<Envelope>,
+    #[prost(message, optional, tag = "2")]
+    incident: Option<Incident>,
+}
+
+impl Message for Unsigned {
+    const STAGE: StageName = Detected::STAGE;
+    const EVENT_TYPE: &'static str = Detected::EVENT_TYPE;
+    const SIGNED_BY: Option<Writer> = None;
+
+    fn envelope(&self) -> Option<&Envelope> {
+        self.envelope.as_ref()
+    }
+
+    fn envelope_mut(&mut self) -> &mut Option<Envelope> {
+        &mut self.envelope
+    }
+
+    fn incident(&self) -> Option<&Incident> {
+        self.incident.as_ref()
+    }
+}
 
 /// A range of incidents and the size of their messages.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +121,7 @@ impl Load {
 
     /// Stores all of it, many at a time.
     pub(crate) async fn fill<M: Carrier>(self, service: &Service) -> anyhow::Result<()> {
-        let publisher = service.publisher::<M>();
+        let publisher = service.publisher::<M>()?;
         stream::iter(self.first..self.first + self.count)
             .map(Ok)
             .try_for_each_concurrent(CONCURRENCY, async |number| {
@@ -109,7 +136,7 @@ impl Load {
         service: &Service,
         every: Duration,
     ) -> anyhow::Result<()> {
-        let publisher = service.publisher::<M>();
+        let publisher = service.publisher::<M>()?;
         let mut clock = tokio::time::interval(every);
         for number in self.first..self.first + self.count {
             clock.tick().await;

@@ -7,11 +7,11 @@ use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader};
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM, stream_of};
 use bonesetter_proto::Stage;
-use bonesetter_proto::v1::{Detected, Diagnosed, Enriched, Redacted};
+use bonesetter_proto::v1::{Diagnosed, Enriched, Redacted};
 
 use crate::bed::{Bed, Sync};
 use crate::figures::{Latency, cpu_seconds, latency, median};
-use crate::load::{CONCURRENCY, Carrier, Load, run_product, run_raw};
+use crate::load::{CONCURRENCY, Carrier, Load, Unsigned, run_product, run_raw};
 
 /// How much is measured, and of what.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +29,7 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// A stage that passes messages on, in the place of one of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Of svc-enricher: nothing is signed.
+    /// Of svc-enricher, with messages that nobody signs.
     Plain,
     /// Of svc-llm: what comes in is verified, what goes out is signed.
     Signed,
@@ -166,7 +166,7 @@ pub(crate) async fn one_stage(
     let (rounds, idle) = match place {
         Place::Plain => {
             let stand = Stand::new(sync, ENRICHER, "svc-watcher").await?;
-            let measured = stand.measure::<Detected, Enriched>(bytes, count, effort);
+            let measured = stand.measure::<Unsigned, Enriched>(bytes, count, effort);
             measured.await?
         }
         Place::Signed => {

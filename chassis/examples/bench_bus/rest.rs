@@ -145,8 +145,9 @@ fn configuration(
 ) -> anyhow::Result<Value> {
     let keys = &bed.keys;
     let of_service = match service {
-        "svc-watcher" => json!({}),
+        "svc-watcher" => json!({"signing_file": keys.signing(Writer::Watcher)}),
         "svc-enricher" => json!({
+            "trusted_dir": keys.trusted(),
             "evidence_file": keys.evidence(), "digest_file": keys.digest(),
         }),
         "svc-actuator" => json!({

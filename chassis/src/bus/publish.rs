@@ -68,14 +68,6 @@ pub enum PublishError {
         /// The message id found there.
         found: String,
     },
-    /// The stage signs its messages and this process has no key.
-    #[error(
-        "messages for {subject} must be signed and this service has no signing key; set keys.signing_file"
-    )]
-    NoSigningKey {
-        /// Where.
-        subject: String,
-    },
     /// The guard of the messages objects.
     #[error("the message for {subject} is held back: {reason:#}")]
     HeldBack {
@@ -99,7 +91,6 @@ impl PublishError {
             Self::NotAllowed { .. } => "not-allowed",
             Self::TooLarge { .. } => "too-large",
             Self::Foreign { .. } => "foreign-output",
-            Self::NoSigningKey { .. } => "no-signing-key",
             Self::HeldBack { .. } => "held-back",
             Self::ShuttingDown { .. } => "shutting-down",
         }
@@ -112,6 +103,7 @@ pub struct Publisher<M> {
     bus: Bus,
     clock: Clock,
     producer: Producer,
+    /// Present exactly when the messages are signed.
     signer: Option<Arc<SigningKey>>,
     shutdown: CancellationToken,
     message: PhantomData<fn() -> M>,
@@ -230,13 +222,7 @@ impl<M: Event> Publisher<M> {
         let mut headers = HeaderMap::new();
         inject(&mut headers);
         describe::<M>(&mut headers, subject, id, self.producer.name, now);
-        if M::SIGNED_BY.is_some() {
-            let signer = self
-                .signer
-                .as_ref()
-                .ok_or_else(|| PublishError::NoSigningKey {
-                    subject: name.clone(),
-                })?;
+        if let Some(signer) = &self.signer {
             let signature = signer.sign(&name, &payload);
             headers.insert(header::KEY_ID, signature.key_id);
             headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));

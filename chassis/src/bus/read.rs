@@ -69,11 +69,16 @@ impl StoredMessage {
 
     /// The signature that the headers carry, not verified.
     pub fn signature(&self) -> Option<Signature> {
-        Some(Signature {
-            key_id: self.header(header::KEY_ID)?.to_owned(),
-            bytes: STANDARD.decode(self.header(header::SIGNATURE)?).ok()?,
-        })
+        signature(&self.headers)
     }
+}
+
+/// The signature that headers carry, not verified.
+pub(crate) fn signature(headers: &BTreeMap<String, String>) -> Option<Signature> {
+    Some(Signature {
+        key_id: headers.get(header::KEY_ID)?.clone(),
+        bytes: STANDARD.decode(headers.get(header::SIGNATURE)?).ok()?,
+    })
 }
 
 /// Reads a stream message by message, with no permission but that to get messages: no consumer is made.

@@ -1,14 +1,10 @@
 //! What is checked of a delivery before a handler sees it.
 
-use std::collections::BTreeMap;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_keys::{Signature, VerifyError, VerifyingKeys};
+use bonesetter_keys::{VerifyError, VerifyingKeys};
 use bonesetter_proto::v1::SignedMessage;
 use bonesetter_proto::{Message, Subject, SubjectError};
 
-use crate::bus::{Pulled, header};
+use crate::bus::{Pulled, header, signature};
 use crate::stage::Input;
 
 /// Why a delivery is not an input.
@@ -51,7 +47,7 @@ pub(super) fn read_input<M: Message>(
 ) -> Result<Input<M>, InputError> {
     let subject = read_subject(pulled)?;
     let (message, verified, signed) = if M::SIGNED_BY.is_some() {
-        let signature = read_signature(&pulled.headers).ok_or(InputError::Unsigned)?;
+        let signature = signature(&pulled.headers).ok_or(InputError::Unsigned)?;
         let verified = trusted
             .verify::<M>(&pulled.subject, &pulled.payload, &signature)
             .map_err(InputError::Forged)?;
@@ -106,11 +102,4 @@ pub(super) fn read_subject(pulled: &Pulled) -> Result<Subject, InputError> {
         return Err(InputError::Injected(name.clone()));
     }
     pulled.subject.parse().map_err(InputError::Subject)
-}
-
-fn read_signature(headers: &BTreeMap<String, String>) -> Option<Signature> {
-    Some(Signature {
-        key_id: headers.get(header::KEY_ID)?.clone(),
-        bytes: STANDARD.decode(headers.get(header::SIGNATURE)?).ok()?,
-    })
 }

@@ -94,7 +94,7 @@ fn publish_end(error: PublishError) -> End {
             cause: error.into(),
         },
         // Somebody must mend the installation; the message waits.
-        PublishError::NotAllowed { .. } | PublishError::NoSigningKey { .. } => End::Retry {
+        PublishError::NotAllowed { .. } => End::Retry {
             after: Duration::from_secs(5),
             cause: error.into(),
         },

@@ -1,12 +1,12 @@
 use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, header, provision};
 use bonesetter_chassis::config::TelemetrySettings;
 use bonesetter_chassis::{telemetry, topology};
-use bonesetter_proto::v1::{Acted, Detected, Notified};
+use bonesetter_proto::v1::{Detected, Enriched, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
 use prost::Message as _;
 
-use crate::bed::{Bed, detected, stored, subject};
+use crate::bed::{Bed, detected, start, stored, subject};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn provisioning_may_be_repeated() {
@@ -32,7 +32,7 @@ async fn who_may_not_provision_is_told_so_and_not_of_a_timeout() {
 async fn a_message_is_stored_once_however_often_it_is_published() {
     let bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
-    let publisher = watcher.publisher::<Detected>();
+    let publisher = watcher.publisher::<Detected>().unwrap();
     let subject = subject(0, "open");
     let first = publisher
         .publish(&subject, detected(&subject), "")
@@ -71,6 +71,7 @@ async fn all_that_is_published_about_an_incident_is_one_trace() {
         let subject = subject(number, step);
         watcher
             .publisher()
+            .unwrap()
             .publish(&subject, detected(&subject), "")
             .await
             .unwrap();
@@ -88,7 +89,7 @@ async fn all_that_is_published_about_an_incident_is_one_trace() {
 async fn it_is_found_again_after_the_server_has_forgotten_the_id() {
     let mut bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
-    let publisher = watcher.publisher::<Detected>();
+    let publisher = watcher.publisher::<Detected>().unwrap();
     let subject = subject(0, "open");
     publisher
         .publish(&subject, detected(&subject), "")
@@ -108,6 +109,7 @@ async fn a_missing_permission_is_said_at_once_and_not_after_a_timeout() {
     let watcher = bed.service("svc-watcher").await;
     let error = watcher
         .publisher::<Notified>()
+        .unwrap()
         .publish(
             &subject(0, "x").at(Stage::Notified, "x"),
             Notified::default(),
@@ -121,16 +123,12 @@ async fn a_missing_permission_is_said_at_once_and_not_after_a_timeout() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_be_signed_is_not_published_without_a_key() {
     let bed = Bed::start().await;
-    let watcher = bed.service("svc-watcher").await;
-    let publisher = watcher.publisher::<Acted>();
-    let error = publisher
-        .publish(&subject(0, "x").at(Stage::Acted, "x"), Acted::default(), "")
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, PublishError::NoSigningKey { .. }),
-        "{error}"
-    );
+    let mut common = bed.common("svc-watcher");
+    common.keys.signing_file = None;
+    let watcher = start("svc-watcher", common).await.unwrap();
+    let error = watcher.publisher::<Detected>().unwrap_err().to_string();
+    assert!(error.contains("keys.signing_file"), "{error}");
+    watcher.publisher::<Enriched>().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,6 +140,7 @@ async fn a_message_that_is_too_large_is_refused_and_not_retried() {
     message.incident.as_mut().unwrap().cluster = "x".repeat(600 * 1024);
     let error = watcher
         .publisher()
+        .unwrap()
         .publish(&subject, message, "")
         .await
         .unwrap_err();

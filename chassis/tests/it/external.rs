@@ -40,7 +40,11 @@ pub(crate) fn diagnosed(number: u8, namespace: &str) -> Subject {
 }
 
 pub(crate) async fn diagnose(bed: &Bed, incidents: &[(u8, &str)]) {
-    let publisher = bed.service("svc-llm").await.publisher::<Diagnosed>();
+    let publisher = bed
+        .service("svc-llm")
+        .await
+        .publisher::<Diagnosed>()
+        .unwrap();
     for (number, namespace) in incidents {
         let subject = diagnosed(*number, namespace);
         publisher

@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use bonesetter_chassis::stage::Outcome;
 use bonesetter_chassis::topology::{
     ACTUATOR_APPLY, ACTUATOR_DECIDE, ACTUATOR_VERIFY, ConsumerSpec, ENRICHER, LLM, NOTIFIER_ACTED,
+    NOTIFIER_OVERDUE, NOTIFIER_RESOLVED, REDACTOR,
 };
 use bonesetter_keys::SigningKey;
 use bonesetter_proto::v1::{
-    Acted, DeadLetter, Detected, Diagnosed, Enriched, Envelope, Notified, Redacted,
+    Acted, DeadLetter, Detected, Diagnosed, Enriched, Envelope, Notified, Overdue, Redacted,
 };
 use bonesetter_proto::{Message, Stage, Subject, Writer};
 use prost::Message as _;
@@ -124,6 +125,11 @@ async fn only_signed<I: Message, O: Message>(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn collecting_evidence_takes_signed_detections_only() {
+    only_signed::<Detected, Enriched>(ENRICHER, Writer::Watcher, "svc-enricher").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn diagnosing_takes_signed_evidence_only() {
     only_signed::<Redacted, Diagnosed>(LLM, Writer::Redactor, "svc-llm").await;
 }
@@ -149,20 +155,30 @@ async fn telling_takes_signed_decisions_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn telling_of_an_end_takes_signed_detections_only() {
+    only_signed::<Detected, Notified>(NOTIFIER_RESOLVED, Writer::Watcher, "svc-notifier").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn telling_what_is_overdue_takes_signed_findings_only() {
+    only_signed::<Overdue, Notified>(NOTIFIER_OVERDUE, Writer::Sweeper, "svc-notifier").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_the_server_is_no_message_of_an_unsigned_stage_either() {
     let bed = Bed::start().await;
-    let watcher = nats_client(&bed, "svc-watcher").await;
-    let subject = subject(0, "open").to_string();
-    let body = payload::<Detected>(&subject);
-    watcher
+    let enricher = nats_client(&bed, "svc-enricher").await;
+    let subject = subject(0, "open").at(Stage::Enriched, "open").to_string();
+    let body = payload::<Enriched>(&subject);
+    enricher
         .publish_with_headers(subject, headers(&[("Nats-Stream", "x")]), body.into())
         .await
         .unwrap();
-    watcher.flush().await.unwrap();
-    let enricher = bed.service("svc-enricher").await;
-    let (handled, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
+    enricher.flush().await.unwrap();
+    let redactor = bed.service("svc-redactor").await;
+    let (handled, running) = run::<Enriched, Redacted>(&redactor, REDACTOR, pass);
     let letters = stored(&bed.bus("operator").await, Stage::Dlq, 1).await;
-    enricher.shutdown.cancel();
+    redactor.shutdown.cancel();
     running.await.unwrap().unwrap();
     let letter = DeadLetter::decode(letters[0].payload.clone()).unwrap();
     assert_eq!(letter.reason, "injected");

@@ -36,7 +36,11 @@ async fn the_operator_reads_what_is_redacted() {
 async fn the_archive_job_alone_tells_of_itself_and_it_sees_nothing_else() {
     let bed = Bed::start().await;
     let subject = subject(0, "open").at(Stage::Audit, "archived-1");
-    let ledger = bed.service("svc-audit").await.publisher::<Archived>();
+    let ledger = bed
+        .service("svc-audit")
+        .await
+        .publisher::<Archived>()
+        .unwrap();
     let error = ledger
         .publish(&subject, Archived::default(), "")
         .await
@@ -48,6 +52,7 @@ async fn the_archive_job_alone_tells_of_itself_and_it_sees_nothing_else() {
     let archive = bed.service("svc-audit-export").await;
     archive
         .publisher::<Archived>()
+        .unwrap()
         .publish(&subject, Archived::default(), "")
         .await
         .expect("published");

@@ -15,7 +15,7 @@ use crate::runner::run;
 async fn publish(bed: &Bed, number: u8) {
     let redactor = bed.service("svc-redactor").await;
     let subject = subject(number, "open").at(Stage::Redacted, "open");
-    let publisher = redactor.publisher::<Redacted>();
+    let publisher = redactor.publisher::<Redacted>().unwrap();
     publisher
         .publish(&subject, Redacted::default(), "")
         .await

@@ -58,7 +58,11 @@ pub(crate) fn pass<O: Message>(input: &Input<impl Message>) -> Outcome<O> {
 }
 
 pub(crate) async fn publish(bed: &Bed, numbers: Range<u8>) {
-    let publisher = bed.service("svc-watcher").await.publisher::<Detected>();
+    let publisher = bed
+        .service("svc-watcher")
+        .await
+        .publisher::<Detected>()
+        .unwrap();
     for number in numbers {
         let subject = subject(number, "open");
         publisher

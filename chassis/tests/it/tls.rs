@@ -94,7 +94,7 @@ async fn nothing_older_than_tls_1_3_is_spoken() {
 async fn a_running_service_takes_the_certificates_that_replace_its_own() {
     let mut bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
-    let publisher = watcher.publisher::<Detected>();
+    let publisher = watcher.publisher::<Detected>().unwrap();
     let first = subject(0, "open");
     publisher
         .publish(&first, detected(&first), "")

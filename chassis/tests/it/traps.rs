@@ -28,7 +28,7 @@ async fn a_publish_that_timed_out_and_was_stored_is_stored_once() {
     let bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
     signal(&bed, "-STOP");
-    let publisher = watcher.publisher::<Detected>();
+    let publisher = watcher.publisher::<Detected>().unwrap();
     let subject = subject(0, "open");
     let message = detected(&subject);
     let mut sent = tokio::spawn(async move { publisher.publish(&subject, message, "").await });
@@ -77,7 +77,11 @@ async fn a_replica_whose_connection_was_cut_goes_on_beside_another() {
     }
     proxy.set(Link::Open);
     let before = seen[0].lock().unwrap().len();
-    let publisher = bed.service("svc-watcher").await.publisher::<Detected>();
+    let publisher = bed
+        .service("svc-watcher")
+        .await
+        .publisher::<Detected>()
+        .unwrap();
     let goes_on = async {
         for number in 0.. {
             if seen[0].lock().unwrap().len() > before + 5 {
@@ -155,7 +159,11 @@ async fn a_full_stream_is_felt_by_its_publisher_and_forgets_nothing() {
     };
     publish(&bed, 0..3).await;
     resize(1024).await;
-    let publisher = bed.service("svc-watcher").await.publisher::<Detected>();
+    let publisher = bed
+        .service("svc-watcher")
+        .await
+        .publisher::<Detected>()
+        .unwrap();
     let late = subject(9, "open");
     let message = detected(&late);
     let mut waiting = tokio::spawn(async move { publisher.publish(&late, message, "").await });

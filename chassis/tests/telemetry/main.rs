@@ -127,7 +127,7 @@ async fn pass_two_incidents(bed: &Bed) {
     let watcher = bed.service("svc-watcher").await;
     for number in 0..2 {
         let subject = subject(number, "open");
-        let publisher = watcher.publisher::<Detected>();
+        let publisher = watcher.publisher::<Detected>().unwrap();
         let message = detected(&subject);
         publisher.publish(&subject, message, "").await.unwrap();
     }

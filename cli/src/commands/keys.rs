@@ -133,11 +133,12 @@ fn holders(key: Rotating) -> &'static str {
         Rotating::Inverse => "inverse.key of svc-actuator",
         Rotating::Webhook => "webhook.key of svc-notifier, and that of its receivers",
         Rotating::Signing(Writer::Llm | Writer::Publisher) => {
-            "trusted/ of svc-llm, svc-actuator, svc-notifier (also in its mode `publish`), svc-audit and every \
-             external tool"
+            "trusted/ of svc-enricher, svc-llm, svc-actuator, svc-notifier (also in its mode `publish`), svc-audit \
+             (also in its mode `sweep`) and every external tool"
         }
         Rotating::Signing(_) => {
-            "trusted/ of svc-llm, svc-actuator, svc-notifier (also in its mode `publish`) and svc-audit"
+            "trusted/ of svc-enricher, svc-llm, svc-actuator, svc-notifier (also in its mode `publish`) and \
+             svc-audit (also in its mode `sweep`)"
         }
     }
 }

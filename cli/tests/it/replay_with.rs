@@ -93,6 +93,7 @@ async fn the_credentials_of_a_replay_could_not_have_written_anything() {
         let subject = case.at(M::STAGE, "forged");
         let published = operator
             .publisher::<M>()
+            .unwrap()
             .publish(&subject, M::default(), "")
             .await;
         let error = published.unwrap_err();

@@ -276,6 +276,7 @@ impl World {
     async fn publish<M: Message>(service: &Service, subject: &Subject, message: M, cause: &str) {
         service
             .publisher::<M>()
+            .expect("has the key")
             .publish(subject, message, cause)
             .await
             .expect("published");

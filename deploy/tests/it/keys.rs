@@ -12,7 +12,7 @@ use crate::workloads::{WORKLOADS, find, folder, items, run};
 
 /// The keys of each; nothing more may be mounted.
 const HOLDERS: [(&str, &[&str]); 12] = [
-    ("svc-watcher", &["nats.nk"]),
+    ("svc-watcher", &["nats.nk", "signing.key"]),
     ("svc-enricher", &["nats.nk", "evidence.key", "digest.key"]),
     (
         "svc-redactor",
@@ -27,7 +27,7 @@ const HOLDERS: [(&str, &[&str]); 12] = [
     ("svc-notifier-publish", &["nats.nk", "signing.key"]),
     ("svc-audit", &["nats.nk"]),
     ("svc-audit-export", &["nats.nk"]),
-    ("svc-audit-sweep", &["nats.nk"]),
+    ("svc-audit-sweep", &["nats.nk", "signing.key"]),
     ("keeper", &["nats.nk"]),
     ("svc-audit-serve", &[]),
 ];

@@ -70,6 +70,7 @@ impl Running {
         let subject = crate::world::subject(&message, "open");
         let llm = self.bus.service("svc-llm", CancellationToken::new()).await;
         llm.publisher::<Diagnosed>()
+            .unwrap()
             .publish(&subject, message, "")
             .await
             .unwrap();

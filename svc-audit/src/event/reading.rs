@@ -1,10 +1,7 @@
 //! Which messages are believed.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::header;
 use bonesetter_chassis::stage::Delivery;
-use bonesetter_keys::{Signature, Verified, VerifyError, VerifyingKeys};
+use bonesetter_keys::{Verified, VerifyError, VerifyingKeys};
 use bonesetter_proto::Message;
 
 /// Why a message is not believed.
@@ -48,7 +45,7 @@ pub(super) fn plain<M: Message>(delivery: &Delivery) -> Result<M, Doubt> {
 }
 
 pub(super) fn signed<M: Message>(delivery: &Delivery, trusted: &VerifyingKeys) -> Result<M, Doubt> {
-    let signature = read_signature(delivery).ok_or(Doubt::Unsigned)?;
+    let signature = delivery.signature().ok_or(Doubt::Unsigned)?;
     trusted
         .verify::<M>(&delivery.subject.to_string(), &delivery.payload, &signature)
         .map(Verified::into_inner)
@@ -59,13 +56,4 @@ pub(super) fn signed<M: Message>(delivery: &Delivery, trusted: &VerifyingKeys) -
             | VerifyError::UnknownKey { .. }
             | VerifyError::Mismatch { .. } => Doubt::Forged,
         })
-}
-
-fn read_signature(delivery: &Delivery) -> Option<Signature> {
-    Some(Signature {
-        key_id: delivery.headers.get(header::KEY_ID)?.clone(),
-        bytes: STANDARD
-            .decode(delivery.headers.get(header::SIGNATURE)?)
-            .ok()?,
-    })
 }

@@ -336,7 +336,7 @@ impl Nats {
         step: &str,
         message: M,
     ) {
-        let publisher = self.service(writer).await.publisher::<M>();
+        let publisher = self.service(writer).await.publisher::<M>().unwrap();
         let subject = self.subject(letter, M::STAGE, step);
         publisher
             .publish(&subject, message, "")

@@ -145,6 +145,7 @@ async fn a_message_with_a_forged_signature_is_recorded_as_such() {
     };
     forger
         .publisher()
+        .unwrap()
         .publish(&subject, acted, "")
         .await
         .expect("published");

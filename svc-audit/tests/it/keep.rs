@@ -50,7 +50,7 @@ async fn fill<M: Message>(
     stream: &StreamSpec,
     message: M,
 ) -> StreamState {
-    let publisher = nats.service(writer).await.publisher::<M>();
+    let publisher = nats.service(writer).await.publisher::<M>().unwrap();
     let bus = nats.bus("keeper").await;
     for number in 1.. {
         let subject = nats.subject('a', M::STAGE, &format!("update-{number}"));

@@ -9,7 +9,7 @@ use bonesetter_chassis::stage::{Input, Outcome, Stage};
 use bonesetter_chassis::topology;
 use bonesetter_keys::{KeyDirectory, SealingKeys};
 use bonesetter_proto::v1::{Detected, Enriched, Evidence, FailureClass, Redacted};
-use bonesetter_proto::{IncidentId, Namespace, Stage as StageName, Subject};
+use bonesetter_proto::{IncidentId, Namespace, Stage as StageName, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_enricher::config::Config;
@@ -78,8 +78,11 @@ pub(crate) async fn service(bed: &Bed, name: &'static str) -> Service {
         cluster: "test".to_owned(),
         nats: nats.settings(keys, name).unwrap(),
         keys: KeySettings {
-            signing_file: (name == "svc-redactor")
-                .then(|| keys.signing(bonesetter_proto::Writer::Redactor)),
+            signing_file: Writer::ALL
+                .into_iter()
+                .find(|writer| writer.service() == name)
+                .map(|writer| keys.signing(writer)),
+            trusted_dir: Some(keys.trusted()),
             evidence_file: Some(keys.evidence()),
             digest_file: Some(keys.digest()),
             ..KeySettings::default()
@@ -117,7 +120,10 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
         .await;
     let incident = "a".repeat(IncidentId::LENGTH);
     let subject = |step: &str| subject(&sandbox.namespace, &incident, step);
-    let publisher = service(&bed, "svc-watcher").await.publisher::<Detected>();
+    let publisher = service(&bed, "svc-watcher")
+        .await
+        .publisher::<Detected>()
+        .unwrap();
     for step in ["update-1", "resolved", "open"] {
         let mut message = detected(&root, &[&root], FailureClass::Failed);
         message.incident.as_mut().unwrap().id = subject(step).incident.to_string();

@@ -22,7 +22,10 @@ async fn replicas(bed: &Bed, kubeconfig: &Path) -> [ServiceProcess; 2] {
     let config = json!({
         "cluster": "test",
         "nats": bed.nats.settings(keys, "svc-enricher").unwrap(),
-        "keys": {"evidence_file": keys.evidence(), "digest_file": keys.digest()},
+        "keys": {
+            "trusted_dir": keys.trusted(),
+            "evidence_file": keys.evidence(), "digest_file": keys.digest(),
+        },
         "kubeconfig": kubeconfig,
     });
     let program = Path::new(env!("CARGO_BIN_EXE_svc-enricher"));
@@ -42,7 +45,10 @@ async fn every_incident_is_enriched_once_although_a_replica_dies_with_some_in_ha
         .await;
     let bed = Bed::start().await;
     let mut replicas = replicas(&bed, &sandbox.kubeconfig).await;
-    let publisher = service(&bed, "svc-watcher").await.publisher::<Detected>();
+    let publisher = service(&bed, "svc-watcher")
+        .await
+        .publisher::<Detected>()
+        .unwrap();
     let subjects: Vec<_> = (0..INCIDENTS)
         .map(|number| {
             let incident = incident_id("test", "brief", number);

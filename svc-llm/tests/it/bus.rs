@@ -126,6 +126,7 @@ impl Bed {
         };
         redactor
             .publisher::<Redacted>()
+            .unwrap()
             .publish(&input.subject, message, "")
             .await
             .unwrap();

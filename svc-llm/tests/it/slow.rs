@@ -65,7 +65,7 @@ async fn a_provider_that_does_not_answer_holds_up_svc_llm_and_nobody_else() {
 
     // Whoever writes is not held up: each of these waits until the message is stored.
     let redactor = bed.service("svc-redactor", Writer::Redactor).await;
-    let publisher = redactor.publisher::<Redacted>();
+    let publisher = redactor.publisher::<Redacted>().unwrap();
     let template = input(BAD_VALUE);
     let mut subjects = BTreeSet::new();
     for number in 0..INCIDENTS {

@@ -243,7 +243,11 @@ impl Bed {
             "" => String::new(),
             step => subject_of(incident, Stage::Acted, step).to_string(),
         };
-        let publisher = self.service("svc-actuator").await.publisher::<Acted>();
+        let publisher = self
+            .service("svc-actuator")
+            .await
+            .publisher::<Acted>()
+            .unwrap();
         publisher
             .publish(&subject_of(incident, Stage::Acted, name), acted, &cause)
             .await
@@ -291,7 +295,7 @@ impl Bed {
             limit_seconds: 600,
             ..Overdue::default()
         };
-        let publisher = self.service("svc-audit-sweep").await.publisher();
+        let publisher = self.service("svc-audit-sweep").await.publisher().unwrap();
         let cause = subject(Stage::Redacted, "open").to_string();
         publisher
             .publish(&subject(Stage::Overdue, "diagnosis-open"), overdue, &cause)
@@ -310,7 +314,7 @@ impl Bed {
     }
 
     pub(crate) async fn publish<M: Message>(&self, writer: &'static str, step: &str, message: M) {
-        let publisher = self.service(writer).await.publisher::<M>();
+        let publisher = self.service(writer).await.publisher::<M>().unwrap();
         publisher
             .publish(&subject(M::STAGE, step), message, "")
             .await
@@ -326,7 +330,7 @@ impl Bed {
         message: M,
     ) {
         let service = self.service_signing(writer, Some(signer)).await;
-        let publisher = service.publisher::<M>();
+        let publisher = service.publisher::<M>().unwrap();
         publisher
             .publish(&subject(M::STAGE, step), message, "")
             .await

@@ -144,7 +144,7 @@ impl Bed {
     }
 
     pub(crate) async fn publisher(&self) -> Publisher<Enriched> {
-        self.service("svc-enricher").await.publisher()
+        self.service("svc-enricher").await.publisher().unwrap()
     }
 
     /// As [`Bed::publish`], over a connection that stands.

@@ -14,7 +14,7 @@ use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::v1::Detected;
-use bonesetter_proto::{Stage, Subject};
+use bonesetter_proto::{Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_watcher::{Config, Namespaces};
@@ -100,7 +100,10 @@ impl TestBus {
         let common = Common {
             cluster: "test".to_owned(),
             nats: self.settings(),
-            keys: KeySettings::default(),
+            keys: KeySettings {
+                signing_file: Some(self.keys.signing(Writer::Watcher)),
+                ..KeySettings::default()
+            },
             telemetry: TelemetrySettings::default(),
             health: HealthSettings::default(),
         };

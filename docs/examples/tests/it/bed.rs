@@ -173,7 +173,7 @@ impl Bed {
             .unwrap()
             .twin(&case.subject(Stage::Diagnosed), &case.diagnosed(), None)
             .unwrap();
-        let publisher = service.publisher::<Twin>();
+        let publisher = service.publisher::<Twin>().unwrap();
         publisher
             .publish(&case.subject(Stage::DiagnosedJson), twin, "")
             .await
@@ -182,7 +182,7 @@ impl Bed {
 
     async fn diagnose_signing(&self, cases: &[Case], signer: Writer) {
         let service = service(&self.nats, &self.keys, "svc-llm", signer).await;
-        let publisher = service.publisher::<Diagnosed>();
+        let publisher = service.publisher::<Diagnosed>().unwrap();
         for case in cases {
             let subject = case.subject(Stage::Diagnosed);
             publisher
