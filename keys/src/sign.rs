@@ -206,7 +206,7 @@ fn trust(keys: &mut Trusted, writer: Writer, public_key: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use bonesetter_proto::v1::{Detected, Envelope, Redacted};
+    use bonesetter_proto::v1::{Enriched, Envelope, Redacted};
     use prost::Message as _;
 
     use super::*;
@@ -287,7 +287,7 @@ mod tests {
         ));
         assert_eq!(
             trusted
-                .verify::<Detected>(SUBJECT, &payload, &signature)
+                .verify::<Enriched>(SUBJECT, &payload, &signature)
                 .unwrap_err(),
             VerifyError::NotSigned
         );

@@ -169,6 +169,7 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     let first = open + 1;
     let limit = bytes.len().min(first + VALUE_LIMIT);
     let mut run = 0;
+    let mut line_end = None;
     for (index, byte) in bytes.iter().enumerate().take(limit).skip(first) {
         match *byte {
             b'\\' => run += 1,
@@ -182,10 +183,16 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
                 return Some((first, index - run.min(slashes), true));
             }
             b'\n' if quote != b'`' => return Some((first, index, true)),
+            b'\n' => {
+                line_end = line_end.or(Some(index));
+                run = 0;
+            }
             _ => run = 0,
         }
     }
-    Some((first, text.floor_char_boundary(limit), true))
+    // What is closed nowhere ends with its line, however much text follows.
+    let end = line_end.unwrap_or_else(|| text.floor_char_boundary(limit));
+    Some((first, end, true))
 }
 
 /// Where a value without quotes ends.

@@ -14,6 +14,7 @@ const TEXTS: &[(&str, &str)] = &[
         "user=app",
     ),
     ("password: @\nuser: app\n", "user: app"),
+    ("password=`@\nuser=app", "\nuser=app"),
     (
         "{\"level\":\"info\",\"password\":\"@\",\"user\":\"app\"}",
         "\"user\":\"app\"",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
-use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM};
+use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM, REDACTOR};
 use bonesetter_proto::v1::{DeadLetter, Detected, Diagnosed, Enriched, Redacted};
 use bonesetter_proto::{Message, Stage as StageName};
 use prost::Message as _;
@@ -159,29 +159,30 @@ async fn dead_letters(bed: &Bed, count: usize) -> Vec<DeadLetter> {
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_is_buried_at_once_with_its_reason() {
     let bed = Bed::start().await;
-    let raw = nats_client(&bed, "svc-watcher").await;
+    let raw = nats_client(&bed, "svc-enricher").await;
+    let raw_subject = |number| {
+        let subject = subject(number, "open");
+        subject.at(StageName::Enriched, "open").to_string()
+    };
     for (subject, payload) in [
-        (subject(0, "open").to_string(), b"\xff\xff\xff".to_vec()),
+        (raw_subject(0), b"\xff\xff\xff".to_vec()),
+        (raw_subject(1), Enriched::default().encode_to_vec()),
         (
-            subject(1, "open").to_string(),
-            Detected::default().encode_to_vec(),
-        ),
-        (
-            "bonesetter.v1.detected.not.a.subject".to_owned(),
+            "bonesetter.v1.enriched.not.a.subject".to_owned(),
             Vec::new(),
         ),
     ] {
         raw.publish(subject, payload.into()).await.unwrap();
     }
     raw.flush().await.unwrap();
-    let enricher = bed.service("svc-enricher").await;
-    let (handled, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
+    let redactor = bed.service("svc-redactor").await;
+    let (handled, running) = run::<Enriched, Redacted>(&redactor, REDACTOR, pass);
     let mut reasons: Vec<String> = dead_letters(&bed, 3)
         .await
         .into_iter()
         .map(|letter| letter.reason)
         .collect();
-    enricher.shutdown.cancel();
+    redactor.shutdown.cancel();
     running.await.unwrap().unwrap();
     reasons.sort();
     assert_eq!(reasons, ["bad-subject", "subject-differs", "undecodable"]);

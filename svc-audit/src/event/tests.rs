@@ -201,7 +201,7 @@ fn no_text_of_a_message_gets_into_a_row() {
 
 #[test]
 fn what_cannot_be_believed_is_a_row_of_nobody() {
-    let detected = delivered("open", Detected::default());
+    let notified = delivered("open", Notified::default());
     let acted = delivered("applied", acted_message(Step::Applied));
     let garbled = |delivery: &Delivery| Delivery {
         payload: Bytes::from_static(b"\xff"),
@@ -217,11 +217,11 @@ fn what_cannot_be_believed_is_a_row_of_nobody() {
     };
     let raw = Delivery {
         subject: subject(Stage::Enriched, "open"),
-        ..detected.clone()
+        ..notified.clone()
     };
     let cases = [
-        (garbled(&detected), "malformed", "undecodable"),
-        (moved(&detected), "malformed", "subject-differs"),
+        (garbled(&notified), "malformed", "undecodable"),
+        (moved(&notified), "malformed", "subject-differs"),
         (raw, "malformed", "undecodable"),
         (garbled(&acted), "auth_failure", "forged"),
         (moved(&acted), "auth_failure", "forged"),
