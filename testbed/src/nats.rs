@@ -68,7 +68,8 @@ pub struct NatsOptions {
 /// The configuration file of a server that listens on loopback only, and speaks TLS 1.3 with clients
 /// that have a certificate where there are certificates in its folder. JetStream writes through to
 /// the disk before it acknowledges (`sync_interval: always`): the promises that are tested on one
-/// server are those of a cluster that lost power.
+/// server are those of a cluster that lost power. A handshake may take long, because the machine is
+/// busy with other tests; the server's own limit of two seconds then ends connections at random.
 /// Source: NATS documentation, "Server configuration" and "JetStream configuration".
 pub fn configuration(port: u16, monitor: u16, dir: &Path, authorization: Option<&str>) -> String {
     let authorization = authorization.unwrap_or_default();
@@ -78,7 +79,7 @@ pub fn configuration(port: u16, monitor: u16, dir: &Path, authorization: Option<
     let tls = if certificates.exist() {
         format!(
             "tls {{\n  cert_file: {}\n  key_file: {}\n  ca_file: {}\n  verify: true\n  \
-             min_version: \"1.3\"\n}}\n",
+             min_version: \"1.3\"\n  timeout: 20\n}}\n",
             quoted(certificates.certificate(SERVER)),
             quoted(certificates.key(SERVER)),
             quoted(certificates.authority())

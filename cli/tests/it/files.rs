@@ -61,7 +61,7 @@ fn a_key_is_rotated_step_by_step_and_the_one_in_use_is_kept() {
     let retired = bonesetter(&["keys", "retire", path, "svc-llm", &old], "");
     assert!(retired.status.success(), "{}", stderr(&retired));
     assert_eq!(line("svc-llm").len(), 1);
-    let unknown = bonesetter(&["keys", "add", path, "svc-watcher"], "");
+    let unknown = bonesetter(&["keys", "add", path, "svc-enricher"], "");
     assert!(
         stderr(&unknown).contains("evidence"),
         "{}",

@@ -34,7 +34,11 @@ fn redacted(number: u32) -> Redacted {
 async fn every_message_is_recorded_once_although_a_replica_dies_with_some_in_hand() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     let mut replicas = nats.start_two(&ledger).await;
-    let publisher = nats.service("svc-redactor").await.publisher::<Redacted>();
+    let publisher = nats
+        .service("svc-redactor")
+        .await
+        .publisher::<Redacted>()
+        .unwrap();
     let feeding = async {
         for number in 0..INCIDENTS {
             let mut subject = nats.subject('a', Stage::Redacted, "open");

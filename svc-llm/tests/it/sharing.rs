@@ -24,7 +24,7 @@ async fn every_incident_is_diagnosed_once_although_a_replica_dies_with_some_in_h
     let bed = Bed::start_with(&svc_llm::config::Config::default(), 0).await;
     let mut replicas = bed.start_two(&provider.uri()).await;
     let redactor = bed.service("svc-redactor", Writer::Redactor).await;
-    let publisher = redactor.publisher::<Redacted>();
+    let publisher = redactor.publisher::<Redacted>().unwrap();
     let template = input(BAD_VALUE);
     let subjects: Vec<_> = (0..INCIDENTS)
         .map(|number| {

@@ -101,7 +101,7 @@ impl TestBus {
             cluster: "test".to_owned(),
             nats: self.settings(),
             keys: KeySettings {
-                signing_file: Some(self.keys.signing(Writer::Watcher)),
+                signing_file: Some(self.signing_file()),
                 ..KeySettings::default()
             },
             telemetry: TelemetrySettings::default(),
@@ -129,6 +129,11 @@ impl TestBus {
     /// How svc-watcher reaches it.
     pub(crate) fn settings(&self) -> NatsSettings {
         self.server.settings(&self.keys, "svc-watcher").unwrap()
+    }
+
+    /// What svc-watcher signs with.
+    pub(crate) fn signing_file(&self) -> PathBuf {
+        self.keys.signing(Writer::Watcher)
     }
 
     /// Starts a watcher.

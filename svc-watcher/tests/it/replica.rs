@@ -76,6 +76,7 @@ impl Scene {
             "cluster": "test",
             "health": {"listen": format!("127.0.0.1:{port}")},
             "nats": nats,
+            "keys": {"signing_file": self.bus.signing_file()},
             "kubeconfig": self.system.kubeconfig_at(name, reach.api),
             "namespaces": {"watch": watched},
             "sharding": {"shards": SHARDS},
