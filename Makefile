@@ -15,7 +15,7 @@ DEMO_CLUSTER := node
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact bench-usefulness train-injection bench-replay bench-bus check-alerts soak fuzz
+.PHONY: help demo demo-down faultbox-image test check fmt lint deny generate build bench-redact bench-usefulness train-injection bench-replay bench-bus bench-flood check-alerts soak fuzz
 
 help: ## Show this help.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ bench-bus: ## Measure the stage runner beside bare JetStream on the same private
 
 fuzz: ## Let libFuzzer choose inputs for redaction, injection detection and the last search, MINUTES=... (5) altogether; what must hold for each is checked (the first time 10 min more, to build cargo-fuzz and the targets; needs a nightly compiler).
 	@testbed/fuzz.sh $(or $(MINUTES),5)
+
+bench-flood: ## Let two floods of 4000 messages (MESSAGES=..., 10000 at the most) through to the services on a private nats-server, the second with a slow model, and measure memory, messages in hand and rates (2 min; the first time 60, to build). Fails where a goal of docs/benchmarks.md is missed.
+	@testbed/preflight.sh existing
+	@soak/flood.sh $(if $(MESSAGES),--messages $(MESSAGES))
 
 soak: ## Break workloads on a real node for MINUTES=... (10), and kill, pause, cut off, fill up and feed garbage to everything (two replicas of each service), the same for the same SEED=...; then check that nothing was lost or done twice (MINUTES and 1 to 12 more; the first time 30, to build the servers).
 	@testbed/preflight.sh node

@@ -11,6 +11,7 @@ pub mod bed;
 pub mod failure;
 pub mod fault;
 pub mod fleet;
+pub mod flood;
 pub mod garbage;
 pub mod laws;
 pub mod run;

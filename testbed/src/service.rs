@@ -12,6 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 const READY: Duration = Duration::from_mins(1);
+const DRAIN: Duration = Duration::from_secs(30);
 /// Longer than a delivery waits for a sign of life, and what comes after.
 const HANDLED: Duration = Duration::from_mins(3);
 const RECEIVED: &str = "bonesetter_messages_received_total";
@@ -51,7 +52,7 @@ pub struct ServiceProcess {
 impl ServiceProcess {
     /// Starts a program; its configuration and its log are `NAME.json` and `NAME.log` in `dir`. Where its
     /// health is comes to `config` here. It is not waited for.
-    fn start(name: &str, program: &Path, dir: &Path, mut config: Value) -> Result<Self, Error> {
+    pub fn start(name: &str, program: &Path, dir: &Path, mut config: Value) -> Result<Self, Error> {
         let address = format!("127.0.0.1:{}", free_port()?);
         config["health"] = json!({"listen": address});
         let file = dir.join(format!("{name}.json"));
@@ -80,12 +81,33 @@ impl ServiceProcess {
     }
 
     /// Waits until it says that it is ready.
-    async fn wait_ready(&mut self) -> Result<(), Error> {
+    pub async fn wait_ready(&mut self) -> Result<(), Error> {
         let url = format!("{}/readyz", self.health);
         let client = ready::local_http()?;
         let what = self.server.name().to_owned();
         let probe = async || ready::get_ok(&client, &url).await;
         Ok(ready::until(&what, READY, &mut [&mut self.server], probe).await?)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// Fails if the process has ended, with the last lines of its log.
+    pub fn check_alive(&mut self) -> Result<(), Error> {
+        Ok(self.server.check_alive()?)
+    }
+
+    /// Asks it to drain, and waits until it has ended.
+    pub async fn stop(&mut self) {
+        self.server.stop(DRAIN).await;
+    }
+
+    /// Starts it again as it was started, and waits until it is ready.
+    pub async fn restart(&mut self) -> Result<(), Error> {
+        self.server.restart()?;
+        self.wait_ready().await
     }
 
     /// What it exports of a metric about one consumer; 0 where it exports nothing of it.
