@@ -74,7 +74,7 @@ impl Feed {
     /// Stores so many messages, of incidents counted on from `first`; returns the bytes of the largest.
     /// The sizes are those of any other call with the same count.
     pub(super) async fn pour(&self, first: u32, count: u32) -> anyhow::Result<usize> {
-        let publisher = self.enricher.publisher::<Enriched>();
+        let publisher = self.enricher.publisher::<Enriched>()?;
         let stored = stream::iter(0..count)
             .map(|number| {
                 let publisher = publisher.clone();
