@@ -5,6 +5,7 @@
 //! belongs into this crate: no bus, no cryptography, no decisions.
 
 mod message;
+mod pointer;
 mod quote;
 mod subject;
 mod time;
@@ -14,6 +15,7 @@ pub mod grpc;
 pub mod v1;
 
 pub use message::{Encoding, Event, Message, Writer};
+pub use pointer::{pointer_name, pointer_token};
 pub use quote::node_lines;
 pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
 pub use time::{from_timestamp, to_timestamp};

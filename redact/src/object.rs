@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bonesetter_proto::pointer_token;
 use serde_json::{Map, Value};
 
 use crate::carrier::{is_secret_value, without_scheme};
@@ -197,8 +198,7 @@ impl Walk<'_> {
     pub(crate) fn inside(&mut self, key: &str, f: impl FnOnce(&mut Self)) {
         let length = self.pointer.len();
         self.pointer.push('/');
-        self.pointer
-            .push_str(&key.replace('~', "~0").replace('/', "~1"));
+        self.pointer.push_str(&pointer_token(key));
         f(self);
         self.pointer.truncate(length);
     }

@@ -1,5 +1,6 @@
 //! A text that is one API object as JSON: walked by schema, and changed only where something is taken out.
 
+use bonesetter_proto::pointer_token;
 use serde_json::Value;
 
 use crate::finding::{Finding, ObjectFinding, RedactedText};
@@ -60,7 +61,7 @@ impl Edits<'_> {
                 for (name, (_, value)) in names.iter().zip(members) {
                     let length = pointer.len();
                     pointer.push('/');
-                    pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                    pointer.push_str(&pointer_token(name));
                     self.compare(value, &old[name], &new[name], pointer);
                     pointer.truncate(length);
                 }

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use bonesetter_proto::pointer_token;
 use bonesetter_proto::v1::FieldChange;
 use serde_json::Value;
 
@@ -53,7 +54,7 @@ fn compare(
             for name in names {
                 let of_before = before.and_then(|value| value.get(name));
                 let of_after = after.and_then(|value| value.get(name));
-                descend(path, &escape(name), of_before, of_after, changes);
+                descend(path, &pointer_token(name), of_before, of_after, changes);
             }
         }
         (before, after) => changes.push(FieldChange {
@@ -162,10 +163,6 @@ pub(crate) fn shorten(json: &mut String, max: usize) {
     if json.len() > max {
         *json = Value::from(format!("[{} bytes left out]", json.len())).to_string();
     }
-}
-
-fn escape(token: &str) -> String {
-    token.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

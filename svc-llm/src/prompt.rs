@@ -187,7 +187,7 @@ fn flatten(value: &Value, pointer: &str, lines: &mut Vec<String>) {
     match value {
         Value::Object(fields) if !fields.is_empty() => {
             for (name, field) in fields {
-                let name = name.replace('~', "~0").replace('/', "~1");
+                let name = bonesetter_proto::pointer_token(name);
                 flatten(field, &format!("{pointer}/{name}"), lines);
             }
         }

@@ -5,6 +5,7 @@
 //! value is secret (the name of an env variable, the flag before an argument), it counts as secret.
 
 use bonesetter_proto::v1::FieldChange;
+use bonesetter_proto::{pointer_name, pointer_token};
 use bonesetter_redact::Session;
 use serde_json::{Map, Value, json};
 
@@ -86,7 +87,7 @@ fn whole(path: &str, value: &str, volumes: Option<&Value>) -> Option<(Value, Str
     let tokens: Vec<String> = path
         .strip_prefix('/')?
         .split('/')
-        .map(|token| token.replace("~1", "/").replace("~0", "~"))
+        .map(|token| pointer_name(token).into_owned())
         .collect();
     if !matches!(
         tokens.first().map(String::as_str),
@@ -109,7 +110,7 @@ fn whole(path: &str, value: &str, volumes: Option<&Value>) -> Option<(Value, Str
         }
         pointer.push('/');
         let token = if is_place(index) { "0" } else { token };
-        pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+        pointer.push_str(&pointer_token(token));
     }
     for index in (0..tokens.len()).rev() {
         value = if is_place(index) {

@@ -160,7 +160,7 @@ fn walk(value: &mut Value, place: &mut String, found: &mut impl FnMut(&str, &mut
         }
         Value::Object(fields) => {
             for (name, mut value) in std::mem::take(fields) {
-                let token = name.replace('~', "~0").replace('/', "~1");
+                let token = bonesetter_proto::pointer_token(&name).into_owned();
                 inside(place, &token, |place| {
                     walk(&mut value, place, found);
                     let mut name = name;

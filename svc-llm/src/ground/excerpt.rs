@@ -134,7 +134,7 @@ fn graft(part: &mut Value, whole: &Value, segments: &[&str], value: Value) {
         }
         return;
     }
-    let name = first.replace("~1", "/").replace("~0", "~");
+    let name = bonesetter_proto::pointer_name(first).into_owned();
     let Some(field) = whole.get(&name) else {
         return;
     };

@@ -174,7 +174,7 @@ fn walk<'v>(value: &'v Value, pointer: String, found: &mut Vec<(String, &'v str)
         }
         Value::Object(fields) => {
             for (name, field) in fields {
-                let name = name.replace('~', "~0").replace('/', "~1");
+                let name = bonesetter_proto::pointer_token(name);
                 walk(field, format!("{pointer}/{name}"), found);
             }
         }

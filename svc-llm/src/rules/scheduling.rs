@@ -250,7 +250,7 @@ fn cite_allocatable(node: &Cited<'_, NodeState>, what: &str) -> Citation {
 fn request_pointer(what: &str) -> String {
     format!(
         "/resources/requests/{}",
-        what.replace('~', "~0").replace('/', "~1")
+        bonesetter_proto::pointer_token(what)
     )
 }
 
