@@ -8,11 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
+
+/// Source: `OpenMetrics` 1.0.0, section "Protocol Negotiation".
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Who is not ready yet. A service is ready when nobody is waited for.
 #[derive(Debug, Clone, Default)]
@@ -124,11 +129,11 @@ async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
     (status, text)
 }
 
-async fn encode(State(shared): State<Shared>) -> Result<String, StatusCode> {
-    shared
-        .metrics
-        .encode()
-        .map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+async fn encode(State(shared): State<Shared>) -> Response {
+    match shared.metrics.encode() {
+        Ok(text) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
 }
 
 #[cfg(test)]

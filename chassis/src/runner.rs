@@ -164,6 +164,7 @@ impl Runner {
                     return;
                 }
                 let after = backoff(after, pulled.deliveries, limit == 0);
+                telemetry::fail(&tracing::Span::current(), "retry");
                 tracing::info!(cause = chain(&cause), ?after, "will be tried again");
                 self.metrics.retried.get_or_create(label).inc();
                 pulled.acker.retry_after(after).await;

@@ -124,7 +124,10 @@ struct HeaderInjector<'a>(&'a mut HeaderMap);
 
 impl Injector for HeaderInjector<'_> {
     fn set(&mut self, key: &str, value: String) {
-        self.0.insert(key, value);
+        // The state of other vendors is not passed on, and the propagator writes an empty one.
+        if !value.is_empty() {
+            self.0.insert(key, value);
+        }
     }
 }
 

@@ -74,7 +74,6 @@ fn service(user: &User, writes: &[Stage], permissions: &mut Permissions) {
     for bucket in BUCKETS.iter().filter(|bucket| bucket.user == user.name) {
         let name = bucket.name;
         publish.push(format!("$JS.API.STREAM.INFO.KV_{name}"));
-        publish.push(format!("$JS.API.DIRECT.GET.KV_{name}.$KV.{name}.>"));
         publish.push(get(&format!("KV_{name}")));
         publish.push(format!("$KV.{name}.>"));
     }
@@ -278,6 +277,16 @@ mod tests {
         );
         let known = of_kind("STREAM").len() + of_kind("CONSUMER.INFO").len();
         assert_eq!(keeper.len(), known, "{keeper:?}");
+    }
+
+    /// Its answer is what is stored, byte for byte, and goes wherever the one who asks says: also to the API
+    /// of JetStream, as a request that the server makes for somebody who may not.
+    #[test]
+    fn nobody_has_stored_bytes_sent_anywhere() {
+        for user in USERS {
+            let permissions = of(user.name).publish;
+            assert!(!permissions.iter().any(|it| it.contains("DIRECT.")));
+        }
     }
 
     #[test]
