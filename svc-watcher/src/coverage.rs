@@ -1,11 +1,18 @@
 //! Which kinds are watched, where, and whether all that exists there is known.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::facts::{Kind, Object};
 
 /// A namespace, or all of them.
 pub type Scope = Option<String>;
+
+/// How long a list has to be refused until that is believed. An API server that has just been started
+/// refuses everything until it has read the roles, and what is refused would seem to be gone.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How far one list is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,8 +21,21 @@ enum Listing {
     Awaited,
     /// It is, and changes follow.
     Complete,
+    /// The API server has not let us since then, which may pass.
+    Doubtful(Instant),
     /// The API server does not let us.
     Refused,
+}
+
+/// What a refusal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nothing yet: it may pass.
+    Doubted,
+    /// It has lasted, and is to be told.
+    Believed,
+    /// It is known.
+    Known,
 }
 
 /// Which lists are complete, and which are refused.
@@ -40,16 +60,33 @@ impl Coverage {
         self.lists.insert((kind, scope.clone()), Listing::Complete);
     }
 
-    /// A list is refused. Says whether that is new.
-    pub fn refuse(&mut self, kind: Kind, scope: &Scope) -> bool {
-        self.lists.insert((kind, scope.clone()), Listing::Refused) != Some(Listing::Refused)
+    /// A list is refused, and that is believed at once.
+    pub fn refuse(&mut self, kind: Kind, scope: &Scope) {
+        self.lists.insert((kind, scope.clone()), Listing::Refused);
+    }
+
+    /// A list was refused just now, and is asked for again. Until that is believed, or passes, the list
+    /// is awaited.
+    pub fn refused_at(&mut self, now: Instant, kind: Kind, scope: &Scope) -> Refusal {
+        let list = self.lists.entry((kind, scope.clone()));
+        let listing = list.or_insert(Listing::Awaited);
+        match *listing {
+            Listing::Refused => return Refusal::Known,
+            Listing::Doubtful(since) if now.duration_since(since) >= PATIENCE => {
+                *listing = Listing::Refused;
+                return Refusal::Believed;
+            }
+            Listing::Doubtful(_) => {}
+            Listing::Awaited | Listing::Complete => *listing = Listing::Doubtful(now),
+        }
+        Refusal::Doubted
     }
 
     /// Whether nothing is awaited any more.
     pub fn is_ready(&self) -> bool {
         self.lists
             .values()
-            .all(|listing| *listing != Listing::Awaited)
+            .all(|listing| matches!(listing, Listing::Complete | Listing::Refused))
     }
 
     /// Whether an object like this would be known if it existed.
@@ -91,8 +128,7 @@ mod tests {
                 assert!(!coverage.is_ready());
                 let scope = Some(namespace.to_owned());
                 if kind == Kind::Job && namespace == "b" {
-                    assert!(coverage.refuse(kind, &scope));
-                    assert!(!coverage.refuse(kind, &scope));
+                    coverage.refuse(kind, &scope);
                 } else {
                     coverage.complete(kind, &scope);
                 }
@@ -109,5 +145,32 @@ mod tests {
         assert!(coverage.is_watched(&job("a")));
         assert!(!coverage.is_watched(&job("b")));
         assert!(!coverage.is_watched(&job("c")));
+    }
+
+    #[test]
+    fn a_refusal_is_believed_when_it_lasts_and_forgotten_when_it_passes() {
+        let all = [None];
+        let mut coverage = Coverage::of(&all);
+        for kind in Kind::ALL {
+            coverage.complete(kind, &None);
+        }
+        let start = Instant::now();
+        let after = |coverage: &mut Coverage, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            coverage.refused_at(now, Kind::Job, &None)
+        };
+        assert_eq!(after(&mut coverage, 0), Refusal::Doubted);
+        assert!(!coverage.is_ready() && coverage.refused().is_empty());
+        assert_eq!(after(&mut coverage, 14), Refusal::Doubted);
+        coverage.complete(Kind::Job, &None);
+        assert!(coverage.is_ready());
+        assert_eq!(after(&mut coverage, 20), Refusal::Doubted);
+        assert_eq!(after(&mut coverage, 34), Refusal::Doubted);
+        assert_eq!(after(&mut coverage, 35), Refusal::Believed);
+        assert!(coverage.is_ready());
+        assert_eq!(coverage.refused(), ["Job"]);
+        assert_eq!(after(&mut coverage, 36), Refusal::Known);
+        coverage.complete(Kind::Job, &None);
+        assert!(coverage.is_ready() && coverage.refused().is_empty());
     }
 }

@@ -38,7 +38,8 @@
 //! - Leases cannot be read or renewed: what is held is given up 6 s after its last renewal and not judged,
 //!   until they can; `/readyz` names `leases` before the first time, and always says which shards are held.
 //! - A kind may not be listed: said once and counted, the rest works. An owner of that kind is then
-//!   known by its references only.
+//!   known by its references only. Believed when it has lasted for 15 s, because an API server that has
+//!   just been started refuses everything; until then what is known stays known and nothing is judged.
 //! - An object cannot be decoded: a warning with kind, namespace and name; it is not judged.
 //! - The bus is away: nothing is decided without being stored, and all is decided anew from the
 //!   facts when it is back. After 10 s the shards are left to replicas that reach it.

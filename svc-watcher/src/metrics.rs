@@ -12,6 +12,19 @@ pub(crate) struct StepLabel {
     pub(crate) step: &'static str,
 }
 
+impl StepLabel {
+    /// By the kind of a step: `update` of `update-3`.
+    pub(crate) fn of(step: &str) -> Self {
+        let step = match step.split('-').next() {
+            Some("update") => "update",
+            Some("reclassified") => "reclassified",
+            Some("resolved") => "resolved",
+            _ => "open",
+        };
+        Self { step }
+    }
+}
+
 /// A kind of Kubernetes objects.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct KindLabel {

@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::coverage::{Coverage, Scope};
+use crate::coverage::{Coverage, Refusal, Scope};
 use crate::detect::Thresholds;
 use crate::episode::{Presence, Windows};
 use crate::facts::{Facts, Kind, Object};
@@ -200,8 +200,23 @@ impl Source {
                 self.coverage.complete(kind, &scope);
                 self.retain(kind, &scope, &seen)
             }
-            Change::Refused => {
-                if self.coverage.refuse(kind, &scope) {
+            Change::Refused => self.refuse(kind, &scope),
+        };
+        self.marked
+            .extend(touched.into_iter().map(|owner| (owner.uid.clone(), owner)));
+        self.note_ready();
+    }
+
+    fn refuse(&mut self, kind: Kind, scope: &Scope) -> Touched {
+        match self.coverage.refused_at(Instant::now(), kind, scope) {
+            Refusal::Doubted => {
+                // What is known stays known, and nothing is judged.
+                self.is_ready = false;
+                self.parts.waiting.not_ready();
+                Touched::new()
+            }
+            refusal => {
+                if refusal == Refusal::Believed {
                     let namespace = scope.as_deref().unwrap_or("*");
                     warn!(
                         kind = kind.as_str(),
@@ -210,12 +225,9 @@ impl Source {
                         grant list and watch, the rest works without"
                     );
                 }
-                self.retain(kind, &scope, &HashSet::new())
+                self.retain(kind, scope, &HashSet::new())
             }
-        };
-        self.marked
-            .extend(touched.into_iter().map(|owner| (owner.uid.clone(), owner)));
-        self.note_ready();
+        }
     }
 
     fn note_ready(&mut self) {
@@ -335,9 +347,7 @@ impl Source {
         match result {
             Ok(steps) => {
                 for step in steps {
-                    let label = StepLabel {
-                        step: kind_of_step(&step),
-                    };
+                    let label = StepLabel::of(&step);
                     self.parts.metrics.steps.get_or_create(&label).inc();
                 }
             }
@@ -385,14 +395,5 @@ impl Source {
             .values()
             .filter(|it| it.record().and_then(|it| it.open()).is_some());
         metrics.open.set(number(open.count()));
-    }
-}
-
-fn kind_of_step(step: &str) -> &'static str {
-    match step.split('-').next() {
-        Some("update") => "update",
-        Some("reclassified") => "reclassified",
-        Some("resolved") => "resolved",
-        _ => "open",
     }
 }
