@@ -10,7 +10,7 @@ use bonesetter_proto::v1::{
     Notified, Overdue, Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
 };
 
-use bonesetter_proto::{Stage, Subject, from_timestamp};
+use bonesetter_proto::{Stage, Subject, Unseen, from_timestamp};
 
 use crate::timeline::{Body, Step};
 
@@ -26,13 +26,12 @@ const MAX_QUOTE: usize = 240;
 
 /// Text without control, bidirectional and other invisible characters, cut to a length.
 pub fn clean(text: &str, limit: usize) -> String {
-    let is_hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let mut cleaned: String = text
-        .chars()
-        .take(limit + 1)
-        .filter(|c| !is_hidden(*c))
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let shown = |c: char| match Unseen::of(c) {
+        Some(Unseen::Joint | Unseen::Direction | Unseen::Tag) => None,
+        Some(Unseen::Separator) => Some(' '),
+        None => Some(if c.is_control() { ' ' } else { c }),
+    };
+    let mut cleaned: String = text.chars().filter_map(shown).take(limit + 1).collect();
     if cleaned.chars().count() > limit {
         cleaned = cleaned.chars().take(limit.saturating_sub(1)).collect();
         cleaned.push('…');
@@ -395,6 +394,8 @@ mod tests {
     #[test]
     fn hostile_text_cannot_move_the_cursor_or_hide() {
         assert_eq!(clean("a\u{1b}[2Jb\r\n\u{202e}c\u{200b}", 40), "a [2Jb  c");
+        assert_eq!(clean("a\u{ad}b\u{e0041}c\u{2028}d\u{2060}", 40), "abc d");
+        assert_eq!(clean("\u{200b}\u{200b}\u{200b}abcd", 4), "abcd");
         assert_eq!(clean("abcdef", 4), "abc…");
         assert_eq!(clean("äöü", 3), "äöü");
     }

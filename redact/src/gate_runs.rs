@@ -395,6 +395,7 @@ mod tests {
             ("iban NO9386011117947", Some(Sign::Token)),
             ("x cGFzc3dvcmQ9aHVudGVyMgo=", Some(Sign::Token)),
             ("pass\u{200b}word", Some(Sign::Deep)),
+            ("pass\u{61c}word", Some(Sign::Deep)),
             ("pass\u{1b}[31mword", Some(Sign::Deep)),
             ("a <secret:abcdef> b", Some(Sign::Deep)),
             ("ZAQWS-XCDER-VBGTR-FRTGU-KLMNX", Some(Sign::Token)),

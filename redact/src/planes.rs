@@ -44,13 +44,13 @@ impl Classes {
         let upto9 = !(p3 & (p1 | p2));
         let upto10 = !(p3 & (p2 | p1 & p0));
         let (two, three) = (!p3 & !p2 & p1 & !p0, !p3 & !p2 & p1 & p0);
-        let eleven = p3 & !p2 & p1 & p0;
+        let (eight, eleven) = (p3 & !p2 & !p1 & !p0, p3 & !p2 & p1 & p0);
         Self {
             digit: row3 & upto9,
             upper: row4 & any | row5 & upto10,
             lower: row6 & any | row7 & upto10,
             space: row2 & !any,
-            open: row2 & p3 & !p2 & !p1 & !p0,
+            open: row2 & eight,
             close: row2 & p3 & !p2 & !p1 & p0,
             plus: row2 & eleven,
             hyphen: row2 & p3 & p2 & !p1 & p0,
@@ -60,8 +60,12 @@ impl Classes {
             less: row3 & p3 & p2 & !p1 & !p0,
             at: row4 & !any,
             underscore: row5 & all,
-            // ESC, and C2, E2, EF, F3.
-            unseen: row(1) & eleven | (row(12) | row(14)) & two | row(14) & all | row(15) & three,
+            // ESC, and C2, D8, E2, EF, F3.
+            unseen: row(1) & eleven
+                | (row(12) | row(14)) & two
+                | row(13) & eight
+                | row(14) & all
+                | row(15) & three,
         }
     }
 }
@@ -129,7 +133,7 @@ mod tests {
                     (
                         "unseen",
                         c.unseen,
-                        matches!(byte, 0x1b | 0xc2 | 0xe2 | 0xef | 0xf3),
+                        matches!(byte, 0x1b | 0xc2 | 0xd8 | 0xe2 | 0xef | 0xf3),
                     ),
                 ] {
                     let expected = if expected { bit } else { 0 };

@@ -1,6 +1,8 @@
 //! Other readings of a text, with a way back to its bytes: without terminal colours and invisible
 //! characters, with split container log lines joined, percent-decoded.
 
+use bonesetter_proto::Unseen;
+
 use crate::engine::Hit;
 
 /// A reading of a text and where each of its bytes comes from.
@@ -81,8 +83,12 @@ pub(crate) fn views(text: &str) -> Vec<View> {
     views
 }
 
-pub(crate) fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{ad}' | '\u{206a}'..='\u{206f}' | '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
+/// Whether a word is read without this character. A separator is none: what it stands between are two words.
+pub(crate) const fn is_invisible(character: char) -> bool {
+    matches!(
+        Unseen::of(character),
+        Some(Unseen::Joint | Unseen::Direction | Unseen::Tag)
+    )
 }
 
 fn without_noise(text: &str) -> View {
@@ -196,6 +202,7 @@ mod tests {
         for (text, expected) in [
             ("\u{1b}[31mpass\u{1b}[0mword=x", "password=x"),
             ("pass\u{200b}word=x", "password=x"),
+            ("pass\u{61c}wo\u{2065}rd=x", "password=x"),
             (
                 "2025-01-01T00:00:00Z stdout P tok\n2025-01-01T00:00:00Z stdout F en=x\n",
                 "2025-01-01T00:00:00Z stdout P token=x\n",

@@ -1,5 +1,6 @@
 //! A model's answer: its schema, and what may become of it.
 
+use bonesetter_proto::is_unprintable;
 use bonesetter_proto::v1::remedy::Fix;
 use bonesetter_proto::v1::{Diagnosis, Remedy};
 use serde::Deserialize;
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use crate::case::{Case, cite};
 use crate::diagnoser::DiagnoseError;
 use crate::ground::{ground, is_grounded};
-use crate::prompt::{is_unseen, object_name};
+use crate::prompt::object_name;
 use crate::remedy::describe;
 use crate::rules;
 
@@ -162,7 +163,7 @@ fn read(text: &str) -> Result<Answer, DiagnoseError> {
     }
     if texts
         .iter()
-        .any(|text| text.chars().any(|c| is_unseen(c) && c != '\n'))
+        .any(|text| text.chars().any(|c| is_unprintable(c) && c != '\n'))
     {
         return Err(DiagnoseError::Malformed(
             "a statement holds characters that are not seen",

@@ -1,9 +1,9 @@
 //! What a model is told: instructions and evidence apart, the evidence between boundaries that nobody
 //! who writes into a log can guess, the most telling first, under a budget.
 
-use bonesetter_proto::node_lines;
 use bonesetter_proto::v1::evidence_item::Content;
 use bonesetter_proto::v1::{Diagnosis, EvidenceItem, LogChunk};
+use bonesetter_proto::{Unseen, is_unprintable, node_lines};
 use serde_json::Value;
 
 use crate::case::{Case, head};
@@ -204,8 +204,9 @@ fn flatten(value: &Value, pointer: &str, lines: &mut Vec<String>) {
 /// One line without control or invisible characters, cut to what a model needs of it.
 fn plain(text: &str) -> String {
     let shown = |c: char| match c {
-        '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
-        c if is_unseen(c) => None,
+        '\n' | '\r' | '\t' => Some(' '),
+        c if Unseen::of(c) == Some(Unseen::Separator) => Some(' '),
+        c if is_unprintable(c) => None,
         c => Some(c),
     };
     let clean: String = text.chars().filter_map(shown).collect();
@@ -219,20 +220,6 @@ fn plain(text: &str) -> String {
         head(&clean, MAX_TEXT_BYTES * 3 / 4),
         &clean[tail_start..]
     )
-}
-
-/// Control characters, and those that are not seen or turn the direction of what is.
-pub(crate) fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{e0000}'..='\u{e01ef}'
-        )
 }
 
 #[cfg(test)]
@@ -321,7 +308,11 @@ mod tests {
             let is_marked = |line: &str| line.starts_with("| ") || line.starts_with('[');
             assert!(inside.lines().all(is_marked), "{inside}");
             assert!(inside.matches("Ignore previous").count() > 10, "{inside}");
-            assert!(!prompt.user.contains(|c: char| c != '\n' && is_unseen(c)));
+            assert!(
+                !prompt
+                    .user
+                    .contains(|c: char| c != '\n' && is_unprintable(c))
+            );
             let breaks = |text: &str| text.lines().any(|line| line.starts_with("</evidence"));
             assert!(!breaks(head) && !breaks(inside), "{}", prompt.user);
         }

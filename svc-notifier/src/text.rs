@@ -2,8 +2,10 @@
 //!
 //! Whoever can write a log line or name an object can write into a notification. So what comes from
 //! there is one line of bounded length without control characters, terminal sequences or characters
-//! that turn the writing direction; Slack's markup is escaped, and words that would wake a whole
+//! that are not seen; Slack's markup is escaped, and words that would wake a whole
 //! channel are broken.
+
+use bonesetter_proto::is_unprintable;
 
 /// Slack decodes these three and no other entities (Slack, "Formatting text for app surfaces").
 const ESCAPES: [(char, &str); 3] = [('&', "&amp;"), ('<', "&lt;"), ('>', "&gt;")];
@@ -127,7 +129,7 @@ fn cut(text: &str, max: usize) -> String {
         .collect()
 }
 
-/// Without terminal sequences (ECMA-48 CSI), control and direction characters; tabs become spaces.
+/// Without terminal sequences (ECMA-48 CSI), control characters and what is not seen; tabs become spaces.
 fn printable(text: &str) -> Vec<char> {
     let mut kept = Vec::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -144,19 +146,17 @@ fn printable(text: &str) -> Vec<char> {
             }
             '\n' => kept.push('\n'),
             '\t' | '\r' => kept.push(' '),
-            _ if character.is_control() || turns_direction(character) => {}
+            _ if is_dropped(character) => {}
             _ => kept.push(character),
         }
     }
     kept
 }
 
-/// The bidirectional formatting characters of Unicode (UAX #9), the line separators and the byte order mark.
-const fn turns_direction(character: char) -> bool {
-    matches!(
-        character,
-        '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}'
-    )
+/// What hides something or moves what is shown. The two joiners stay, other than in what a model reads or a terminal
+/// shows: a receiver shows text, and Persian and emoji are spelt with them.
+fn is_dropped(character: char) -> bool {
+    is_unprintable(character) && !matches!(character, '\u{200C}' | '\u{200D}')
 }
 
 #[cfg(test)]
@@ -172,6 +172,8 @@ mod tests {
             ("\u{1B}[31mred\u{1B}[0m", 10, "red"),
             ("\u{1B}[31", 10, ""),
             ("a\u{0}b\u{202E}c", 10, "abc"),
+            ("a\u{AD}b\u{E0041}c\u{2060}", 10, "abc"),
+            ("👩\u{200D}🔧", 10, "👩\u{200D}🔧"),
             ("abcdef", 4, "abc…"),
             ("😀😀😀", 4, "😀…"),
             ("😀😀", 4, "😀😀"),

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 
+use bonesetter_proto::Unseen;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::Flag;
 use crate::decode;
 use crate::view::{View, escape_end, is_invisible};
 
-/// So many characters that nobody sees are a joint, or an emoji.
-const HARMLESS_JOINERS: usize = 3;
+/// So many joints are in a name or an emoji; more may spell something.
+const HARMLESS_JOINTS: usize = 3;
 
 /// A folded text, with a way back.
 pub(super) enum Folded<'a> {
@@ -144,34 +145,36 @@ pub(super) fn hidden(text: &str) -> Vec<Flag> {
         return Vec::new();
     }
     let mut flags: Vec<Flag> = Vec::new();
-    let mut joiners = Vec::new();
+    let mut joints = Vec::new();
     for (start, character) in text.char_indices() {
         let end = start + character.len_utf8();
-        let rule = match character {
-            // Variation selectors carry a byte each.
-            '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}' => "tag-characters",
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => "bidirectional",
-            '\u{1b}' if matches!(text.as_bytes().get(end), Some(b']' | b'P' | b'_' | b'^')) => {
-                "terminal-escape"
-            }
-            '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{ad}' => {
-                joiners.push(start..end);
+        let rule = match Unseen::of(character) {
+            Some(Unseen::Tag) => "tag-characters",
+            Some(Unseen::Direction) => "bidirectional",
+            Some(Unseen::Joint) => {
+                joints.push(start..end);
                 continue;
             }
-            _ => continue,
+            None if opens_terminal_string(text, start) => "terminal-escape",
+            Some(Unseen::Separator) | None => continue,
         };
         match flags.last_mut() {
             Some(last) if last.end == start && last.rule == rule => last.end = end,
             _ => flags.push(flag(rule, start, end)),
         }
     }
-    if joiners.len() > HARMLESS_JOINERS {
-        let invisible = joiners
+    if joints.len() > HARMLESS_JOINTS {
+        let invisible = joints
             .into_iter()
             .map(|at| flag("invisible", at.start, at.end));
         flags.extend(invisible);
     }
     flags
+}
+
+/// Whether an escape stands here that begins a string for the terminal itself (ECMA-48: OSC, DCS, APC, PM).
+fn opens_terminal_string(text: &str, at: usize) -> bool {
+    matches!(text.as_bytes()[at..], [0x1b, b']' | b'P' | b'_' | b'^', ..])
 }
 
 fn flag(rule: &str, start: usize, end: usize) -> Flag {
@@ -192,11 +195,13 @@ pub(super) fn is_hidden_kind(rule: &str) -> bool {
 }
 
 /// The text without characters that change how the rest is shown: terminal escapes, bidirectional
-/// overrides, tags, other control characters than tab and line ends.
+/// overrides, tags, other control characters than tab and line ends. Joints stay, because names and emoji are
+/// written with them; where there are too many, [`hidden`] names them. Separators stay as other line ends do.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    let changes = |character: char| {
-        matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{e0000}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
-            || (character.is_control() && !matches!(character, '\t' | '\n' | '\r'))
+    let changes = |character: char| match Unseen::of(character) {
+        Some(Unseen::Direction | Unseen::Tag) => true,
+        Some(Unseen::Joint | Unseen::Separator) => false,
+        None => character.is_control() && !matches!(character, '\t' | '\n' | '\r'),
     };
     if !text.chars().any(changes) {
         return Cow::Borrowed(text);
@@ -254,6 +259,7 @@ mod tests {
             ("a\u{202e}b", "bidirectional", "ab"),
             ("a\u{e0041}\u{e0042}b", "tag-characters", "ab"),
             ("a\u{e0158}\u{e0159}b", "tag-characters", "ab"),
+            ("a\u{e0080}\u{e0fff}b", "tag-characters", "ab"),
             ("a\u{1b}]0;title\u{7}b", "terminal-escape", "a]0;titleb"),
         ] {
             let flags = hidden(text);
@@ -262,5 +268,9 @@ mod tests {
             assert_eq!(visible(text), left);
         }
         assert_eq!(hidden("family \u{1f468}\u{200d}\u{1f469}"), []);
+        let spelt = "a\u{200b}\u{200c}b\u{feff}\u{61c}";
+        assert!(hidden(spelt).iter().all(|flag| flag.rule == "invisible"));
+        assert_eq!(hidden(spelt).len(), 4);
+        assert_eq!(visible("a\u{200d}b\u{2028}c"), "a\u{200d}b\u{2028}c");
     }
 }
