@@ -6,6 +6,7 @@
 //! and hands a [`service::Service`] to the service's `run`; [`service::Service::run_stage`] owns
 //! everything between the broker and the handler.
 
+pub mod answer;
 pub mod bus;
 pub mod clock;
 pub mod config;

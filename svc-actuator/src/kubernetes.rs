@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bonesetter_chassis::answer::take_items;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{PatchOperation, ReplaceOperation, TestOperation};
 use kube::Client;
@@ -25,7 +26,6 @@ use crate::render::revision_of;
 const PAGE: u32 = 250;
 /// A list that never ends is not one.
 const MAX_PAGES: usize = 40;
-const NOT_THAT_DEPLOYMENT: &str = "the answer is not that Deployment";
 
 /// Why the API server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -163,9 +163,9 @@ impl Cluster {
         let request = deployments(namespace)
             .get(name, &GetParams::default())
             .map_err(|error| passing(&doing, &error))?;
-        match self.send(&doing, request).await {
-            Ok(live) if answer::is_deployment(&live, namespace, name) => Ok(Some(live)),
-            Ok(_) => Err(passing(&doing, &NOT_THAT_DEPLOYMENT)),
+        let live = self.send_about(&doing, request, namespace, name);
+        match live.await {
+            Ok(live) => Ok(Some(live)),
             Err(ApiError::Refused { refusal, .. }) if refusal.code == 404 => Ok(None),
             Err(error) => Err(error),
         }
@@ -252,12 +252,7 @@ impl Cluster {
         let request = deployments(namespace)
             .patch(name, &parameters, &patch)
             .map_err(|error| passing(&doing, &error))?;
-        let written = self.send(&doing, request).await?;
-        if answer::is_deployment(&written, namespace, name) {
-            Ok(written)
-        } else {
-            Err(passing(&doing, &NOT_THAT_DEPLOYMENT))
-        }
+        self.send_about(&doing, request, namespace, name).await
     }
 
     async fn list(&self, api: &str, what: &str, of: &Value) -> Result<Vec<Value>, ApiError> {
@@ -271,7 +266,7 @@ impl Cluster {
                 .list(&parameters)
                 .map_err(|error| passing(&doing, &error))?;
             let mut page = self.send(&doing, request).await?;
-            let found = answer::take_items(&mut page);
+            let found = take_items(&mut page);
             items.extend(found.ok_or_else(|| passing(&doing, &"the answer is not a list"))?);
             match page["metadata"]["continue"].as_str() {
                 Some(token) if !token.is_empty() => parameters = parameters.continue_token(token),
@@ -282,6 +277,22 @@ impl Cluster {
             &doing,
             &format!("the list goes on after {MAX_PAGES} pages"),
         ))
+    }
+
+    /// Sends a request that is answered with one Deployment.
+    async fn send_about(
+        &self,
+        doing: &str,
+        request: http::Request<Vec<u8>>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, ApiError> {
+        let answered = self.send(doing, request).await?;
+        if answer::is_deployment(&answered, namespace, name) {
+            Ok(answered)
+        } else {
+            Err(passing(doing, &"the answer is not that Deployment"))
+        }
     }
 
     async fn send(&self, doing: &str, request: http::Request<Vec<u8>>) -> Result<Value, ApiError> {

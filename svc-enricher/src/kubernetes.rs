@@ -4,6 +4,7 @@
 //! depend on which fields this build knows. Answers are parsed here and not by the client library,
 //! which writes what it cannot parse to the log.
 
+use bonesetter_chassis::answer::take_items;
 use bonesetter_proto::v1::LogChunk;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DynamicObject, ListParams, LogParams};
@@ -207,7 +208,7 @@ impl<'a> Kubernetes<'a> {
                 .list(&params)
                 .map_err(|error| unusable(what, &error))?;
             let mut page = self.request(what, request).await?;
-            let items = answer::take_items(&mut page);
+            let items = take_items(&mut page);
             objects.extend(items.ok_or_else(|| not_asked_for(what, "a list of objects"))?);
             let next = crate::json::text(&page, "/metadata/continue");
             if next.is_empty() || filter.max.is_some() {
