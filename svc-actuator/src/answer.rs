@@ -1,5 +1,7 @@
 //! Whether an answer of the API server is the object that was asked for ([`bonesetter_chassis::answer`] has the rest).
 
+use http::StatusCode;
+use kube::core::response::Status;
 use serde_json::Value;
 
 /// Whether an object is the Deployment that was asked for, with all that a change of it rests on.
@@ -13,6 +15,13 @@ pub(crate) fn is_deployment(object: &Value, namespace: &str, name: &str) -> bool
         && object
             .pointer("/spec/template")
             .is_some_and(Value::is_object)
+}
+
+/// What the API server says of a request that failed; of an answer that is no status, of a proxy for example, the code.
+pub(crate) fn status(code: StatusCode, body: &[u8]) -> Status {
+    let said = serde_json::from_slice(body).ok();
+    let said = said.filter(|said: &Status| said.code == code.as_u16());
+    said.unwrap_or_else(|| Status::failure("", "NoStatus").with_code(code.as_u16()))
 }
 
 #[cfg(test)]
@@ -43,6 +52,20 @@ mod tests {
             let mut object = whole.clone();
             *object.pointer_mut(pointer).unwrap() = other;
             assert!(!is_deployment(&object, "shop", "api"), "{object}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_is_no_status_has_its_code_and_nothing_of_its_text() {
+        let said = json!({"kind": "Status", "code": 409, "reason": "Conflict", "message": "m"});
+        for (code, body, reason) in [
+            (409, said.to_string(), "Conflict"),
+            (502, "hunter2".to_owned(), "NoStatus"),
+            (502, r#"{"error": "hunter2"}"#.to_owned(), "NoStatus"),
+        ] {
+            let status = status(StatusCode::from_u16(code).unwrap(), body.as_bytes());
+            assert_eq!((status.code, status.reason.as_str()), (code, reason));
+            assert!(!format!("{status:?}").contains("hunter2"));
         }
     }
 }

@@ -8,11 +8,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use bonesetter_chassis::answer::take_items;
+use bonesetter_chassis::answer::{read, take_items};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{PatchOperation, ReplaceOperation, TestOperation};
 use kube::Client;
 use kube::api::{GetParams, ListParams, Patch, PatchParams, ValidationDirective};
+use kube::client::Body;
 use kube::core::request::Request;
 use kube::core::response::Status;
 use serde_json::Value;
@@ -303,10 +304,21 @@ impl Cluster {
     }
 
     async fn call(&self, request: http::Request<Vec<u8>>) -> Result<Value, kube::Error> {
-        match tokio::time::timeout(self.timeout, self.client.request(request)).await {
+        match tokio::time::timeout(self.timeout, self.answer(request)).await {
             Ok(result) => result,
             Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
         }
+    }
+
+    async fn answer(&self, request: http::Request<Vec<u8>>) -> Result<Value, kube::Error> {
+        let response = self.client.send(request.map(Body::from)).await?;
+        let code = response.status();
+        let body = read(response.into_body()).await;
+        let body = body.map_err(|error| kube::Error::Service(error.into()))?;
+        if code.is_client_error() || code.is_server_error() {
+            return Err(kube::Error::Api(answer::status(code, &body).boxed()));
+        }
+        serde_json::from_slice(&body).map_err(kube::Error::SerdeError)
     }
 }
 

@@ -17,10 +17,11 @@ use tokio::time::Instant;
 
 use crate::config::EvidenceSettings;
 use crate::json::{reference, text, uid};
-use crate::kubernetes::{ClientOf, Filter, Kubernetes, QueryError, resource};
+use crate::kubernetes::{ClientOf, Filter, Kubernetes, resource};
 use crate::lines::TailLimits;
 use crate::loki::Loki;
 use crate::provenance::Recorder;
+use crate::query_error::QueryError;
 use crate::workload::{self, Workload};
 use crate::{events, items, nodes, pods, rollout, trim};
 
@@ -108,6 +109,7 @@ impl Collector {
             workload
                 .problems
                 .iter()
+                .chain(&kubernetes.into_gaps())
                 .map(|problem| items::note("kubernetes", problem)),
         );
         items::number_ids(&mut items);

@@ -4,12 +4,17 @@
 //! depend on which fields this build knows. Answers are parsed here and not by the client library,
 //! which writes what it cannot parse to the log.
 
-use bonesetter_chassis::answer::take_items;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use bonesetter_chassis::answer::{read, take_items};
 use bonesetter_proto::v1::LogChunk;
-use k8s_openapi::api::core::v1::Pod;
+use futures::TryStreamExt as _;
+use http_body_util::BodyExt as _;
 use kube::api::{DynamicObject, ListParams, LogParams};
+use kube::client::Body;
 use kube::core::{ApiResource, GroupVersionKind, Request};
-use kube::{Api, Client, Resource as _};
+use kube::{Client, Resource as _};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -18,75 +23,13 @@ use crate::lines::TailLimits;
 use crate::pod_log;
 use crate::pods::LogPlan;
 use crate::provenance::Recorder;
+use crate::query_error::QueryError;
 
 const PAGE_ITEMS: u32 = 500;
 /// 10,000 objects of one kind; more of one workload say nothing new.
 const MAX_PAGES: usize = 20;
 /// Read of one log before fewer lines are asked for.
 const MAX_LOG_BYTES: usize = 8 * 1024 * 1024;
-
-/// Why a query brought nothing.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The object does not exist, or its kind does not.
-    #[error("cannot {what}: it does not exist")]
-    NotFound {
-        /// What was attempted.
-        what: String,
-    },
-    /// Our account may not.
-    #[error("cannot {what}: not allowed ({reason}); grant the permission to svc-enricher")]
-    Denied {
-        /// What was attempted.
-        what: String,
-        /// As the server said.
-        reason: String,
-    },
-    /// The server is away, overloaded or too slow.
-    #[error("cannot {what}: the API server does not answer ({reason})")]
-    Unavailable {
-        /// What was attempted.
-        what: String,
-        /// As far as it is known.
-        reason: String,
-    },
-    /// The server answered, and the answer is no.
-    #[error("cannot {what}: {reason}")]
-    Refused {
-        /// What was attempted.
-        what: String,
-        /// As the server said.
-        reason: String,
-    },
-}
-
-impl QueryError {
-    fn new(what: String, error: &kube::Error) -> Self {
-        let kube::Error::Api(status) = error else {
-            return Self::Unavailable {
-                what,
-                reason: chain(error),
-            };
-        };
-        let reason = status.message.clone();
-        match status.code {
-            404 => Self::NotFound { what },
-            403 => Self::Denied { what, reason },
-            401 | 408 | 429 | 500.. => Self::Unavailable { what, reason },
-            _ => Self::Refused { what, reason },
-        }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
-}
 
 /// Which objects to list.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +45,8 @@ pub(crate) struct Kubernetes<'a> {
     client: &'a ClientOf,
     recorder: &'a Recorder,
     deadline: Instant,
+    /// What lists were not read to their end.
+    gaps: Mutex<BTreeSet<String>>,
 }
 
 /// A client that can be printed.
@@ -131,7 +76,14 @@ impl<'a> Kubernetes<'a> {
             client,
             recorder,
             deadline,
+            gaps: Mutex::new(BTreeSet::new()),
         }
+    }
+
+    /// Which lists were not read to their end.
+    pub(crate) fn into_gaps(self) -> BTreeSet<String> {
+        let gaps = self.gaps.into_inner();
+        gaps.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One object.
@@ -147,10 +99,10 @@ impl<'a> Kubernetes<'a> {
             check_names(&what, &[namespace, name])?;
             let request = Request::new(url(resource, namespace))
                 .get(name, &kube::api::GetParams::default())
-                .map_err(|error| unusable(&what, &error))?;
+                .map_err(|error| QueryError::unusable(&what, &error))?;
             let mut object = self.request(&what, request).await?;
             if !answer::is_object(&object, namespace, name) {
-                return Err(not_asked_for(&what, "that object"));
+                return Err(QueryError::not_asked_for(&what, "that object"));
             }
             set_type(&mut object, resource);
             Ok(object)
@@ -203,15 +155,20 @@ impl<'a> Kubernetes<'a> {
         params.label_selector.clone_from(&filter.labels);
         params.field_selector.clone_from(&filter.fields);
         let mut objects = Vec::new();
-        for _ in 0..MAX_PAGES {
+        for page in 1.. {
             let request = Request::new(url(resource, namespace))
                 .list(&params)
-                .map_err(|error| unusable(what, &error))?;
-            let mut page = self.request(what, request).await?;
-            let items = take_items(&mut page);
-            objects.extend(items.ok_or_else(|| not_asked_for(what, "a list of objects"))?);
-            let next = crate::json::text(&page, "/metadata/continue");
+                .map_err(|error| QueryError::unusable(what, &error))?;
+            let mut answer = self.request(what, request).await?;
+            let items = take_items(&mut answer);
+            objects
+                .extend(items.ok_or_else(|| QueryError::not_asked_for(what, "a list of objects"))?);
+            let next = crate::json::text(&answer, "/metadata/continue");
             if next.is_empty() || filter.max.is_some() {
+                break;
+            }
+            if page == MAX_PAGES {
+                self.note_gap(what, objects.len());
                 break;
             }
             params.continue_token = Some(next.to_owned());
@@ -258,7 +215,7 @@ impl<'a> Kubernetes<'a> {
             what,
             &[&plan.pod.namespace, &plan.pod.name, &plan.container],
         )?;
-        let pods: Api<Pod> = Api::namespaced(self.client.0.clone(), &plan.pod.namespace);
+        let pods = Request::new(url(&resource("v1", "Pod"), &plan.pod.namespace));
         let mut lines = limits.lines;
         loop {
             let params = LogParams {
@@ -268,10 +225,11 @@ impl<'a> Kubernetes<'a> {
                 tail_lines: i64::try_from(lines).ok(),
                 ..LogParams::default()
             };
-            let stream = pods
-                .log_stream(&plan.pod.name, &params)
-                .await
-                .map_err(|error| QueryError::new(what.to_owned(), &error))?;
+            let request = pods
+                .logs(&plan.pod.name, &params)
+                .map_err(|error| QueryError::unusable(what, &error))?;
+            let answer = self.send(what, request).await?.into_data_stream();
+            let stream = answer.map_err(std::io::Error::other).into_async_read();
             let (tail, ended) = pod_log::read_tail(stream, limits, MAX_LOG_BYTES)
                 .await
                 .map_err(|error| QueryError::Unavailable {
@@ -279,10 +237,8 @@ impl<'a> Kubernetes<'a> {
                     reason: error.to_string(),
                 })?;
             if ended || lines == 1 {
-                return pod_log::chunk(plan, tail).ok_or_else(|| QueryError::Refused {
-                    what: what.to_owned(),
-                    reason: "the node no longer has it".to_owned(),
-                });
+                return pod_log::chunk(plan, tail)
+                    .ok_or_else(|| QueryError::refused(what, "the node no longer has it"));
             }
             lines = (lines / 4).max(1);
         }
@@ -293,16 +249,33 @@ impl<'a> Kubernetes<'a> {
         what: &str,
         request: http::Request<Vec<u8>>,
     ) -> Result<Value, QueryError> {
-        let text = self
-            .client
-            .0
-            .request_text(request)
+        let answer = self.send(what, request).await?;
+        let body = read(answer)
             .await
-            .map_err(|error| QueryError::new(what.to_owned(), &error))?;
-        serde_json::from_str(&text).map_err(|error| QueryError::Refused {
-            what: what.to_owned(),
-            reason: format!("the answer is not JSON: {error}"),
-        })
+            .map_err(|error| QueryError::unread(what, &error))?;
+        serde_json::from_slice(&body)
+            .map_err(|error| QueryError::refused(what, format!("the answer is not JSON: {error}")))
+    }
+
+    /// The body of an answer that is no refusal.
+    async fn send(&self, what: &str, request: http::Request<Vec<u8>>) -> Result<Body, QueryError> {
+        let response = self.client.0.send(request.map(Body::from)).await;
+        let response = response.map_err(|error| QueryError::unanswered(what, &error))?;
+        let code = response.status();
+        let body = response.into_body();
+        if !code.is_client_error() && !code.is_server_error() {
+            return Ok(body);
+        }
+        let said = read(body)
+            .await
+            .map_err(|error| QueryError::unread(what, &error))?;
+        Err(QueryError::of(what, &answer::status(code, &said)))
+    }
+
+    fn note_gap(&self, what: &str, read: usize) {
+        let gap = format!("cannot {what} to the end: only the first {read} were read");
+        let mut gaps = self.gaps.lock().unwrap_or_else(PoisonError::into_inner);
+        gaps.insert(gap);
     }
 
     async fn in_time<T>(
@@ -361,24 +334,10 @@ fn check_names(what: &str, names: &[&str]) -> Result<(), QueryError> {
     if names.iter().all(is_fine) {
         return Ok(());
     }
-    Err(QueryError::Refused {
-        what: what.to_owned(),
-        reason: "that is not a name that an object can have".to_owned(),
-    })
-}
-
-fn unusable(what: &str, error: &dyn std::error::Error) -> QueryError {
-    QueryError::Refused {
-        what: what.to_owned(),
-        reason: error.to_string(),
-    }
-}
-
-fn not_asked_for(what: &str, wanted: &str) -> QueryError {
-    QueryError::Refused {
-        what: what.to_owned(),
-        reason: format!("the answer is not {wanted}"),
-    }
+    Err(QueryError::refused(
+        what,
+        "that is not a name that an object can have",
+    ))
 }
 
 /// Lists leave out the type of their items.

@@ -12,6 +12,8 @@
 //! - The newest lines of a log are the ones that are kept, of every container, of the running and of
 //!   the crashed instance; a line that is too long is cut and never dropped. What was left out is counted.
 //! - Evidence stays within its budget; the last words of the worst pod are given up last.
+//! - Of an answer of the API server no more than 16 MiB is read, and of a list 20 pages of 500 objects; what is longer
+//!   is a note.
 //! - Nothing is read that is not needed: no Secrets, no ConfigMaps. Nothing raw is written to the log.
 //!
 //! # On failure
@@ -44,6 +46,7 @@ mod nodes;
 mod pod_log;
 mod pods;
 mod provenance;
+mod query_error;
 mod rollout;
 mod run;
 mod selector;
@@ -52,7 +55,7 @@ mod trim;
 mod workload;
 
 pub use collect::{CollectError, Collector};
-pub use kubernetes::QueryError;
 pub use logql::LabelNames;
 pub use loki::{Loki, LokiError};
+pub use query_error::QueryError;
 pub use run::run;

@@ -4,7 +4,8 @@ use bonesetter_proto::v1::{FailureClass, ObjectRef, Symptom};
 use serde_json::Value;
 
 use crate::json::{controller_uid, has, items, number, text, uid};
-use crate::kubernetes::{Filter, Kubernetes, QueryError, resource};
+use crate::kubernetes::{Filter, Kubernetes, resource};
+use crate::query_error::QueryError;
 use crate::selector;
 
 /// Jobs of a CronJob whose pods are looked at.

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod answers;
 mod bus;
 mod cluster;
 mod incidents;
