@@ -70,12 +70,23 @@ impl Tally {
     }
 
     fn add(&mut self, kind: &str, rule: &str, place: String) {
-        let count = self
-            .counts
-            .entry((kind.to_owned(), rule.to_owned(), place))
-            .or_default();
-        *count = count.saturating_add(1);
+        self.add_all((kind.to_owned(), rule.to_owned(), place), 1);
     }
+
+    fn add_all(&mut self, key: (String, String, String), more: u32) {
+        let count = self.counts.entry(key).or_default();
+        *count = count.saturating_add(more);
+    }
+}
+
+/// Removals of which several may be of the same place.
+pub(crate) fn merge(removals: impl Iterator<Item = Removal>) -> Vec<Removal> {
+    let mut tally = Tally::default();
+    for removal in removals {
+        let key = (removal.kind, removal.rule, removal.place);
+        tally.add_all(key, removal.count);
+    }
+    tally.into_removals()
 }
 
 fn regroup(
