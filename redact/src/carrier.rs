@@ -6,7 +6,7 @@ use crate::json_scan::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::rarity::is_random_token;
 use crate::syntax::{
-    NAME_LIMIT, compares, line_end, name_before, quoted, unquoted_end, value_after,
+    NAME_LIMIT, compares, heredoc, line_end, name_before, quoted, unquoted_end, value_after,
 };
 use crate::value::{before, is_handle, is_path, is_vacant, looks_random};
 
@@ -150,12 +150,16 @@ impl Assignment<'_> {
         if self.text.as_bytes()[self.at] == b':' && is_cookie && !self.quoted {
             return self.cookie(&lower);
         }
+        if let Some((start, end)) = heredoc(self.text, self.start) {
+            let is_secret = is_secret_value(self.naming, &self.text[start..end]);
+            return is_secret.then(|| Hit::secret(start, end, "heredoc"));
+        }
         let mut start = self.start;
         let mut end = self.end;
         let value = &self.text[start..end];
         if self.quoted {
             start += value.len() - without_scheme(value).len();
-        } else if is_scheme(value) {
+        } else if is_scheme(value.trim_start_matches('[')) {
             (start, end) = self.credential(end)?;
         }
         let value = &self.text[start..end];
@@ -188,7 +192,7 @@ impl Assignment<'_> {
         }
         let start = scheme_end + skipped;
         let scheme = self.text[self.start..scheme_end].to_ascii_lowercase();
-        let end = match scheme.as_str() {
+        let end = match scheme.trim_start_matches('[') {
             "digest" | "hmac" => line_end(self.text, start),
             _ => unquoted_end(self.text, start),
         };
@@ -344,6 +348,7 @@ mod tests {
             ("'client_secret': 'abc def1'", "abc def1"),
             ("config[\"api_key\"] = \"abcd1234\"", "abcd1234"),
             ("token := \"abcd1234\"", "abcd1234"),
+            ("{ [\"password\"] = \"abcd1234\", a = 1 }", "abcd1234"),
             ("secret => 'abcd1234',", "abcd1234"),
             ("Authorization: Bearer abc.def", "abc.def"),
             ("-H Authorization:Bearer abcdef", "abcdef"),
@@ -364,6 +369,19 @@ mod tests {
             ("form-data; name=\"password\"\r\n\r\nx9\r\n--b", "x9"),
             ("CREATE LOGIN a WITH PASSWORD = N'x9'", "x9"),
             ("password: Secret(\"x9\")", "x9"),
+            ("password: Optional(\"x9\")", "x9"),
+            ("password: &pw x9-anchored", "x9-anchored"),
+            ("password: !!str \"x9\"", "x9"),
+            ("password='it''s x9' host=db", "it''s x9"),
+            (
+                "token: \"abc-7-\\\n  def-8\"\nhost: db",
+                "abc-7-\\\n  def-8",
+            ),
+            ("password=\"Kq83n\nfPz61\" host=db", "Kq83n\nfPz61"),
+            ("api.key=abc1\\\n    def2\nport=1", "abc1\\\n    def2"),
+            ("password = <<EOF\n  x9 y\n  EOF\nport = 1", "x9 y"),
+            ("map[authorization:[Bearer abc.def] a:[b]]", "abc.def"),
+            ("a=b\0DB_PASSWORD=x9\0HOME=/root\0", "x9"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }
@@ -382,6 +400,7 @@ mod tests {
             "tls key: /etc/tls/tls.key",
             "token=********",
             "password = \"123\"",
+            "password = <<EOF",
             "sessionid: 0x14ede63a5a7001b, timeout",
             "renew session 0x24ede93119420016 at /10.10.34.12:43382",
             "signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",

@@ -4,6 +4,7 @@ use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify, is_vendor};
 use crate::rarity::{is_random_token, is_token_byte, is_uuid};
+use crate::sentences;
 use crate::syntax::{quoted, unquoted_end};
 use crate::value::before;
 
@@ -50,6 +51,7 @@ fn words(text: &str, hits: &mut Vec<Hit>) {
         let word = &bytes[start..end];
         if length <= 64 && announces(word) {
             hits.extend(after_word(text, start, end, false));
+            hits.extend(sentences::after(text, start, end));
         } else if (3..=24).contains(&length) && is_vendor(&text[start..end]) {
             hits.extend(after_word(text, start, end, true));
         }
@@ -111,8 +113,16 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     }
     let quoted = text.as_bytes()[from - 1] == b'"' || text.as_bytes()[from - 1] == b'\'';
     let told = naming == Naming::Password && *gap == " is " && quoted && value.len() >= 4;
-    let environment = word.contains('_') && naming >= Naming::Strong && value.len() >= 8;
-    let environment = environment && value.bytes().any(|b| b.is_ascii_digit());
+    let has_digit = value.bytes().any(|b| b.is_ascii_digit());
+    let name = run_before(text, start, end);
+    let is_name = word.contains('_')
+        || name
+            .get(..2)
+            .is_some_and(|lead| lead.eq_ignore_ascii_case("x-"))
+        || name.contains('-') && naming == Naming::Password;
+    let environment = is_name && naming >= Naming::Strong && value.len() >= 8 && has_digit;
+    let with = before(text, start, 8).ends_with("with ") && *gap == " ";
+    let given = with && naming == Naming::Password && value.len() >= 6 && has_digit;
     let lone = naming == Naming::Password
         && *gap == " "
         && (value.bytes().any(|b| !b.is_ascii_alphabetic()) || follows_login(text, start))
@@ -120,7 +130,8 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let secret = if is_uuid(value) {
         naming >= Naming::Strong
     } else {
-        is_random_token(value) || (environment || told || lone) && is_secret_value(naming, value)
+        let is_told = environment || told || given || lone;
+        is_random_token(value) || is_told && is_secret_value(naming, value)
     };
     if secret { hit() } else { None }
 }
@@ -134,7 +145,8 @@ fn after_dots(text: &str, end: usize, naming: Naming) -> Option<Hit> {
         return None;
     }
     let start = end + dots;
-    let end = unquoted_end(text, start);
+    let (start, end, _) =
+        quoted(text, start).unwrap_or_else(|| (start, unquoted_end(text, start), false));
     is_secret_value(naming, text.get(start..end)?).then(|| Hit::secret(start, end, "secret-word"))
 }
 
@@ -157,11 +169,14 @@ fn follows_login(text: &str, start: usize) -> bool {
     here.contains("login ") || above.starts_with("login ") && above.matches(' ').count() == 1
 }
 
-/// Whether nothing but the word and its value is on the line, as in `.netrc` files.
+/// Whether nothing but the name and its value is on the line, as in `.netrc` files and properties.
 fn is_alone(text: &str, start: usize, end: usize) -> bool {
     let head = before(text, start, 80);
     let head = head.rsplit('\n').next().unwrap_or_default();
-    let netrc = head.trim().is_empty() || head.contains("login ");
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    let name = head.trim_start();
+    let is_first = name.is_empty() || name.ends_with('.') && name.bytes().all(is_name);
+    let netrc = is_first || head.contains("login ");
     netrc && (text[end..].is_empty() || text[end..].starts_with(['\n', '\r']))
 }
 
@@ -255,6 +270,11 @@ mod tests {
             ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
             ("Config - password........hunter22", "hunter22"),
+            ("password.................\"hunter22\"", "hunter22"),
+            ("ssl.key.password  hunter22\nport 1", "hunter22"),
+            ("user ada insecure-password hp-88-Ww", "hp-88-Ww"),
+            ("proxy_set_header X-Auth-Token nx-88-Ww;", "nx-88-Ww"),
+            ("created admin with password Xk-77-qq", "Xk-77-qq"),
             ("machine h\n  login a\n  password hunter\n", "hunter"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
@@ -271,6 +291,8 @@ mod tests {
             "access denied for service-account-orders",
             "limits(max_tokens\", \"value9\")",
             "cost;max_tokens\",\"value9\"",
+            "connected with password authentication",
+            "service-account-token v1.30.2",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

@@ -40,8 +40,9 @@ impl Header {
         };
         DELIMITERS.into_iter().find_map(|delimiter| {
             // Most lines are told apart from a header by what stands before the first delimiter.
-            let first = memchr::memchr(delimiter, content.as_bytes())?;
-            let (start, end) = inside(content, 0, first);
+            let lead = frame(content, delimiter);
+            let first = lead + memchr::memchr(delimiter, &content.as_bytes()[lead..])?;
+            let (start, end) = inside(content, lead, first);
             if !is_name(&content[start..end]) {
                 return None;
             }
@@ -56,9 +57,10 @@ impl Header {
         })
     }
 
-    /// Whether a line has as many fields.
+    /// Whether a line has as many fields, or is a rule between the rows.
     pub(crate) fn has_row(&self, line: &str) -> bool {
-        fields(content(line), self.delimiter).len() == self.columns.len()
+        let content = content(line);
+        is_rule(content) || fields(content, self.delimiter).len() == self.columns.len()
     }
 
     fn row(&self, line: &str, offset: usize, hits: &mut Vec<Hit>) {
@@ -75,11 +77,35 @@ fn content(line: &str) -> &str {
     line.trim_end_matches(['\n', '\r'])
 }
 
+/// `----+------`, `|:---|---:|`: what databases and Markdown draw under the names of columns.
+fn is_rule(line: &str) -> bool {
+    let marks = line.trim().as_bytes();
+    marks.len() >= 3
+        && marks.contains(&b'-')
+        && marks
+            .iter()
+            .all(|b| matches!(b, b'-' | b'+' | b'|' | b':' | b' '))
+}
+
+/// The length of the frame that a table of bars has on its left.
+fn frame(line: &str, delimiter: u8) -> usize {
+    match line.bytes().position(|b| b != b' ') {
+        Some(at) if delimiter == b'|' && line.as_bytes()[at] == b'|' => at + 1,
+        _ => 0,
+    }
+}
+
 /// The insides of the fields between delimiters, without their quotes.
 fn fields(line: &str, delimiter: u8) -> Vec<(usize, usize)> {
     let mut fields = Vec::new();
-    let (mut start, mut quoted) = (0, false);
-    for (index, byte) in line.bytes().enumerate() {
+    let lead = frame(line, delimiter);
+    let line = if lead > 0 {
+        line.trim_end().trim_end_matches('|')
+    } else {
+        line
+    };
+    let (mut start, mut quoted) = (lead, false);
+    for (index, byte) in line.bytes().enumerate().skip(lead) {
         match byte {
             b'"' => quoted = !quoted,
             byte if byte == delimiter && !quoted => {
@@ -123,6 +149,20 @@ mod tests {
         );
         assert_eq!(found("user;token\na;hunter2\n"), ["hunter2"]);
         assert_eq!(found("user\ttoken\na\thunter2\n"), ["hunter2"]);
+        assert_eq!(
+            found(" id | api_token \n----+-----------\n  1 | tok-88-yy\n(1 row)\n"),
+            ["tok-88-yy"]
+        );
+        assert_eq!(
+            found(
+                "+------+----------+\n| user | password |\n+------+----------+\n| ada  | hunter2  |\n+------+----------+\n"
+            ),
+            ["hunter2"]
+        );
+        assert_eq!(
+            found("| name | token |\n|---|:---:|\n| a | tok-88-yy |\n"),
+            ["tok-88-yy"]
+        );
         assert!(found("a, password was wrong\nb, c\n").is_empty());
         assert!(found("name,size\na,b\n").is_empty());
     }

@@ -38,6 +38,8 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             hits.extend(next_argument(text, at + length, naming));
         } else if matches!(flag, "-u" | "--user" | "--proxy-user" | "-U") {
             hits.extend(user_and_password(text, at + length));
+        } else if OWN_FLAGS.iter().any(|(_, own)| *own == flag) {
+            hits.extend(own_password(text, at, flag));
         } else if flag.starts_with("-p") && flag.len() <= 2 || flag == "-a" || flag == "-w" {
             hits.extend(short_password(text, at, flag));
         } else if flag.starts_with("-p") && !flag.starts_with("-p-") {
@@ -161,6 +163,25 @@ fn is_password_program(text: &str, at: usize) -> bool {
     .any(|program| line.contains(program))
 }
 
+/// Programs with a flag for a password that means something else for most others.
+const OWN_FLAGS: &[(&str, &str)] = &[
+    ("unzip ", "-P"),
+    ("ipmitool ", "-P"),
+    ("mosquitto_", "-P"),
+    ("snmp", "-A"),
+    ("snmp", "-X"),
+    ("openssl ", "-k"),
+];
+
+fn own_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
+    let line = before(text, at, 400);
+    let line = line.rsplit('\n').next().unwrap_or_default();
+    let mut own = OWN_FLAGS.iter().filter(|(_, own)| *own == flag);
+    own.any(|(program, _)| line.contains(program))
+        .then(|| next_argument(text, at + flag.len(), Naming::Password))
+        .flatten()
+}
+
 fn short_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
     if !is_password_program(text, at) {
         return None;
@@ -214,6 +235,9 @@ mod tests {
             ("mysql -u root -phunter2 db", "hunter2"),
             ("redis-cli -h x -a hunter2 ping", "hunter2"),
             ("args:\n- --token\n- hunter2\n", "hunter2"),
+            ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
+            ("unzip -P hunter2 x.zip", "hunter2"),
+            ("openssl enc -aes-256-cbc -k hunter2 -in a", "hunter2"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }
@@ -227,6 +251,7 @@ mod tests {
             "docker run -u 1000:1000 x",
             "--token --verbose",
             "nginx -p /etc/nginx",
+            "scp -P hunter2 h: && curl -k hunter2",
             "a - b: password",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");

@@ -160,7 +160,7 @@ pub(crate) fn triggers(rules: &Rules) -> Result<Triggers, RuleError> {
         let hint = is_hint(word).then_some(Trigger::Hint { ending: true });
         found.add(word, hint.unwrap_or(Trigger::Ending));
     }
-    for (option, mark) in ["-u", "-a", "-w"]
+    for (option, mark) in ["-u", "-a", "-w", "-k", "-x"]
         .iter()
         .flat_map(|o| OPTION_ENDS.map(|end| (o, end)))
     {

@@ -6,6 +6,7 @@ use crate::gate_runs::is_hexadecimal_run;
 use crate::gate_triggers::{OPTION_ENDS, Trigger};
 use crate::gate_values::is_value_near;
 use crate::lexicon::{Naming, classify};
+use crate::sentences;
 use crate::value::is_handle;
 
 /// Whether a match at `from..to`, in the line `line.0..line.1`, makes the line worth reading.
@@ -130,7 +131,11 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
         _ if is_blank_after(&bytes[end..line.1]) => false,
         // Between names only: a table.
         [b';', ..] => Header::of(&text[line.0..line.1]).is_some(),
-        _ => is_announced_at(bytes, line, start, end) || bytes[to..line.1].starts_with(b"...."),
+        _ => {
+            is_announced_at(bytes, line, start, end)
+                || bytes[to..line.1].starts_with(b"....")
+                || sentences::colon(&text[..line.1], from, to).is_some()
+        }
     };
     match strongest(text, line, (start, end), (from, to)) {
         Naming::Ordinary => false,
@@ -220,7 +225,8 @@ fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize)
         .take(4)
         .any(|b| matches!(b, b'"' | b'\'' | b'`' | b'(' | b'{' | b'['));
     let told = rest.starts_with(b" is ") || rest.starts_with(b" by ");
-    let environment = bytes[start..end].contains(&b'_');
+    let environment = bytes[start..end].iter().any(|b| matches!(b, b'_' | b'-'));
+    let given = bytes[line.0..start].ends_with(b"with ");
     let typed = [
         b" string".as_slice(),
         b" String",
@@ -235,7 +241,7 @@ fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize)
     let alone = bytes[line.0..start].trim_ascii().is_empty()
         || bytes[line.0..start].ends_with(b"login ")
         || contains(&bytes[line.0..start], b"login ");
-    led || separated || option || quoted || told || environment || typed || alone
+    led || separated || option || quoted || told || given || environment || typed || alone
 }
 
 fn contains(bytes: &[u8], needle: &[u8]) -> bool {

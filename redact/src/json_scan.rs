@@ -7,6 +7,9 @@ use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
 
+/// In an object with more members no name is looked for beside each value.
+const MOST_TWINS: usize = 16;
+
 /// Appends what a block of JSON holds.
 pub(crate) fn scan(
     engine: &Engine,
@@ -64,12 +67,14 @@ impl Scan<'_> {
 
     fn object(&mut self, members: &[((usize, usize), Node)]) {
         let named = self.pair_name(members);
+        let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
         for (key, value) in members {
             let name = &self.text[key.0..key.1];
             self.leaf(key.0, key.1, Naming::Ordinary);
             let naming = match named {
                 Some(naming) if is_value_key(name) => naming,
+                _ if twins && value_stem(name).is_some() => self.twin(members, name),
                 _ if web_key && matches!(name, "d" | "k" | "p" | "q" | "dp" | "dq" | "qi") => {
                     Naming::Strong
                 }
@@ -113,7 +118,33 @@ impl Scan<'_> {
         })
     }
 
+    /// What `NAME` announces in `{"ParameterKey": NAME, "ParameterValue": ...}`.
+    fn twin(&self, members: &[((usize, usize), Node)], value: &str) -> Naming {
+        let stem = value_stem(value).unwrap_or_default();
+        let names = members.iter().filter_map(|(key, node)| match node {
+            Node::Text(start, end) => {
+                let rest = self.text[key.0..key.1].strip_prefix(stem)?;
+                let is_name = matches!(rest, "Key" | "Name" | "_key" | "_name");
+                is_name.then(|| classify(&self.text[*start..*end]))
+            }
+            _ => None,
+        });
+        names.max().unwrap_or(Naming::Ordinary).max(classify(value))
+    }
+
+    /// What a header announces in `["authorization", "Bearer ..."]`.
+    fn header(&self, items: &[Node]) -> Option<Naming> {
+        let [Node::Text(start, end), Node::Text(from, to)] = *items else {
+            return None;
+        };
+        let value = &self.text[from..to];
+        let is_told = without_scheme(value) != value || value.bytes().any(|b| b.is_ascii_digit());
+        let naming = classify(&self.text[start..end]);
+        (is_told && naming >= Naming::Strong).then_some(naming)
+    }
+
     fn array(&mut self, items: &[Node], naming: Naming) {
+        let header = self.header(items);
         let mut flagged = None;
         for item in items {
             let Node::Text(start, end) = *item else {
@@ -122,7 +153,7 @@ impl Scan<'_> {
                 continue;
             };
             self.leaf(start, end, flagged.take().unwrap_or(naming));
-            flagged = crate::flags::bare_flag(&self.text[start..end]);
+            flagged = crate::flags::bare_flag(&self.text[start..end]).or(header);
         }
     }
 
@@ -139,6 +170,14 @@ impl Scan<'_> {
             self.hits.extend(view.back(hit));
         }
     }
+}
+
+/// What stands before `Value` in the name of a member.
+fn value_stem(name: &str) -> Option<&str> {
+    let stem = name
+        .strip_suffix("Value")
+        .or_else(|| name.strip_suffix("_value"));
+    stem.filter(|stem| !stem.is_empty())
 }
 
 pub(crate) fn is_name_key(key: &str) -> bool {

@@ -41,7 +41,7 @@ pub(crate) fn blocks(text: &str) -> Vec<Node> {
         let mut parser = Parser { bytes, at: start };
         let node = parser.value(0);
         budget = budget.saturating_sub(parser.at - start);
-        if let Some(node) = node {
+        if let Some(node) = node.filter(|node| !is_subscript(bytes, node)) {
             at = node.span().1;
             found.push(node);
         }
@@ -50,6 +50,13 @@ pub(crate) fn blocks(text: &str) -> Vec<Node> {
         }
     }
     found
+}
+
+/// `["name"] = value`: a field of a table of Lua.
+fn is_subscript(bytes: &[u8], node: &Node) -> bool {
+    let rest = bytes[node.span().1..].trim_ascii_start();
+    matches!(node, Node::Array(_, _, items) if matches!(items[..], [Node::Text(..)]))
+        && rest.first() == Some(&b'=')
 }
 
 /// The whole text as one JSON value.

@@ -92,6 +92,7 @@ mod rules;
 mod schema;
 mod sealed;
 mod segment;
+mod sentences;
 mod session;
 mod splice;
 mod splits;

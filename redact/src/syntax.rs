@@ -1,9 +1,13 @@
 //! Where names and values begin and end.
 
+use crate::rarity::is_token_byte;
+
 /// The longest name and the longest value that are looked at.
 pub(crate) const NAME_LIMIT: usize = 100;
 const VALUE_LIMIT: usize = 16 << 10;
 const COMPOSITE_LIMIT: usize = 4 << 10;
+/// How much of a string that is broken for the width of a page stands on the second line.
+const WRAPPED: usize = 256;
 
 /// The name that ends before the separator at `at`.
 pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
@@ -86,6 +90,9 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
     while start < bytes.len() && matches!(bytes[start], b' ' | b'\t') {
         start += 1;
     }
+    if bytes[at] == b':' {
+        start += properties(&text[start..]);
+    }
     quoted(text, start).or_else(|| {
         let end = if whole {
             composite_end(text, start)
@@ -95,6 +102,21 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
         let end = end.unwrap_or_else(|| unquoted_end(text, start));
         (start < end).then_some((start, end, false))
     })
+}
+
+/// The length of what YAML has before a value: an anchor, and a tag that does not refer to something else.
+fn properties(rest: &str) -> usize {
+    let mut length = 0;
+    while let Some((word, _)) = rest[length..].split_once(' ')
+        && (word.starts_with('&') && word.len() > 1
+            || word.starts_with("!!")
+            || matches!(word, "!vault" | "!unsafe"))
+        && word.len() <= NAME_LIMIT
+        && !word.contains('\n')
+    {
+        length += word.len() + 1;
+    }
+    length
 }
 
 /// Where `{...}` or `Endpoint=...;Key=...` ends.
@@ -130,6 +152,7 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
 /// Constructors around a string.
 const WRAPPERS: &[&str] = &[
     "Some(",
+    "Optional(",
     "Ok(",
     "Just(",
     "String(",
@@ -170,9 +193,20 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     let limit = bytes.len().min(first + VALUE_LIMIT);
     let mut run = 0;
     let mut line_end = None;
+    let mut doubled = false;
     for (index, byte) in bytes.iter().enumerate().take(limit).skip(first) {
         match *byte {
+            b if b == quote && doubled => doubled = false,
             b'\\' => run += 1,
+            // `'it''s'`: SQL, libpq, YAML and CSV write a quote twice.
+            b if b == quote
+                && slashes == 0
+                && run == 0
+                && index > first
+                && bytes.get(index + 1) == Some(&quote) =>
+            {
+                doubled = true;
+            }
             b if b == quote
                 && (if slashes == 0 {
                     run % 2 == 0
@@ -182,7 +216,11 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
             {
                 return Some((first, index - run.min(slashes), true));
             }
-            b'\n' if quote != b'`' => return Some((first, index, true)),
+            b'\n' if run % 2 == 1 && slashes == 0 => run = 0,
+            b'\n' if quote != b'`' => {
+                let end = wrapped_end(bytes, index, quote).unwrap_or(index);
+                return Some((first, end, true));
+            }
             b'\n' => {
                 line_end = line_end.or(Some(index));
                 run = 0;
@@ -195,6 +233,40 @@ pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
     Some((first, end, true))
 }
 
+/// Where a string is closed that was broken for the width of a page: before anything but a word of it stands on the
+/// next line.
+fn wrapped_end(bytes: &[u8], feed: usize, quote: u8) -> Option<usize> {
+    let rest = &bytes[feed + 1..];
+    let word = rest.iter().take(WRAPPED);
+    let length = word.take_while(|b| is_token_byte(**b)).count();
+    let last = *rest[..length].last()?;
+    let is_closed = rest.get(length) == Some(&quote) && !matches!(last, b'=' | b':');
+    is_closed.then_some(feed + 1 + length)
+}
+
+/// Where the lines of `<<EOF` begin and end.
+pub(crate) fn heredoc(text: &str, start: usize) -> Option<(usize, usize)> {
+    let rest = text.get(start..)?.strip_prefix("<<")?;
+    let (tag, _) = rest.split_once('\n')?;
+    let body = start + "<<".len() + tag.len() + 1;
+    let tag = tag.trim().trim_start_matches(['-', '~']);
+    let tag = tag.trim_matches(['"', '\'', '\\']);
+    let is_tag = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if tag.is_empty() || tag.len() > NAME_LIMIT || !tag.bytes().all(is_tag) {
+        return None;
+    }
+    let limit = text.floor_char_boundary(body + VALUE_LIMIT);
+    let mut end = body;
+    for line in text[body..limit].split_inclusive('\n') {
+        if line.trim() == tag {
+            let lead = text[body..end].len() - text[body..end].trim_start().len();
+            return Some((body + lead, body + text[body..end].trim_end().len()));
+        }
+        end += line.len();
+    }
+    None
+}
+
 /// Where a value without quotes ends.
 pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
     let bytes = text.as_bytes();
@@ -203,9 +275,11 @@ pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
     while end < limit {
         let rest = &bytes[end..];
         match rest[0] {
-            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' => break,
+            b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' | 0 => break,
             b'\'' | b'<' if end > start => break,
             b'\\' if matches!(rest.get(1), Some(b'n' | b'r' | b't' | b'"' | b'\\')) => break,
+            // A line that goes on, as in properties of Java.
+            b'\\' if rest.get(1) == Some(&b'\n') && end > start => end += 2 + blanks(&rest[2..]),
             b',' | b';' | b'&' | b'|' if next_pair(&rest[1..]) => break,
             _ => end += 1,
         }
@@ -222,6 +296,11 @@ pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
         }
     }
     end
+}
+
+fn blanks(bytes: &[u8]) -> usize {
+    let is_blank = |b: &&u8| matches!(b, b' ' | b'\t');
+    bytes.iter().take(NAME_LIMIT).take_while(is_blank).count()
 }
 
 /// Whether another `name=value` or nothing follows a separator.

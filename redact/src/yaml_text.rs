@@ -57,7 +57,10 @@ impl Block {
             });
         }
         let naming = classify(name);
-        let scalar = matches!(rest.as_bytes().first(), Some(b'|' | b'>')) && rest.len() <= 3;
+        // An anchor or a tag may stand before the sign.
+        let sign = rest.rsplit(' ').next().unwrap_or_default();
+        let scalar = sign.starts_with(['|', '>']) && sign.len() <= 3;
+        let scalar = scalar && (sign.len() == rest.len() || rest.starts_with(['!', '&']));
         (scalar && naming >= Naming::Weak || rest.is_empty() && naming >= Naming::Strong).then_some(
             Self {
                 indent,
@@ -101,10 +104,22 @@ impl Block {
             push(hits, start, content);
         } else if !content.contains(": ")
             && !content.ends_with(':')
-            && !content.starts_with("- ")
-            && is_secret_value(self.naming, content)
+            && let Some(value) = self.item(content)
+            && is_secret_value(self.naming, value)
         {
-            hits.push(Hit::secret(start, start + content.len(), "yaml-block"));
+            let start = start + content.len() - value.len();
+            hits.push(Hit::secret(start, start + value.len(), "yaml-block"));
+        }
+    }
+}
+
+impl Block {
+    /// What a line says without the hyphen of a list: under `passwords` each item is one, under `secrets` a name.
+    fn item<'a>(&self, content: &'a str) -> Option<&'a str> {
+        match content.strip_prefix("- ") {
+            Some(item) if self.naming == Naming::Password => Some(item.trim_start()),
+            Some(_) => None,
+            None => Some(content),
         }
     }
 }
@@ -136,6 +151,12 @@ mod tests {
     #[test]
     fn takes_out_blocks_under_a_secret_name() {
         assert_eq!(found("password: |\n  hunter2\nuser: x\n"), ["hunter2"]);
+        assert_eq!(found("password: !vault |\n  6638\nuser: x\n"), ["6638"]);
+        assert_eq!(
+            found("passwords:\n- hunter2\n- hunter3\nports:\n- 8080\n"),
+            ["hunter2", "hunter3"]
+        );
+        assert_eq!(found("tokens:\n- read\n- write\n"), Vec::<&str>::new());
         assert_eq!(
             found("env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
             Vec::<&str>::new()

@@ -1,0 +1,95 @@
+//! Passwords that a program has made and tells at its first start: `A temporary password is generated for root: X`,
+//! and X on a line of its own behind `Use the following password:`.
+
+use crate::carrier::is_secret_value;
+use crate::engine::Hit;
+use crate::lexicon::{Naming, classify};
+use crate::value::before;
+
+/// Words of such sentences, in lower case.
+const MADE: &[&str] = &[
+    "temporary",
+    "generated",
+    "initial",
+    "following",
+    "bootstrap",
+    "one-time",
+];
+/// How much of a sentence stands before its word for a password, and how much behind.
+const HEAD: usize = 80;
+const TAIL: usize = 120;
+const SHORTEST: usize = 6;
+
+/// The password that the sentence around a word tells.
+pub(crate) fn after(text: &str, start: usize, end: usize) -> Option<Hit> {
+    if classify(&text[start..end]) != Naming::Password {
+        return None;
+    }
+    let colon = colon(text, start, end)?;
+    let rest = &text[colon..];
+    let lead = rest.len() - rest.trim_start_matches([' ', '\t']).len();
+    let feeds = rest[lead..]
+        .bytes()
+        .take(4)
+        .take_while(|b| matches!(b, b'\r' | b'\n'))
+        .count();
+    let from = colon + lead + feeds;
+    let line = text[from..].lines().next().unwrap_or_default();
+    let value = line.trim();
+    let from = from + (line.len() - line.trim_start().len());
+    let is_word = |c: char| !c.is_ascii_alphabetic();
+    let is_one = value.len() >= SHORTEST && !value.contains(char::is_whitespace);
+    (is_one && value.contains(is_word) && is_secret_value(Naming::Password, value))
+        .then(|| Hit::secret(from, from + value.len(), "sentence"))
+}
+
+/// The end of the colon behind which a sentence tells the password that it speaks of.
+pub(crate) fn colon(text: &str, start: usize, end: usize) -> Option<usize> {
+    let tail = &text[end..text.floor_char_boundary(end + TAIL)];
+    let tail = tail.lines().next()?.trim_end();
+    let at = match tail.strip_suffix(':') {
+        Some(sentence) => sentence.len(),
+        None => tail.rfind(": ")?,
+    };
+    let head = before(text, start, HEAD);
+    let head = head.rsplit('\n').next().unwrap_or_default();
+    let between = &tail[..at];
+    let is_made = |part: &str| {
+        let lower = part.to_ascii_lowercase();
+        MADE.iter().any(|word| lower.contains(word))
+    };
+    let is_sentence = !between.contains(['=', ':', '"', '{']);
+    (is_sentence && (is_made(head) || is_made(between))).then_some(end + at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_that_is_told_at_the_first_start() {
+        for (text, expected) in [
+            (
+                "A temporary password is generated for root@localhost: qw;Tk7-xx\n",
+                Some("qw;Tk7-xx"),
+            ),
+            ("The initial admin password is: aB3dE6gH", Some("aB3dE6gH")),
+            (
+                "Please use the following password to proceed to installation:\n\n9f8e7d6c5b4a\n\nThis",
+                Some("9f8e7d6c5b4a"),
+            ),
+            (
+                "Generated password for admin: correct-horse",
+                Some("correct-horse"),
+            ),
+            ("The following password is wrong: it has no digits", None),
+            ("Please use the following password policy: strict", None),
+            ("Failed password for root from 10.1.2.3: port22", None),
+            ("A temporary password is generated for root", None),
+        ] {
+            let start = text.to_ascii_lowercase().find("password").unwrap();
+            let hit = after(text, start, start + "password".len());
+            assert_eq!(hit.map(|hit| &text[hit.start..hit.end]), expected, "{text}");
+        }
+    }
+}
