@@ -42,7 +42,7 @@ pub use keep::{KeepError, StreamState};
 pub use kv::{Bucket, Entry, KvError};
 pub use lag::{ConsumerState, LagError};
 pub use provision::{ProvisionError, Provisioned, provision, provision_small};
-pub use provision_external::provision_external;
+pub use provision_external::{ProvisionedExternal, provision_copies, provision_external};
 pub(crate) use publish::Producer;
 pub use publish::{PublishError, Publisher, Stored};
 pub(crate) use read::signature;

@@ -19,9 +19,9 @@ pub use accounts::{
 };
 pub use external::{
     COPIES, COPY_DELIVERY, CopySpec, EXTERNAL_ACCOUNT, ExternalError, ExternalUser, IMPORTED_API,
-    MAX_NAMESPACES, PIPELINE_ACCOUNT, external_permissions, external_user,
+    MAX_NAMESPACES, PIPELINE_ACCOUNT, ToolConsumer, external_permissions, external_user,
 };
-pub use permissions::{Permissions, permissions};
+pub use permissions::{Permissions, permissions, permissions_with};
 pub use users::{Role, USERS, User, user};
 
 const DAY: Duration = Duration::from_hours(24);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use bonesetter_chassis::bus::{Bus, provision, provision_external};
+use bonesetter_chassis::bus::{Bus, provision, provision_copies};
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::Writer;
@@ -50,7 +50,7 @@ impl Environment {
         provision(&bus).await?;
         bus.close().await;
         let external = connect(&state, &keys, "provisioner-external").await?;
-        provision_external(&external).await?;
+        provision_copies(&external).await?;
         external.close().await;
         let database_url = prepare_database(&state, sources, &dir).await?;
         let ledger = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));

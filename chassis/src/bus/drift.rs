@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Bus;
-use super::provision::{ProvisionError, bucket_stream, consumer_config, stream_config};
+use super::provision::{ProvisionError, USER, bucket_stream, consumer_config, stream_config};
 use crate::topology::{BUCKETS, STREAMS, consumers};
 
 /// What is ours by its name, whether or not the table has it.
@@ -53,7 +53,7 @@ pub async fn drift(bus: &Bus) -> Result<Vec<Drift>, ProvisionError> {
         compare_stream(bus, &name, &wanted, &mut found).await?;
         known.insert(name);
     }
-    for name in pages(bus, "STREAM.NAMES", "streams").await? {
+    for name in pages(bus, USER, "STREAM.NAMES", "streams").await? {
         let name = name.as_str().unwrap_or_default();
         if PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !known.contains(name) {
             found.push(Drift::Unknown {
@@ -72,7 +72,7 @@ async fn compare_stream(
 ) -> Result<(), ProvisionError> {
     let what = format!("stream {name}");
     let specs = || consumers().filter(|consumer| consumer.stream.name == name);
-    let Some(info) = ask(bus, &format!("STREAM.INFO.{name}"), &json!({})).await? else {
+    let Some(info) = ask(bus, USER, &format!("STREAM.INFO.{name}"), &json!({})).await? else {
         found.push(Drift::Missing { what });
         found.extend(specs().map(|spec| Drift::Missing {
             what: format!("consumer {} of {name}", spec.name),
@@ -80,7 +80,7 @@ async fn compare_stream(
         return Ok(());
     };
     found.extend(differences(&what, wanted, &info["config"]));
-    let there = pages(bus, &format!("CONSUMER.LIST.{name}"), "consumers").await?;
+    let there = pages(bus, USER, &format!("CONSUMER.LIST.{name}"), "consumers").await?;
     for spec in specs() {
         let what = format!("consumer {} of {name}", spec.name);
         let wanted = as_json(&consumer_config(spec));
@@ -139,11 +139,16 @@ fn is_unset(value: Option<&Value>) -> bool {
 }
 
 /// All pages of an answer. Source: NATS documentation, "NATS JetStream API reference", paged responses.
-async fn pages(bus: &Bus, request: &str, field: &str) -> Result<Vec<Value>, ProvisionError> {
+pub(super) async fn pages(
+    bus: &Bus,
+    user: &str,
+    request: &str,
+    field: &str,
+) -> Result<Vec<Value>, ProvisionError> {
     let mut all = Vec::new();
     loop {
         let query = json!({ "offset": all.len() });
-        let Some(mut page) = ask(bus, request, &query).await? else {
+        let Some(mut page) = ask(bus, user, request, &query).await? else {
             return Ok(all);
         };
         let total = page["total"].as_u64().unwrap_or_default();
@@ -161,13 +166,18 @@ async fn pages(bus: &Bus, request: &str, field: &str) -> Result<Vec<Value>, Prov
 }
 
 /// `None` where the stream is not there.
-async fn ask(bus: &Bus, request: &str, query: &Value) -> Result<Option<Value>, ProvisionError> {
-    let what = format!("diff ({request})");
+async fn ask(
+    bus: &Bus,
+    user: &str,
+    request: &str,
+    query: &Value,
+) -> Result<Option<Value>, ProvisionError> {
+    let what = format!("what is there ({request})");
     let answer: Value = bus
         .js
         .request(request.to_owned(), query)
         .await
-        .map_err(|error| ProvisionError::new(bus, what.clone(), &error.into()))?;
+        .map_err(|error| ProvisionError::as_user(bus, what.clone(), &error.into(), user))?;
     let Some(error) = answer.get("error") else {
         return Ok(Some(answer));
     };

@@ -127,7 +127,11 @@ impl Feed {
         // A delivery names where its ack goes, a word of the server does not. What is stored can
         // begin like a word of the server, when one was directed into the stream as an answer.
         if message.reply.is_some() {
-            self.asked = self.asked.saturating_sub(1);
+            self.asked = if ends_the_answers(&message) {
+                0
+            } else {
+                self.asked.saturating_sub(1)
+            };
             return Ok(Some(message));
         }
         match message.status {
@@ -147,4 +151,11 @@ impl Feed {
             }),
         }
     }
+}
+
+/// Whether the server passes on nothing more of what was asked for. From one account to another it takes an
+/// empty message for the end of the answers to a request, also one that a stream holds; what the consumer
+/// has sent behind it comes again after the ack wait.
+fn ends_the_answers(message: &Message) -> bool {
+    message.payload.is_empty() && message.headers.is_none()
 }

@@ -15,6 +15,9 @@ const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// Pulls that may be open on one consumer over all replicas.
 const MAX_WAITING: i64 = 512;
 
+/// Who may.
+pub(super) const USER: &str = "provisioner";
+
 /// What could not be created or changed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot provision {what}: {reason}")]
@@ -26,7 +29,7 @@ pub struct ProvisionError {
 impl ProvisionError {
     /// A refusal comes as an event of its own, and as a timeout here.
     pub(super) fn new(bus: &Bus, what: String, error: &async_nats::Error) -> Self {
-        Self::as_user(bus, what, error, "provisioner")
+        Self::as_user(bus, what, error, USER)
     }
 
     pub(super) fn as_user(bus: &Bus, what: String, error: &async_nats::Error, user: &str) -> Self {

@@ -1,22 +1,76 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{
     Config, DiscardPolicy, External, Info, Republish, RetentionPolicy, Source, StorageType,
 };
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Bus;
+use super::drift::pages;
 use super::provision::ProvisionError;
-use crate::topology::{COPIES, COPY_DELIVERY, CopySpec, IMPORTED_API, MAX_MESSAGE_BYTES};
+use crate::topology::{
+    COPIES, COPY_DELIVERY, CopySpec, ExternalUser, IMPORTED_API, MAX_MESSAGE_BYTES, ToolConsumer,
+};
+
+/// Who may.
+const USER: &str = "provisioner-external";
 
 /// The server asks the other account for the consumer at once, and again after some seconds.
 const FED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Creates or updates the copies in the account of external tools, and returns how many there are
-/// when each of them is fed. The streams that they are copies of must be there. May be repeated at
-/// any time; nothing is deleted.
-pub async fn provision_external(bus: &Bus) -> Result<usize, ProvisionError> {
+/// What was looked at in the account for external tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ProvisionedExternal {
+    /// Copies that are as the table says, and fed.
+    pub copies: usize,
+    /// Consumers that tools can use.
+    pub consumers: usize,
+    /// Consumers that were deleted: of no tool, or not as ours are.
+    pub deleted: usize,
+}
+
+/// Creates or updates the copies for external tools, and the consumers of these tools; deletes the
+/// consumers that no tool has any more. The streams that they are copies of must be there. May be repeated
+/// at any time: a consumer that is as it should be stays where it is.
+pub async fn provision_external(
+    bus: &Bus,
+    tools: &[ExternalUser],
+) -> Result<ProvisionedExternal, ProvisionError> {
+    let mut done = provision_copies(bus).await?;
+    for copy in COPIES {
+        let mut wanted: BTreeMap<String, ToolConsumer> = tools
+            .iter()
+            .flat_map(ExternalUser::consumers)
+            .filter(|consumer| consumer.copy == *copy)
+            .map(|consumer| (consumer.name.clone(), consumer))
+            .collect();
+        done.consumers += wanted.len();
+        let list = format!("CONSUMER.LIST.{}", copy.name);
+        for there in pages(bus, USER, &list, "consumers").await? {
+            let name = there["name"].as_str().unwrap_or_default();
+            if wanted
+                .get(name)
+                .is_some_and(|it| is_as_ours(it, &there["config"]))
+            {
+                wanted.remove(name);
+            } else {
+                delete(bus, copy, name).await?;
+                done.deleted += 1;
+            }
+        }
+        for consumer in wanted.values() {
+            create(bus, consumer).await?;
+        }
+    }
+    Ok(done)
+}
+
+/// As [`provision_external`], without looking at the consumers of tools.
+pub async fn provision_copies(bus: &Bus) -> Result<ProvisionedExternal, ProvisionError> {
     for copy in COPIES {
         bus.js
             .create_or_update_stream(config(copy))
@@ -26,12 +80,56 @@ pub async fn provision_external(bus: &Bus) -> Result<usize, ProvisionError> {
     for copy in COPIES {
         wait_until_fed(bus, copy).await?;
     }
-    Ok(COPIES.len())
+    Ok(ProvisionedExternal {
+        copies: COPIES.len(),
+        ..ProvisionedExternal::default()
+    })
 }
 
 fn fail(bus: &Bus, copy: &CopySpec, error: &async_nats::Error) -> ProvisionError {
-    let what = format!("copy {}", copy.name);
-    ProvisionError::as_user(bus, what, error, "provisioner-external")
+    refused(bus, format!("copy {}", copy.name), error)
+}
+
+fn refused(bus: &Bus, what: String, error: &async_nats::Error) -> ProvisionError {
+    ProvisionError::as_user(bus, what, error, USER)
+}
+
+/// Whether a consumer of that name pulls what it should; where it is in the stream is the tool's affair.
+fn is_as_ours(consumer: &ToolConsumer, found: &Value) -> bool {
+    let (pushes_to, filters) = (&found["deliver_subject"], &found["filter_subjects"]);
+    found["filter_subject"] == consumer.filter.as_str()
+        && found["durable_name"] == consumer.name.as_str()
+        && found["ack_policy"] == "explicit"
+        && pushes_to.is_null()
+        && filters.is_null()
+}
+
+async fn create(bus: &Bus, consumer: &ToolConsumer) -> Result<(), ProvisionError> {
+    let config = pull::Config {
+        durable_name: Some(consumer.name.clone()),
+        filter_subject: consumer.filter.clone(),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    };
+    let created = bus
+        .js
+        .create_consumer_on_stream(config, consumer.copy.name)
+        .await;
+    created.map(|_| ()).map_err(|error| {
+        let what = format!(
+            "consumer {} (nats-server must have the accounts of these tools)",
+            consumer.name
+        );
+        refused(bus, what, &error.into())
+    })
+}
+
+async fn delete(bus: &Bus, copy: &CopySpec, name: &str) -> Result<(), ProvisionError> {
+    let deleted = bus.js.delete_consumer_from_stream(name, copy.name).await;
+    deleted
+        .map(|_| ())
+        .map_err(|error| refused(bus, format!("consumer {name}, deleting it"), &error.into()))
 }
 
 /// A copy whose source is not what the accounts export stays empty, and the server says nothing.

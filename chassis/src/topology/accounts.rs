@@ -1,17 +1,29 @@
 //! The accounts of nats-server, as text of its configuration file.
+//!
+//! Nobody logs in where the streams are. Every user is alone in an account without JetStream that imports
+//! the subjects of its permissions and nothing else: the server does not check where it is asked to send an
+//! answer, and from there an answer reaches nothing that its user could not reach anyway. See
+//! `docs/decisions/0017-an-account-for-each-user.md`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::path::PathBuf;
-use std::{fs, io};
+use std::{fs, io, iter};
 
 use bonesetter_keys::KeyDirectory;
 
 use super::external::{COPIES, COPY_DELIVERY, EXTERNAL_ACCOUNT, IMPORTED_API, PIPELINE_ACCOUNT};
-use super::{ExternalUser, Permissions, USERS, User, external_permissions, permissions};
+use super::{ExternalUser, Permissions, USERS, User, external_permissions, permissions_with};
 
-/// Connections of all external tools together.
-const EXTERNAL_CONNECTIONS: u32 = 256;
+/// Connections of one external tool.
+const TOOL_CONNECTIONS: u32 = 64;
+
+/// Who may not ask this has it imported as well: where nobody answers it, the server imports the whole API
+/// by itself, and answers every request a second time with the word that JetStream is not enabled here.
+const INFO: &str = "$JS.API.INFO";
+
+/// A request that is answered by any number of messages, not by one.
+const PULL: &str = "$JS.API.CONSUMER.MSG.NEXT.";
 
 /// The variable that holds a user's public nkey in the generated configuration.
 pub fn variable(user: &str) -> String {
@@ -27,90 +39,185 @@ pub fn authorization(nkey: impl Fn(&User) -> String) -> String {
 
 /// As [`authorization`], with external tools; `nkey` gives the public key by the name of a user.
 pub fn authorization_with(tools: &[ExternalUser], nkey: impl Fn(&str) -> String) -> String {
+    let ours = USERS.iter().map(|user| Member::ours(user, tools));
+    let members: Vec<Member> = ours.chain(tools.iter().map(Member::tool)).collect();
     let mut text = String::from("accounts {\n");
-    let _ = writeln!(text, "  {PIPELINE_ACCOUNT} {{\n    jetstream: enabled");
-    text.push_str("    users: [\n");
-    let of = |account: &'static str| USERS.iter().filter(move |user| user.account() == account);
-    for user in of(PIPELINE_ACCOUNT) {
-        write_user(&mut text, user.name, &nkey(user.name), permissions(user));
+    write_pipeline(&mut text, &members);
+    write_external(&mut text, &members);
+    for member in &members {
+        member.write_account(&mut text, &nkey(&member.name));
     }
-    text.push_str(
-        "    ]\n    # What the copies in the other account are fed by, and nothing else.\n",
-    );
-    write_exports(&mut text);
-    text.push_str("  }\n");
-    let _ = writeln!(text, "  {EXTERNAL_ACCOUNT} {{\n    jetstream: enabled");
-    let _ = writeln!(
-        text,
-        "    limits {{ max_connections: {EXTERNAL_CONNECTIONS} }}"
-    );
-    write_imports(&mut text);
-    text.push_str("    users: [\n");
-    for user in of(EXTERNAL_ACCOUNT) {
-        write_user(&mut text, user.name, &nkey(user.name), permissions(user));
-    }
-    for tool in tools {
-        let user = tool.user();
-        write_user(&mut text, &user, &nkey(&user), external_permissions(tool));
-    }
-    text.push_str("    ]\n  }\n  SYS {}\n}\nsystem_account: SYS\n");
+    text.push_str("  SYS {}\n}\nsystem_account: SYS\n");
     text
 }
 
-fn write_user(text: &mut String, name: &str, nkey: &str, permissions: Permissions) {
-    let _ = writeln!(text, "      {{\n        # {name}\n        nkey: {nkey}");
-    text.push_str("        permissions {\n");
-    for (verb, subjects) in [
-        ("publish", permissions.publish),
-        ("subscribe", permissions.subscribe),
-    ] {
-        let _ = writeln!(text, "          {verb} {{ allow: [");
-        for subject in subjects {
-            let _ = writeln!(text, "            \"{subject}\"");
-        }
-        text.push_str("          ] }\n");
-    }
-    text.push_str("        }\n      }\n");
+/// A user, alone in an account of its name.
+struct Member {
+    name: String,
+    /// The account that holds the streams it uses.
+    streams: &'static str,
+    permissions: Permissions,
+    max_connections: Option<u32>,
 }
 
-fn write_exports(text: &mut String) {
-    text.push_str("    exports: [\n");
-    for copy in COPIES {
-        for service in [
-            format!("$JS.API.{}", copy.consumer_create()),
-            copy.flow_control(),
-        ] {
-            let _ = writeln!(
-                text,
-                "      {{ service: \"{service}\", accounts: [{EXTERNAL_ACCOUNT}] }}"
-            );
+impl Member {
+    fn ours(user: &User, tools: &[ExternalUser]) -> Self {
+        Self {
+            name: user.name.to_owned(),
+            streams: user.streams(),
+            permissions: permissions_with(user, tools),
+            max_connections: None,
         }
     }
-    let _ = writeln!(
-        text,
-        "      {{ stream: \"{COPY_DELIVERY}.>\", accounts: [{EXTERNAL_ACCOUNT}] }}\n    ]"
-    );
+
+    fn tool(tool: &ExternalUser) -> Self {
+        Self {
+            name: tool.user(),
+            streams: EXTERNAL_ACCOUNT,
+            permissions: external_permissions(tool),
+            max_connections: Some(TOOL_CONNECTIONS),
+        }
+    }
+
+    /// What it needs of the account that holds the streams.
+    fn shares(&self) -> impl Iterator<Item = Share> {
+        let publish = self.permissions.publish.iter();
+        let services = publish.filter(|subject| *subject != INFO).cloned();
+        let streams = self.permissions.subscribe.iter().cloned();
+        iter::once(Share::Service(INFO.to_owned()))
+            .chain(services.map(Share::Service))
+            .chain(streams.map(Share::Stream))
+    }
+
+    fn write_account(&self, text: &mut String, nkey: &str) {
+        let _ = writeln!(text, "  {} {{", self.name);
+        if let Some(limit) = self.max_connections {
+            let _ = writeln!(text, "    limits {{ max_connections: {limit} }}");
+        }
+        text.push_str("    imports: [\n");
+        for share in self.shares() {
+            write_import(text, self.streams, &share, None);
+        }
+        let _ = writeln!(text, "    ]\n    users: [{{\n      nkey: {nkey}");
+        text.push_str("      permissions {\n");
+        let Permissions {
+            publish,
+            subscribe,
+            inbox,
+        } = &self.permissions;
+        write_allowed(text, "publish", publish);
+        write_allowed(text, "subscribe", [inbox].into_iter().chain(subscribe));
+        text.push_str("      }\n    }]\n  }\n");
+    }
 }
 
-fn write_imports(text: &mut String) {
-    text.push_str("    imports: [\n");
-    for copy in COPIES {
+/// What one account offers to another: to answer requests, or to pass on what is published.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Share {
+    Service(String),
+    Stream(String),
+}
+
+impl Share {
+    const fn subject(&self) -> &String {
+        let (Self::Service(subject) | Self::Stream(subject)) = self;
+        subject
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service(_) => "service",
+            Self::Stream(_) => "stream",
+        })
+    }
+}
+
+/// What the copies are fed by: the request to make a consumer under another prefix, flow control, and
+/// what that consumer delivers.
+fn feeding() -> impl Iterator<Item = (Share, Option<String>)> {
+    let requests = COPIES.iter().flat_map(|copy| {
         let create = copy.consumer_create();
+        let renamed = format!("{IMPORTED_API}.{create}");
+        [
+            (Share::Service(format!("$JS.API.{create}")), Some(renamed)),
+            (Share::Service(copy.flow_control()), None),
+        ]
+    });
+    requests.chain([(Share::Stream(format!("{COPY_DELIVERY}.>")), None)])
+}
+
+fn write_pipeline(text: &mut String, members: &[Member]) {
+    let _ = writeln!(text, "  {PIPELINE_ACCOUNT} {{\n    jetstream: enabled");
+    let feeding = feeding().map(|(share, _)| (share, EXTERNAL_ACCOUNT));
+    write_exports(text, shares_of(PIPELINE_ACCOUNT, members).chain(feeding));
+    text.push_str("  }\n");
+}
+
+fn write_external(text: &mut String, members: &[Member]) {
+    let _ = writeln!(text, "  {EXTERNAL_ACCOUNT} {{\n    jetstream: enabled");
+    text.push_str("    # What the copies are fed by, and nothing else.\n    imports: [\n");
+    for (share, renamed) in feeding() {
+        write_import(text, PIPELINE_ACCOUNT, &share, renamed.as_deref());
+    }
+    text.push_str("    ]\n");
+    write_exports(text, shares_of(EXTERNAL_ACCOUNT, members));
+    text.push_str("  }\n");
+}
+
+fn shares_of<'a>(
+    account: &'static str,
+    members: &'a [Member],
+) -> impl Iterator<Item = (Share, &'a str)> {
+    members
+        .iter()
+        .filter(move |member| member.streams == account)
+        .flat_map(|member| member.shares().map(|share| (share, member.name.as_str())))
+}
+
+/// Each share once, with everybody who has it.
+fn write_exports<'a>(text: &mut String, shares: impl Iterator<Item = (Share, &'a str)>) {
+    let mut takers = BTreeMap::<Share, Vec<&str>>::new();
+    for (share, account) in shares {
+        takers.entry(share).or_default().push(account);
+    }
+    text.push_str("    exports: [\n");
+    for (share, accounts) in takers {
+        let subject = share.subject();
+        let many = if subject.starts_with(PULL) {
+            ", response_type: Stream"
+        } else {
+            ""
+        };
+        let accounts = accounts.join(", ");
         let _ = writeln!(
             text,
-            "      {{ service: {{ account: {PIPELINE_ACCOUNT}, subject: \"$JS.API.{create}\" }}, \
-             to: \"{IMPORTED_API}.{create}\" }}"
-        );
-        let _ = writeln!(
-            text,
-            "      {{ service: {{ account: {PIPELINE_ACCOUNT}, subject: \"{}\" }} }}",
-            copy.flow_control()
+            "      {{ {share}: \"{subject}\"{many}, accounts: [{accounts}] }}"
         );
     }
+    text.push_str("    ]\n");
+}
+
+fn write_import(text: &mut String, account: &str, share: &Share, renamed: Option<&str>) {
+    let subject = share.subject();
+    let to = renamed.map_or_else(String::new, |to| format!(", to: \"{to}\""));
     let _ = writeln!(
         text,
-        "      {{ stream: {{ account: {PIPELINE_ACCOUNT}, subject: \"{COPY_DELIVERY}.>\" }} }}\n    ]"
+        "      {{ {share}: {{ account: {account}, subject: \"{subject}\" }}{to} }}"
     );
+}
+
+fn write_allowed<'a>(
+    text: &mut String,
+    verb: &str,
+    subjects: impl IntoIterator<Item = &'a String>,
+) {
+    let _ = writeln!(text, "        {verb} {{ allow: [");
+    for subject in subjects {
+        let _ = writeln!(text, "          \"{subject}\"");
+    }
+    text.push_str("        ] }\n");
 }
 
 /// A public key cannot be read.

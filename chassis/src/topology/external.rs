@@ -1,7 +1,7 @@
-//! The account of external tools: what they may read, and who they are.
+//! The account that external tools read from, and who they are.
 //!
-//! Tools never log in to the pipeline's account. Their own holds copies of streams, sourced by the
-//! server through two narrow exports, and each tool is a user that is pinned to namespaces. See
+//! Tools see nothing of the pipeline's account. Another account holds copies of streams, sourced by
+//! the server through two narrow exports, and each tool is pinned to namespaces of these. See
 //! `docs/decisions/0005-account-of-external-tools.md`.
 
 use std::collections::BTreeSet;
@@ -14,9 +14,9 @@ use serde::Deserialize;
 
 use super::{DAY, DIAGNOSED, DIAGNOSED_JSON, MIB, Permissions, StreamSpec};
 
-/// The account of the pipeline.
+/// The account that holds the streams of the pipeline.
 pub const PIPELINE_ACCOUNT: &str = "BONESETTER";
-/// The account of external tools. A later auth callout places the users that it makes here.
+/// The account that holds the copies for external tools.
 pub const EXTERNAL_ACCOUNT: &str = "EXTERNAL";
 /// The pipeline's JetStream API as the external account sees it.
 pub const IMPORTED_API: &str = "JS.bonesetter.api";
@@ -25,7 +25,7 @@ pub const COPY_DELIVERY: &str = "bonesetter-external.deliver";
 /// A tool that needs more than this is not limited to namespaces in any useful sense.
 pub const MAX_NAMESPACES: usize = 64;
 
-/// A copy of one stream in the account of external tools.
+/// A copy of one stream in the account for external tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CopySpec {
     /// Its name in the external account.
@@ -124,7 +124,7 @@ pub enum ExternalError {
     Twice(String),
 }
 
-/// One external tool: a user of the external account, pinned to namespaces.
+/// One external tool: a user that is pinned to namespaces of the copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalUser {
     name: String,
@@ -211,10 +211,22 @@ impl ExternalUser {
         self.namespaces.iter()
     }
 
-    /// Its one consumer for a namespace, on every copy. Labels have no underscore, so no two pairs
-    /// of tool and namespace have the same; and the permission to use it ends with the namespace.
+    /// The name of its one consumer for a namespace, on every copy. Labels have no underscore, so no
+    /// two pairs of tool and namespace have the same; and the permission to use it ends with the
+    /// namespace.
     pub fn consumer(&self, namespace: &Namespace) -> String {
         format!("{}_{namespace}", self.name)
+    }
+
+    /// Every consumer that is made for it.
+    pub fn consumers(&self) -> impl Iterator<Item = ToolConsumer> {
+        COPIES.iter().flat_map(|copy| {
+            self.namespaces.iter().map(|namespace| ToolConsumer {
+                copy: *copy,
+                name: self.consumer(namespace),
+                filter: copy.stage.namespace_filter(namespace),
+            })
+        })
     }
 
     /// Where it receives replies, and nobody else.
@@ -223,31 +235,50 @@ impl ExternalUser {
     }
 }
 
+/// A durable pull consumer of one tool, one namespace and one copy, with explicit acks. It is made for the
+/// tool: who makes a consumer says where it delivers to, which the server does not check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolConsumer {
+    /// What it reads.
+    pub copy: CopySpec,
+    /// Its name.
+    pub name: String,
+    /// Its one filter.
+    pub filter: String,
+}
+
+impl ToolConsumer {
+    fn path(&self) -> String {
+        format!("{}.{}", self.copy.name, self.name)
+    }
+
+    /// The long form of the request that makes it, with its literal name and filter.
+    pub(super) fn create(&self) -> String {
+        format!("$JS.API.CONSUMER.CREATE.{}.{}", self.path(), self.filter)
+    }
+}
+
 /// The name of the user of an external tool.
 pub fn external_user(tool: &str) -> String {
     format!("external-{tool}")
 }
 
-/// What an external tool may do: listen to its namespaces, and make and use one consumer for each.
-/// Requests to make one are allowed in the long form only, with its literal name and filter.
+/// What an external tool may do: listen to its namespaces, and use its consumer for each: ask how far it
+/// is, pull, acknowledge, and begin again elsewhere.
 pub fn external_permissions(tool: &ExternalUser) -> Permissions {
     let mut permissions = Permissions {
-        publish: Vec::new(),
-        subscribe: vec![format!("{}.>", tool.inbox_prefix())],
+        inbox: format!("{}.>", tool.inbox_prefix()),
+        ..Permissions::default()
     };
-    for copy in COPIES {
-        for namespace in &tool.namespaces {
-            let path = format!("{}.{}", copy.name, tool.consumer(namespace));
-            let filter = copy.stage.namespace_filter(namespace);
-            let publish = &mut permissions.publish;
-            publish.push(format!("$JS.API.CONSUMER.CREATE.{path}.{filter}"));
-            for verb in ["INFO", "DELETE", "MSG.NEXT"] {
-                publish.push(format!("$JS.API.CONSUMER.{verb}.{path}"));
-            }
-            publish.push(format!("$JS.ACK.{path}.>"));
-            publish.push(format!("$JS.ACK.*.*.{path}.>"));
-            permissions.subscribe.push(filter);
+    for consumer in tool.consumers() {
+        let path = consumer.path();
+        let publish = &mut permissions.publish;
+        for verb in ["INFO", "MSG.NEXT", "RESET"] {
+            publish.push(format!("$JS.API.CONSUMER.{verb}.{path}"));
         }
+        publish.push(format!("$JS.ACK.{path}.>"));
+        publish.push(format!("$JS.ACK.*.*.{path}.>"));
+        permissions.subscribe.push(consumer.filter);
     }
     permissions
 }
@@ -309,19 +340,13 @@ mod tests {
         for subject in &permissions.publish {
             let names_consumer = subject.contains(".siem_shop") || subject.contains(".siem_pay");
             assert!(names_consumer, "{subject}");
-            if subject.contains("CREATE") {
-                let pinned = ["diagnosed", "diagnosed-json"].iter().any(|stage| {
-                    ["shop", "pay"].iter().any(|namespace| {
-                        subject.ends_with(&format!(".bonesetter.v1.{stage}.*.{namespace}.>"))
-                    })
-                });
-                assert!(pinned, "{subject}");
-            }
+            let makes_or_ends = subject.contains("CREATE") || subject.contains("DELETE");
+            assert!(!makes_or_ends, "{subject}");
         }
+        assert_eq!(permissions.inbox, "_INBOX_external-siem.>");
         assert_eq!(
             permissions.subscribe,
             [
-                "_INBOX_external-siem.>",
                 "bonesetter.v1.diagnosed.*.pay.>",
                 "bonesetter.v1.diagnosed.*.shop.>",
                 "bonesetter.v1.diagnosed-json.*.pay.>",

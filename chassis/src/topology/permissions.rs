@@ -3,24 +3,26 @@ use std::collections::BTreeSet;
 use bonesetter_proto::Stage;
 
 use super::{
-    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, REDRIVE, Role,
-    STREAMS, User, consumers, kept_streams, ledger_consumers, redrive_of, stream_of,
+    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, ExternalUser,
+    REDRIVE, Role, STREAMS, User, consumers, kept_streams, ledger_consumers, redrive_of, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// Subjects, the JetStream API among them.
+    /// Subjects of the account that holds the streams, the JetStream API among them.
     pub publish: Vec<String>,
-    /// Subjects.
+    /// Subjects of the account that holds the streams.
     pub subscribe: Vec<String>,
+    /// Where answers come, in the account of the user.
+    pub inbox: String,
 }
 
 /// The permissions of a user.
 pub fn permissions(user: &User) -> Permissions {
     let mut permissions = Permissions {
-        publish: Vec::new(),
-        subscribe: vec![format!("{}.>", user.inbox_prefix())],
+        inbox: format!("{}.>", user.inbox_prefix()),
+        ..Permissions::default()
     };
     match user.role {
         Role::Service { writes } => service(user, writes, &mut permissions),
@@ -73,7 +75,6 @@ fn service(user: &User, writes: &[Stage], permissions: &mut Permissions) {
     }
     for bucket in BUCKETS.iter().filter(|bucket| bucket.user == user.name) {
         let name = bucket.name;
-        publish.push(format!("$JS.API.STREAM.INFO.KV_{name}"));
         publish.push(get(&format!("KV_{name}")));
         publish.push(format!("$KV.{name}.>"));
     }
@@ -123,20 +124,19 @@ fn provisioner(permissions: &mut Permissions) {
     let streams = STREAMS.iter().map(|stream| stream.name.to_owned());
     let buckets = BUCKETS.iter().map(|bucket| format!("KV_{}", bucket.name));
     for name in streams.chain(buckets) {
-        for verb in ["CREATE", "UPDATE", "INFO"] {
-            permissions
-                .publish
-                .push(format!("$JS.API.STREAM.{verb}.{name}"));
+        for verb in [
+            "STREAM.CREATE",
+            "STREAM.UPDATE",
+            "STREAM.INFO",
+            "CONSUMER.LIST",
+        ] {
+            permissions.publish.push(format!("$JS.API.{verb}.{name}"));
         }
-        permissions
-            .publish
-            .push(format!("$JS.API.CONSUMER.CREATE.{name}.>"));
-        permissions
-            .publish
-            .push(format!("$JS.API.CONSUMER.INFO.{name}.>"));
-        permissions
-            .publish
-            .push(format!("$JS.API.CONSUMER.LIST.{name}"));
+    }
+    for consumer in consumers() {
+        let (stream, name, filter) = (consumer.stream.name, consumer.name, consumer.filter());
+        let create = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter}");
+        permissions.publish.extend([create, info(consumer)]);
     }
 }
 
@@ -152,14 +152,32 @@ fn operator(permissions: &mut Permissions) {
     }
 }
 
+/// Makes the copies. What it may make for tools depends on these; what is there and no tool's, it deletes.
 fn external_provisioner(permissions: &mut Permissions) {
     for copy in COPIES {
-        for verb in ["CREATE", "UPDATE", "INFO"] {
-            permissions
-                .publish
-                .push(format!("$JS.API.STREAM.{verb}.{}", copy.name));
+        for verb in [
+            "STREAM.CREATE",
+            "STREAM.UPDATE",
+            "STREAM.INFO",
+            "CONSUMER.LIST",
+        ] {
+            let subject = format!("$JS.API.{verb}.{}", copy.name);
+            permissions.publish.push(subject);
         }
+        let delete = format!("$JS.API.CONSUMER.DELETE.{}.*", copy.name);
+        permissions.publish.push(delete);
     }
+}
+
+/// The permissions of a user of ours in an installation with these tools.
+pub fn permissions_with(user: &User, tools: &[ExternalUser]) -> Permissions {
+    let mut permissions = permissions(user);
+    if user.role == Role::ExternalProvisioner {
+        let consumers = tools.iter().flat_map(ExternalUser::consumers);
+        let creates = consumers.map(|consumer| consumer.create());
+        permissions.publish.extend(creates);
+    }
+    permissions
 }
 
 #[cfg(test)]
@@ -200,14 +218,32 @@ mod tests {
     fn services_create_nothing_and_share_no_inbox() {
         for user in USERS {
             let permissions = permissions(user);
-            assert_eq!(permissions.subscribe[0], format!("_INBOX_{}.>", user.name));
+            assert_eq!(permissions.inbox, format!("_INBOX_{}.>", user.name));
             if matches!(user.role, Role::Service { .. }) {
-                assert_eq!(permissions.subscribe.len(), 1, "{}", user.name);
+                assert_eq!(permissions.subscribe, [""; 0], "{}", user.name);
                 for subject in &permissions.publish {
                     assert!(!subject.contains("CREATE"), "{}: {subject}", user.name);
                 }
             }
         }
+    }
+
+    /// The long form of the request, with the literal name and filter: no other consumer can be made.
+    #[test]
+    fn the_provisioner_makes_the_consumers_of_the_table_and_no_others() {
+        let created: Vec<_> = of("provisioner")
+            .publish
+            .into_iter()
+            .filter_map(|subject| {
+                Some(subject.strip_prefix("$JS.API.CONSUMER.CREATE.")?.to_owned())
+            })
+            .collect();
+        assert_eq!(created.len(), consumers().count());
+        assert_eq!(
+            created[0],
+            "BONESETTER_DETECTED.enricher.bonesetter.v1.detected.>"
+        );
+        assert!(!created.iter().any(|path| path.starts_with("KV_")));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum Role {
     Keeper,
     /// Reads what the operator reads and decides about dead letters; writes nothing else.
     Redriver,
-    /// Creates the copies in the account of external tools; the one user of ours there.
+    /// Creates the copies for external tools.
     ExternalProvisioner,
 }
 
@@ -38,8 +38,8 @@ pub struct User {
 }
 
 impl User {
-    /// The account that it is in.
-    pub fn account(&self) -> &'static str {
+    /// The account that holds the streams it uses.
+    pub const fn streams(&self) -> &'static str {
         match self.role {
             Role::ExternalProvisioner => EXTERNAL_ACCOUNT,
             _ => PIPELINE_ACCOUNT,

@@ -15,7 +15,7 @@ use bonesetter_proto::v1::{Detected, Enriched};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::bed::{Bed, stored};
+use crate::bed::{Bed, stored, subject};
 use crate::runner::{nats_client, pass, publish, run};
 use crate::spy::{Admin, Verdict};
 
@@ -129,6 +129,27 @@ async fn work_that_outlasts_the_ack_wait_is_done_once_and_holds_nothing_back() {
     begun.sort_unstable();
     assert_eq!(begun, [(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1)]);
     assert_eq!(running.begun.recv().await, None);
+}
+
+/// The server takes an empty message for the end of the answers to a pull from another account, also where
+/// it is one that somebody has published.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_message_takes_nothing_with_it() {
+    let bed = Bed::start().await;
+    let spec = with_ack_wait(&bed, Duration::from_secs(1)).await;
+    let watcher = nats_client(&bed, "svc-watcher").await;
+    let empty = subject(25, "open").to_string();
+    watcher.request(empty, "".into()).await.expect("stored");
+    publish(&bed, 0..3).await;
+    let enricher = bed.service("svc-enricher").await;
+    let mut running = run_gated(&enricher, spec, true, Duration::ZERO);
+    let mut begun = BTreeSet::new();
+    for _ in 0..3 {
+        begun.insert(running.begun.recv().await.unwrap().0);
+    }
+    enricher.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    assert_eq!(begun, BTreeSet::from([2, 3, 4]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

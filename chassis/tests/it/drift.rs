@@ -6,6 +6,7 @@ use bonesetter_chassis::topology::{BUCKETS, DETECTED, ENRICHED, ENRICHER, STREAM
 
 use crate::bed::Bed;
 use crate::runner::nats_client;
+use crate::spy::Admin;
 
 fn differs(drift: &[Drift]) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
@@ -42,17 +43,12 @@ async fn everything_is_missing_on_a_new_server_and_nothing_after_it_is_provision
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
-    // A user who may create more than ours, as somebody with the server's configuration could.
-    let bed = Bed::start_with(&[], |text| {
-        text.replace(
-            "$JS.API.STREAM.CREATE.BONESETTER_DLQ\"",
-            "$JS.API.STREAM.CREATE.*\"",
-        )
-    })
-    .await;
+    // A user who may do everything, as somebody with the server's configuration could be.
+    let admin = Admin::new();
+    let bed = Bed::start_with(&[], |accounts| admin.joining(&accounts, "BONESETTER")).await;
     let bus = bed.bus("provisioner").await;
     provision(&bus).await.unwrap();
-    let js = jetstream::new(nats_client(&bed, "provisioner").await);
+    let js = jetstream::new(admin.spy(&bed).await.client.clone());
     let mut config = js
         .get_stream(DETECTED.name)
         .await

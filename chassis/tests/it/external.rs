@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
-use bonesetter_chassis::bus::{provision, provision_external};
+use async_nats::jetstream::consumer::PullConsumer;
+use bonesetter_chassis::bus::{provision, provision_copies, provision_external};
 use bonesetter_chassis::topology::{COPIES, ExternalUser};
 use bonesetter_proto::v1::Diagnosed;
 use bonesetter_proto::{Namespace, Stage, Subject};
 use futures::StreamExt as _;
+use serde_json::{Value, json};
 
 use crate::bed::{Bed, subject};
+use crate::spy::{Admin, Verdict};
 
 const COPY: &str = "EXTERNAL_DIAGNOSED";
 const WAIT: Duration = Duration::from_secs(20);
@@ -27,7 +29,11 @@ pub(crate) async fn start(edit: impl FnOnce(String) -> String) -> Bed {
     let bed = Bed::start_with(&tools(), edit).await;
     provision(&bed.bus("provisioner").await).await.unwrap();
     let external = bed.bus("provisioner-external").await;
-    assert_eq!(provision_external(&external).await.unwrap(), COPIES.len());
+    let done = provision_external(&external, &tools()).await.unwrap();
+    assert_eq!(
+        (done.copies, done.consumers, done.deleted),
+        (COPIES.len(), 6, 0)
+    );
     bed
 }
 
@@ -58,21 +64,12 @@ pub(crate) async fn client(bed: &Bed, tool: &str) -> async_nats::Client {
     crate::runner::nats_client(bed, &format!("external-{tool}")).await
 }
 
-fn consumer(name: &str, namespace: &str) -> pull::Config {
-    pull::Config {
-        name: Some(name.to_owned()),
-        filter_subject: format!("bonesetter.v1.diagnosed.*.{namespace}.>"),
-        deliver_policy: DeliverPolicy::All,
-        ..pull::Config::default()
-    }
-}
-
-async fn replay(client: &async_nats::Client, name: &str, namespace: &str) -> Vec<String> {
+/// From the beginning until nothing comes any more.
+async fn replay(client: &async_nats::Client, name: &str) -> Vec<String> {
     let js = async_nats::jetstream::new(client.clone());
-    let consumer = js
-        .create_consumer_on_stream(consumer(name, namespace), COPY)
-        .await
-        .unwrap();
+    let consumer: PullConsumer = js.get_consumer_from_stream(name, COPY).await.unwrap();
+    let reset = format!("$JS.API.CONSUMER.RESET.{COPY}.{name}");
+    client.request(reset, r#"{"seq":1}"#.into()).await.unwrap();
     let mut messages = consumer.fetch().max_messages(100).messages().await.unwrap();
     let mut subjects = Vec::new();
     while let Some(message) = messages.next().await {
@@ -84,16 +81,14 @@ async fn replay(client: &async_nats::Client, name: &str, namespace: &str) -> Vec
 }
 
 /// Asks until the copy has what the pipeline has.
-async fn replay_all(client: &async_nats::Client, name: &str, namespace: &str) -> Vec<String> {
-    let js = async_nats::jetstream::new(client.clone());
+async fn replay_all(client: &async_nats::Client, name: &str) -> Vec<String> {
     let started = tokio::time::Instant::now();
     loop {
-        let found = replay(client, name, namespace).await;
+        let found = replay(client, name).await;
         if found.len() >= 2 {
             return found;
         }
         assert!(started.elapsed() < WAIT, "{name} got only {found:?}");
-        js.delete_consumer_from_stream(name, COPY).await.unwrap();
     }
 }
 
@@ -116,7 +111,7 @@ async fn a_tool_replays_its_own_namespaces_and_no_others() {
     };
     for (tool, namespace) in [("dave", "stock"), ("dave", "pay"), ("carol", "shop")] {
         let client = client(&bed, tool).await;
-        let found = replay_all(&client, &format!("{tool}_{namespace}"), namespace).await;
+        let found = replay_all(&client, &format!("{tool}_{namespace}")).await;
         assert_eq!(found, expected(namespace), "{tool}");
     }
 }
@@ -149,9 +144,40 @@ async fn a_tool_hears_its_own_namespaces_and_no_others() {
 async fn a_copy_that_nothing_feeds_is_an_error_and_not_silence() {
     let bed = Bed::start_bare().await;
     let external = bed.bus("provisioner-external").await;
-    let error = provision_external(&external).await.unwrap_err().to_string();
+    let error = provision_copies(&external).await.unwrap_err().to_string();
     assert!(
         error.contains("nothing comes from BONESETTER_DIAGNOSED"),
         "{error}"
     );
+}
+
+/// Whatever it is that somebody has made under the name of a tool's consumer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_is_not_as_ours_is_made_anew_and_others_stay_where_they_are() {
+    let admin = Admin::new();
+    let bed = start(|accounts| admin.joining(&accounts, "EXTERNAL")).await;
+    let mut admin = admin.spy(&bed).await;
+    let filter = "bonesetter.v1.diagnosed.*.shop.>";
+    let path = format!("{COPY}.carol_shop");
+    let config = json!({ "durable_name": "carol_shop", "filter_subject": filter,
+        "deliver_subject": "anywhere", "ack_policy": "explicit" });
+    let body = json!({ "stream_name": COPY, "config": config });
+    let delete = format!("$JS.API.CONSUMER.DELETE.{path}");
+    assert_eq!(admin.request(&delete, &Value::Null).await, Verdict::Done);
+    let create = format!("$JS.API.CONSUMER.CREATE.{path}.{filter}");
+    assert_eq!(admin.request(&create, &body).await, Verdict::Done);
+    let provisioner = bed.bus("provisioner-external").await;
+    let again = async || provision_external(&provisioner, &tools()).await.unwrap();
+    assert_eq!(again().await.deleted, 1);
+    diagnose(&bed, &[(0, "shop"), (1, "shop")]).await;
+    let carol = client(&bed, "carol").await;
+    assert_eq!(replay_all(&carol, "carol_shop").await.len(), 2);
+
+    assert_eq!(again().await.deleted, 0);
+    let js = async_nats::jetstream::new(carol);
+    let consumer: PullConsumer = js
+        .get_consumer_from_stream("carol_shop", COPY)
+        .await
+        .unwrap();
+    assert_eq!(consumer.cached_info().delivered.consumer_sequence, 2);
 }

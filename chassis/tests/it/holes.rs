@@ -3,17 +3,14 @@
 
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{StreamReader, provision};
-use bonesetter_chassis::topology::{ACTED, STREAMS, USERS};
+use bonesetter_chassis::bus::provision;
+use bonesetter_chassis::topology::{STREAMS, USERS};
 use bonesetter_proto::Stage;
 use futures::StreamExt as _;
 use serde_json::json;
 
 use crate::bed::{Bed, subject};
-use crate::external;
 use crate::spy::{Admin, Spy, Verdict, headers};
-
-const COPY: &str = "EXTERNAL_DIAGNOSED";
 
 fn decision() -> String {
     subject(0, "intended")
@@ -62,35 +59,6 @@ async fn nobody_in_the_pipeline_can_make_a_consumer_that_pushes() {
             stream.name
         );
     }
-}
-
-/// A tool can make its own consumer a push consumer; what it delivers stays in the account of tools.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_tool_lets_push_stays_in_its_account() {
-    let admin = Admin::new();
-    let bed = external::start(|accounts| admin.joining(&accounts, "EXTERNAL")).await;
-    let mut carol = Spy::of(&bed, "external-carol").await;
-    let filter = "bonesetter.v1.diagnosed.*.shop.>";
-    let config = json!({
-        "name": "carol_shop", "filter_subject": filter,
-        "deliver_subject": decision(), "ack_policy": "none",
-    });
-    let create = format!("$JS.API.CONSUMER.CREATE.{COPY}.carol_shop.{filter}");
-    let body = json!({ "stream_name": COPY, "config": config });
-    // She is told of it where her consumer pushes to, if anywhere.
-    let admin = admin.spy(&bed).await;
-    let mut pushed = admin.client.subscribe(decision()).await.unwrap();
-    admin.client.flush().await.unwrap();
-    assert_eq!(carol.request(&create, &body).await, Verdict::Done);
-    external::diagnose(&bed, &[(0, "shop")]).await;
-    let seen = tokio::time::timeout(Duration::from_secs(20), pushed.next()).await;
-    assert!(
-        seen.unwrap().is_some(),
-        "it does push, into its own account"
-    );
-    let operator = bed.bus("operator").await;
-    let acted = StreamReader::new(operator, ACTED.name);
-    assert_eq!(acted.all("bonesetter.v1.acted.>").await.unwrap(), []);
 }
 
 /// A header can ask the server to tell another subject what became of a message.

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use async_nats::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bonesetter_chassis::bus::provision;
 use bonesetter_chassis::stage::Outcome;
 use bonesetter_chassis::topology::{
     ACTUATOR_APPLY, ACTUATOR_DECIDE, ACTUATOR_VERIFY, ConsumerSpec, ENRICHER, LLM, NOTIFIER_ACTED,
@@ -21,7 +22,7 @@ use prost::Message as _;
 
 use crate::bed::{Bed, stored, subject};
 use crate::runner::{nats_client, pass, run};
-use crate::spy::{Spy, Verdict, headers};
+use crate::spy::{Admin, Verdict, headers};
 
 fn payload<M: Message>(subject: &str) -> Vec<u8> {
     let mut message = M::default();
@@ -185,27 +186,30 @@ async fn an_answer_of_the_server_is_no_message_of_an_unsigned_stage_either() {
     assert_eq!(handled.load(Ordering::SeqCst), 0);
 }
 
-/// The server's answers, directed by svc-llm into the stream of decisions through a reply subject.
+/// The server's answers, directed into the stream of decisions through a reply subject by somebody in the
+/// account that holds the streams; of our users none is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_the_server_is_not_a_decision() {
-    let bed = Bed::start().await;
+    let admin = Admin::new();
+    let bed = Bed::start_with(&[], |accounts| admin.joining(&accounts, "BONESETTER")).await;
+    provision(&bed.bus("provisioner").await).await.unwrap();
     let intended = |number: u8| {
         let subject = subject(number, "intended").at(Stage::Acted, "intended");
         subject.to_string()
     };
-    let mut llm = Spy::of(&bed, "svc-llm").await;
+    let mut admin = admin.spy(&bed).await;
     let own = subject(0, "open").at(Stage::Diagnosed, "open").to_string();
     // The server does store these: it checks the subject of the request, not that of the answer.
-    let stored_ack = llm.publish(&own, Some(&intended(1)), "x").await;
+    let stored_ack = admin.publish(&own, Some(&intended(1)), "x").await;
     let stored_info = "$JS.API.CONSUMER.INFO.BONESETTER_REDACTED.llm";
-    let stored_info = llm.publish(stored_info, Some(&intended(2)), "").await;
+    let stored_info = admin.publish(stored_info, Some(&intended(2)), "").await;
     let direct = "$JS.API.STREAM.MSG.GET.BONESETTER_DIAGNOSED";
-    let stored_message = llm
+    let stored_message = admin
         .publish(direct, Some(&intended(3)), r#"{"seq":1}"#)
         .await;
     // What a pull of nothing is answered with is a header that begins with a status, and no body.
     let pull = "$JS.API.CONSUMER.MSG.NEXT.BONESETTER_REDACTED.llm";
-    let stored_status = llm
+    let stored_status = admin
         .publish(pull, Some(&intended(4)), r#"{"batch":1,"no_wait":true}"#)
         .await;
     assert_eq!(

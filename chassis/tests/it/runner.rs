@@ -7,7 +7,7 @@ use std::time::Duration;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM, REDACTOR};
-use bonesetter_proto::v1::{DeadLetter, Detected, Diagnosed, Enriched, Redacted};
+use bonesetter_proto::v1::{DeadLetter, Detected, Diagnosed, Enriched, Evidence, Redacted};
 use bonesetter_proto::{Message, Stage as StageName};
 use prost::Message as _;
 use tokio::task::JoinHandle;
@@ -200,7 +200,11 @@ async fn unsigned_and_forged_messages_never_reach_a_handler() {
     let unsigned = subject(0, "open")
         .at(StageName::Redacted, "open")
         .to_string();
-    raw.publish(unsigned, Redacted::default().encode_to_vec().into())
+    let body = || Redacted {
+        evidence: Some(Evidence::default()),
+        ..Redacted::default()
+    };
+    raw.publish(unsigned, body().encode_to_vec().into())
         .await
         .unwrap();
     let mut headers = async_nats::HeaderMap::new();
@@ -209,7 +213,7 @@ async fn unsigned_and_forged_messages_never_reach_a_handler() {
     let forged = subject(1, "open")
         .at(StageName::Redacted, "open")
         .to_string();
-    raw.publish_with_headers(forged, headers, Redacted::default().encode_to_vec().into())
+    raw.publish_with_headers(forged, headers, body().encode_to_vec().into())
         .await
         .unwrap();
     raw.flush().await.unwrap();

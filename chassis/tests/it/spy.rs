@@ -182,12 +182,13 @@ impl Admin {
         Self(KeyPair::new_user())
     }
 
-    /// Adds this user to an account of the configuration.
+    /// Adds this user to an account that holds streams.
     pub(crate) fn joining(&self, accounts: &str, account: &str) -> String {
         let key = self.0.public_key();
-        let (before, after) = accounts.split_once(&format!("  {account} {{")).unwrap();
-        let after = after.replacen("users: [", &format!("users: [\n      {{ nkey: {key} }}"), 1);
-        format!("{before}  {account} {{{after}")
+        let opening = format!("  {account} {{\n    jetstream: enabled\n");
+        assert!(accounts.contains(&opening), "{account} holds no streams");
+        let with_admin = format!("{opening}    users: [{{ nkey: {key} }}]\n");
+        accounts.replacen(&opening, &with_admin, 1)
     }
 
     pub(crate) async fn spy(&self, bed: &Bed) -> Spy {

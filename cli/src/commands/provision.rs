@@ -1,7 +1,10 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bonesetter_chassis::bus::{Drift, drift, provision, provision_external};
+use bonesetter_chassis::bus::{
+    Drift, ProvisionedExternal, drift, provision, provision_copies, provision_external,
+};
+use bonesetter_chassis::topology::ExternalUser;
 use clap::Args;
 use serde_json::Value;
 
@@ -19,10 +22,13 @@ const MAX_VALUE: usize = 200;
 pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// File with the nkey seed of `provisioner-external`: provision the account of external tools
-    /// too.
+    /// File with the nkey seed of `provisioner-external`: provision the copies for external tools too.
     #[arg(long, env = "BONESETTER_EXTERNAL_NKEY_FILE")]
     external_nkey_file: Option<PathBuf>,
+    /// List of external tools, as `bonesetter deploy nats` has it: make their consumers, and delete those
+    /// that no tool has any more. Without it consumers stay as they are.
+    #[arg(long, value_name = "FILE", requires = "external_nkey_file")]
+    external: Option<PathBuf>,
     /// Change nothing; print what is missing, differs, or is there and should not be.
     ///
     /// Exits 2 when there is drift, 0 when there is none, 1 on error. The account of external tools is
@@ -47,12 +53,25 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(file) = arguments.external_nkey_file {
         let connection = arguments.connection.with_nkey_file(file);
         let bus = connection.connect("provisioner-external").await?;
-        let copies = provision_external(&bus).await?;
-        pipe::print(&format!(
-            "provisioned {copies} copies for external tools, and they are fed\n"
-        ))?;
+        let done = match arguments.external {
+            Some(list) => provision_external(&bus, &ExternalUser::read(&list)?).await?,
+            None => provision_copies(&bus).await?,
+        };
+        pipe::print(&external(done))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn external(done: ProvisionedExternal) -> String {
+    let ProvisionedExternal {
+        copies,
+        consumers,
+        deleted,
+    } = done;
+    format!(
+        "provisioned {copies} copies for external tools, which are fed, and {consumers} consumers; \
+         deleted {deleted} consumers\n"
+    )
 }
 
 fn print(drift: &[Drift], format: Format) -> anyhow::Result<ExitCode> {

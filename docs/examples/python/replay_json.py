@@ -13,10 +13,8 @@ STREAM = "EXTERNAL_DIAGNOSED_JSON"
 async def main() -> None:
     trusted = bus.Trusted("svc-notifier-publish")
     nc = await bus.connect()
-    # Makes the consumer the first time; after that it goes on behind what was acknowledged.
-    subscription = await nc.jetstream().pull_subscribe(
-        f"bonesetter.v1.diagnosed-json.*.{bus.NAMESPACE}.>", durable=bus.CONSUMER, stream=STREAM
-    )
+    # It goes on behind what was acknowledged.
+    subscription = await nc.jetstream().pull_subscribe_bind(bus.CONSUMER, stream=STREAM)
     while True:
         try:
             messages = await subscription.fetch(10, timeout=30)

@@ -25,9 +25,7 @@ async def main() -> None:
     Diagnosed = message_type("bonesetter.v1.Diagnosed")
     trusted = bus.Trusted("svc-llm")
     nc = await bus.connect()
-    subscription = await nc.jetstream().pull_subscribe(
-        f"bonesetter.v1.diagnosed.*.{bus.NAMESPACE}.>", durable=bus.CONSUMER, stream=STREAM
-    )
+    subscription = await nc.jetstream().pull_subscribe_bind(bus.CONSUMER, stream=STREAM)
     while True:
         try:
             messages = await subscription.fetch(10, timeout=30)

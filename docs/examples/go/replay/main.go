@@ -47,13 +47,8 @@ func replay(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Makes the consumer the first time; after that it goes on behind what was acknowledged.
-	consumer, err := js.CreateOrUpdateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		Durable:       bus.Consumer,
-		FilterSubject: "bonesetter.v1.diagnosed.*." + bus.Namespace + ".>",
-		DeliverPolicy: jetstream.DeliverAllPolicy,
-		AckPolicy:     jetstream.AckExplicitPolicy,
-	})
+	// It goes on behind what was acknowledged.
+	consumer, err := js.Consumer(ctx, stream, bus.Consumer)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,7 @@ impl Bed {
             .await
             .unwrap();
         let external = bus(&nats, &keys, "provisioner-external").await;
-        provision_external(&external).await.unwrap();
+        provision_external(&external, &tools).await.unwrap();
         let publisher = service(&nats, &keys, "svc-notifier-publish", Writer::Publisher).await;
         let publishing = tokio::spawn(async move {
             svc_notifier::run(svc_notifier::Config::default(), publisher)

@@ -7,7 +7,8 @@ use std::{env, fs};
 
 use bonesetter_chassis::bus::header;
 use bonesetter_chassis::topology::{
-    COPIES, ExternalUser, MAX_MESSAGE_BYTES, MAX_NAMESPACES, authorization, external_permissions,
+    COPIES, ExternalUser, MAX_MESSAGE_BYTES, MAX_NAMESPACES, authorization_with,
+    external_permissions,
 };
 use bonesetter_proto::{Stage, Writer};
 
@@ -163,13 +164,14 @@ fn what_is_shown_in_go_is_formatted_and_vetted() {
 #[test]
 fn the_page_names_the_limits_as_they_are() {
     let text = page();
-    let connections = authorization(|_| String::new());
+    let tool = ExternalUser::new(TOOL, ["shop"]).unwrap();
+    let connections = authorization_with(&[tool], |_| String::new());
     let (_, connections) = connections.split_once("max_connections: ").unwrap();
     let connections = connections.split(' ').next().unwrap();
     let mut limits = vec![
         format!("{} KiB a message", MAX_MESSAGE_BYTES >> 10),
         format!("{MAX_NAMESPACES} namespaces a tool"),
-        format!("{connections} connections of all tools"),
+        format!("{connections} connections a tool"),
     ];
     for copy in COPIES {
         limits.push(format!("{} days", copy.max_age.as_secs() / 86_400));

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
+use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, AckKind, Message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,17 +23,9 @@ async fn main() -> anyhow::Result<()> {
     );
     // Reads them again when it meets a key that it does not know.
     let trusted = VerifyingKeys::read(Path::new(&setting("BONESETTER_TRUSTED")?))?;
-    // One consumer for each tool and namespace; no other name is allowed. It is made the first time;
-    // after that it goes on behind what was acknowledged.
-    let config = pull::Config {
-        durable_name: Some(format!("{tool}_{namespace}")),
-        filter_subject: format!("bonesetter.v1.diagnosed.*.{namespace}.>"),
-        deliver_policy: DeliverPolicy::All,
-        ack_policy: AckPolicy::Explicit,
-        ..pull::Config::default()
-    };
-    let consumer = jetstream::new(connect().await?)
-        .create_consumer_on_stream(config, "EXTERNAL_DIAGNOSED")
+    // There is one consumer for each tool and namespace. It goes on behind what was acknowledged.
+    let consumer: PullConsumer = jetstream::new(connect().await?)
+        .get_consumer_from_stream(format!("{tool}_{namespace}"), "EXTERNAL_DIAGNOSED")
         .await?;
     let mut messages = consumer
         .stream()
