@@ -2,7 +2,7 @@
 
 use crate::cluster::{self, write_private};
 use crate::ports::free_port;
-use crate::process::{self, Launch, Server, pause, resume};
+use crate::process::{self, Launch, Server, pause};
 use crate::ready;
 use bonesetter_chassis::bus::{Bus, LagError};
 use bonesetter_chassis::topology::ConsumerSpec;
@@ -131,20 +131,17 @@ pub async fn lose_one(
     feeding: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let [first, second] = replicas;
-    tokio::join!(feeding, catch(first, second, bus, spec)).1?;
-    let what = format!(
-        "the other replica of {}, with nothing left to do,",
-        spec.user
-    );
-    let rest = async || {
+    tokio::join!(feeding, stop_sharing(first, second, spec)).1?;
+    let what = format!("messages in the hands of one replica of {} only", spec.user);
+    let caught = async || {
         let busy = second.metric(IN_FLIGHT, spec).await.map_err(text)?;
         let state = bus.consumer_state(spec).await.map_err(text)?;
-        if (busy, state.pending) == (0, 0) {
+        if busy == 0 && state.pending == 0 && state.ack_pending > 0 {
             return Ok(());
         }
         Err(format!("{busy} in flight, {state:?}"))
     };
-    ready::until(&what, HANDLED, &mut [], rest).await?;
+    ready::until(&what, HANDLED, &mut [], caught).await?;
     first.server.kill();
     let what = format!("the end of what {} delivers", spec.name);
     let idle = async || {
@@ -158,33 +155,25 @@ pub async fn lose_one(
     Ok(ready::until(&what, HANDLED, &mut [], idle).await?)
 }
 
-/// Stops the first one (SIGSTOP) with messages in hand: when both have had some, and more are open than
-/// the other can have.
-async fn catch(
+/// Stops the first one (SIGSTOP) when both have had messages. What it has begun, and what the server sends
+/// for the pull that it has open, stays in its hands.
+async fn stop_sharing(
     first: &ServiceProcess,
     second: &ServiceProcess,
-    bus: &Bus,
     spec: &ConsumerSpec,
 ) -> Result<(), Error> {
-    let what = format!("a replica of {} with messages in hand", spec.user);
-    let caught = async || {
+    let what = format!("two replicas of {} that share", spec.user);
+    let share = async || {
         for replica in [first, second] {
             if replica.metric(RECEIVED, spec).await.map_err(text)? == 0 {
                 return Err(format!("{} has had nothing", replica.server.name()));
             }
         }
-        pause(first.server.pid());
-        let state = bus.consumer_state(spec).await;
-        let is_caught = state
-            .as_ref()
-            .is_ok_and(|state| state.ack_pending > spec.concurrency as u64);
-        if is_caught {
-            return Ok(());
-        }
-        resume(first.server.pid());
-        Err(format!("{state:?}"))
+        Ok(())
     };
-    Ok(ready::until(&what, HANDLED, &mut [], caught).await?)
+    ready::until(&what, HANDLED, &mut [], share).await?;
+    pause(first.server.pid());
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
