@@ -115,20 +115,26 @@ impl Bed {
         provision(&bus(&nats, &keys, "provisioner").await)
             .await
             .unwrap();
-        let external = bus(&nats, &keys, "provisioner-external").await;
-        provision_external(&external, &tools).await.unwrap();
         let publisher = service(&nats, &keys, "svc-notifier-publish", Writer::Publisher).await;
         let publishing = tokio::spawn(async move {
             svc_notifier::run(svc_notifier::Config::default(), publisher)
                 .await
                 .unwrap();
         });
-        Self {
+        let bed = Self {
             nats,
             keys,
             dir,
             publishing,
-        }
+        };
+        bed.provision(&tools).await;
+        bed
+    }
+
+    /// As the operator does it, with a list of tools.
+    pub(crate) async fn provision(&self, tools: &[ExternalUser]) {
+        let external = bus(&self.nats, &self.keys, "provisioner-external").await;
+        provision_external(&external, tools).await.unwrap();
     }
 
     /// A folder for whatever a test makes.

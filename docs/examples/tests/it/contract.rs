@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::{self, Context, ErrorCode};
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{PullConsumer, pull};
 use bonesetter_proto::escape;
 use futures::StreamExt as _;
 use serde_json::Value;
@@ -13,19 +13,10 @@ use crate::page::{first_cells, section};
 
 const JSON: &str = "EXTERNAL_DIAGNOSED_JSON";
 
-fn consumer(filter: &str) -> pull::Config {
-    pull::Config {
-        durable_name: Some(format!("{TOOL}_{OWN}")),
-        filter_subject: filter.to_owned(),
-        ..pull::Config::default()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn every_filter_of_the_page_can_be_listened_to_and_replayed() {
+async fn every_filter_of_the_page_can_be_listened_to() {
     let bed = Bed::start().await;
     let client = bed.tool().await;
-    let js = jetstream::new(client.clone());
     let text = section("## Subjects");
     let filters: Vec<&str> = text
         .split('`')
@@ -35,11 +26,6 @@ async fn every_filter_of_the_page_can_be_listened_to_and_replayed() {
     for filter in filters {
         let _listening = client.subscribe(filter.to_owned()).await.unwrap();
         bed.listened_to(filter).await;
-        let mut made = js
-            .create_consumer_on_stream(consumer(filter), JSON)
-            .await
-            .unwrap();
-        assert_eq!(made.info().await.unwrap().config.filter_subject, filter);
     }
 }
 
@@ -99,34 +85,39 @@ async fn the_page_names_the_attributes_of_an_event_and_no_others() {
     assert_eq!(there, named);
 }
 
-async fn refusal(js: &Context, config: pull::Config) -> ErrorCode {
-    let refused = js.create_consumer_on_stream(config, JSON).await;
-    match refused.unwrap_err().kind() {
-        jetstream::stream::ConsumerErrorKind::JetStream(error) => error.error_code(),
-        other => panic!("{other}"),
-    }
-}
-
+/// The page's request to begin again, and its word on a tool that is in no list.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_answers_with_the_errors_of_the_page() {
+async fn a_consumer_is_made_by_the_operator_and_begins_again_where_it_is_told() {
     let bed = Bed::start().await;
-    let js = jetstream::new(bed.tool().await);
+    bed.diagnose(&[Case(0, OWN), Case(1, OWN)]).await;
+    bed.copied(JSON, 2).await;
+    let client = bed.tool().await;
+    let js = jetstream::new(client.clone());
+    let name = format!("{TOOL}_{OWN}");
+    let consumer: PullConsumer = js.get_consumer_from_stream(&name, JSON).await.unwrap();
+    let replayed = async || {
+        let batch = consumer.fetch().messages().await.unwrap();
+        let message = |message: Result<jetstream::Message, _>| async move {
+            let message = message.unwrap();
+            message.double_ack().await.unwrap();
+            message.info().unwrap().stream_sequence
+        };
+        batch.then(message).collect::<Vec<_>>().await
+    };
+    assert_eq!(replayed().await, [1, 2]);
+    assert_eq!(replayed().await, [0; 0]);
+    let text = section("## Delivery");
+    for (body, expected) in [(r#"{"seq": 1}"#, vec![1, 2]), (r#"{"seq": 2}"#, vec![2])] {
+        let reset = format!("$JS.API.CONSUMER.RESET.{JSON}.{name}");
+        client.request(reset, body.into()).await.unwrap();
+        assert_eq!(replayed().await, expected);
+    }
+    assert!(text.contains(r#"`{"seq": 1}`"#) && text.contains("$JS.API.CONSUMER.RESET."));
+
+    bed.provision(&[]).await;
     let absent = js
-        .get_consumer_from_stream::<pull::Config, _, _>(format!("{TOOL}_{OWN}"), JSON)
+        .get_consumer_from_stream::<pull::Config, _, _>(&name, JSON)
         .await;
     assert!(absent.unwrap_err().to_string().contains("10014"));
-
-    let filter = format!("bonesetter.v1.diagnosed-json.*.{OWN}.>");
-    js.create_consumer_on_stream(consumer(&filter), JSON)
-        .await
-        .unwrap();
-    let elsewhere = pull::Config {
-        deliver_policy: jetstream::consumer::DeliverPolicy::New,
-        ..consumer(&filter)
-    };
-    assert_eq!(refusal(&js, elsewhere).await, ErrorCode(10012));
-    let text = section("## When it does not work");
-    for code in ["10012", "10014"] {
-        assert!(text.contains(code), "{code}");
-    }
+    assert!(section("## When it does not work").contains("10014"));
 }
