@@ -67,7 +67,10 @@ async fn the_commands_of_the_page_make_a_user_for_a_tool() {
     };
     let nats = NatsServer::start(options).await.unwrap();
     let said = run(provision, &nats.url());
-    assert!(said.contains("2 copies"), "{said}");
+    assert!(
+        said.contains("2 copies") && said.contains("4 consumers"),
+        "{said}"
+    );
 
     let seed = fs::read_to_string(path("keys/nats/external-siem.nk")).unwrap();
     let tool = async_nats::ConnectOptions::with_nkey(seed.trim().to_owned())
@@ -78,5 +81,6 @@ async fn the_commands_of_the_page_make_a_user_for_a_tool() {
     let subject = "$JS.API.CONSUMER.INFO.EXTERNAL_DIAGNOSED.siem_pay";
     let answer = tool.request(subject, "".into()).await.unwrap();
     let answer = String::from_utf8_lossy(&answer.payload).into_owned();
-    assert!(answer.contains("10014"), "allowed, and not there: {answer}");
+    let filter = r#""filter_subject":"bonesetter.v1.diagnosed.*.pay.\u003e""#;
+    assert!(answer.contains(filter), "made for it: {answer}");
 }
