@@ -139,7 +139,11 @@ fn is_plain(before: &[Value], after: &[Value]) -> bool {
 
 /// Whether two values are to be compared field by field.
 fn may_descend(before: Option<&Value>, after: Option<&Value>) -> bool {
-    let has_fields = |value: &Value| value.as_object().is_some_and(|fields| !fields.is_empty());
+    let has_fields = |value: &Value| {
+        value
+            .as_object()
+            .is_some_and(|fields| fields.values().any(|field| !field.is_null()))
+    };
     let is_pair = |value: &Value| {
         value.get("name").is_some()
             && ["value", "valueFrom", "mountPath"]
@@ -308,6 +312,15 @@ mod tests {
                 String::new()
             )]
         );
+    }
+
+    #[test]
+    fn an_object_without_fields_that_comes_is_a_change() {
+        for empty in [json!({}), json!({"medium": null})] {
+            let found = of(&json!({}), &json!({"emptyDir": empty}));
+            let expected = ("/emptyDir".to_owned(), String::new(), empty.to_string());
+            assert_eq!(found, [expected]);
+        }
     }
 
     #[test]
