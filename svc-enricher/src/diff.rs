@@ -317,7 +317,10 @@ mod tests {
     #[test]
     fn an_object_without_fields_that_comes_is_a_change() {
         for empty in [json!({}), json!({"medium": null})] {
-            let found = of(&json!({}), &json!({"emptyDir": empty}));
+            let found = of(
+                &json!({"name": "a"}),
+                &json!({"name": "a", "emptyDir": empty}),
+            );
             let expected = ("/emptyDir".to_owned(), String::new(), empty.to_string());
             assert_eq!(found, [expected]);
         }
