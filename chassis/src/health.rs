@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,17 @@ pub struct Readiness(Arc<Mutex<Known>>);
 struct Known {
     missing: BTreeSet<String>,
     notes: BTreeMap<&'static str, String>,
+    exported: Gauge,
+}
+
+impl Known {
+    fn is_ready(&self) -> bool {
+        self.missing.is_empty()
+    }
+
+    fn export(&self) {
+        self.exported.set(self.is_ready().into());
+    }
 }
 
 impl Readiness {
@@ -38,6 +50,13 @@ impl Readiness {
         };
         waiting.not_ready();
         waiting
+    }
+
+    /// Shows it among the metrics of the process of that name.
+    pub fn export(&self, service: &'static str, metrics: &Metrics) {
+        let mut known = self.known();
+        known.exported = metrics.ready(service);
+        known.export();
     }
 
     /// Everybody who is waited for.
@@ -53,7 +72,7 @@ impl Readiness {
     /// What `/readyz` answers.
     fn describe(&self) -> (bool, String) {
         let known = self.known();
-        let is_ready = known.missing.is_empty();
+        let is_ready = known.is_ready();
         let mut text = if is_ready {
             "ready\n".to_owned()
         } else {
@@ -64,6 +83,12 @@ impl Readiness {
             text.extend([name, ": ", note.as_str(), "\n"]);
         }
         (is_ready, text)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        let mut known = self.known();
+        change(&mut known.missing);
+        known.export();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -81,13 +106,16 @@ pub struct Waiting {
 impl Waiting {
     /// No longer waited for.
     pub fn ready(&self) {
-        self.readiness.known().missing.remove(&self.name);
+        self.readiness.change(|missing| {
+            missing.remove(&self.name);
+        });
     }
 
     /// Waited for again.
     pub fn not_ready(&self) {
-        let mut known = self.readiness.known();
-        known.missing.insert(self.name.clone());
+        self.readiness.change(|missing| {
+            missing.insert(self.name.clone());
+        });
     }
 }
 
@@ -158,5 +186,21 @@ mod tests {
         readiness.note("shards", "none of 2");
         let expected = (true, "ready\nshards: none of 2\n".to_owned());
         assert_eq!(readiness.describe(), expected);
+    }
+
+    #[test]
+    fn a_process_that_waits_is_exported_as_not_ready() {
+        let (readiness, metrics) = (Readiness::default(), Metrics::default());
+        let nats = readiness.awaiting("nats");
+        readiness.export("svc-test", &metrics);
+        let is = |value: &str| {
+            let line = format!("bonesetter_ready{{service=\"svc-test\"}} {value}");
+            metrics.encode().unwrap().lines().any(|it| it == line)
+        };
+        assert!(is("0"), "{:?}", metrics.encode());
+        nats.ready();
+        assert!(is("1"), "{:?}", metrics.encode());
+        nats.not_ready();
+        assert!(is("0"), "{:?}", metrics.encode());
     }
 }

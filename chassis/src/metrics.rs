@@ -1,5 +1,6 @@
 //! What every service counts. Names and help texts are listed in `docs/metrics.md`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -23,10 +24,33 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
+    /// Those of a process about one cluster, which every series names: who scrapes two installations
+    /// must not take one for the other.
+    pub fn of(cluster: &str) -> Self {
+        let label = (Cow::Borrowed("cluster"), Cow::Owned(cluster.to_owned()));
+        let registry = Registry::with_labels(std::iter::once(label));
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+        }
+    }
+
     /// Adds metrics of the service's own.
     pub fn register(&self, add: impl FnOnce(&mut Registry)) {
         let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         add(registry.sub_registry_with_prefix("bonesetter"));
+    }
+
+    /// Whether a process is ready; begins with 0.
+    pub(crate) fn ready(&self, service: &'static str) -> Gauge {
+        let ready: Family<ServiceLabel, Gauge> = Family::default();
+        self.register(|registry| {
+            registry.register(
+                "ready",
+                "Whether the process is ready: 1, or 0 while it waits for something",
+                ready.clone(),
+            );
+        });
+        ready.get_or_create_owned(&ServiceLabel { service })
     }
 
     /// The `OpenMetrics` text.
@@ -36,6 +60,11 @@ impl Metrics {
         prometheus_client::encoding::text::encode(&mut text, &registry)?;
         Ok(text)
     }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServiceLabel {
+    service: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -128,5 +157,20 @@ impl RunnerMetrics {
             );
         });
         this
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_names_the_cluster_that_it_is_about() {
+        let metrics = Metrics::of("prod");
+        metrics.ready("svc-test").set(1);
+        let text = metrics.encode().unwrap();
+        let series: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        let expected = "bonesetter_ready{cluster=\"prod\",service=\"svc-test\"} 1";
+        assert_eq!(series, [expected]);
     }
 }

@@ -86,6 +86,9 @@ impl Runner {
     async fn run<W: Work>(mut self, work: W) {
         let redrive = self.redrive.take();
         let direct = (self.spec, self.waiting.clone());
+        let specs: Vec<_> = std::iter::once(self.spec)
+            .chain(redrive.as_ref().map(|(spec, _)| *spec))
+            .collect();
         let shared = Arc::new((self, work));
         let redriven = Box::pin(async {
             if let Some((spec, waiting)) = redrive {
@@ -93,7 +96,7 @@ impl Runner {
             }
         });
         let direct = Box::pin(pull(&shared, direct.0, direct.1, false));
-        tokio::join!(direct, redriven, shared.0.watch_lag());
+        tokio::join!(direct, redriven, shared.0.watch_lag(&specs));
     }
 
     async fn handle<W: Work>(&self, work: &W, pulled: Pulled) {

@@ -115,8 +115,11 @@ impl ServiceProcess {
         let url = format!("{}/metrics", self.health);
         let answer = ready::local_http()?.get(&url).send().await?;
         let text = answer.error_for_status()?.text().await?;
-        let begin = format!("{name}{{consumer=\"{}\"}} ", spec.name);
-        let value = text.lines().find_map(|line| line.strip_prefix(&begin));
+        let (begin, end) = (format!("{name}{{"), format!("consumer=\"{}\"}}", spec.name));
+        let value = text.lines().find_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            (series.starts_with(&begin) && series.ends_with(&end)).then_some(value)
+        });
         Ok(value.and_then(|value| value.parse().ok()).unwrap_or(0))
     }
 }

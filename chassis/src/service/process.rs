@@ -116,12 +116,13 @@ async fn supervise(
         .with_context(|| format!("health.listen: cannot listen on {}", common.health.listen))?;
     tracing::info!(service = about.name, version = about.version, health = %listener.local_addr()?, "starting");
     let process = Process {
+        metrics: Metrics::of(&common.cluster),
         common,
         mode,
-        metrics: Metrics::default(),
         readiness: Readiness::default(),
         shutdown: CancellationToken::new(),
     };
+    process.readiness.export(about.name, &process.metrics);
     let served = tokio::spawn(health::serve(
         listener,
         process.readiness.clone(),

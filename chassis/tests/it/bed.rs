@@ -108,15 +108,9 @@ pub(crate) async fn start(name: &'static str, common: Common) -> anyhow::Result<
         modes: &[],
     };
     let shutdown = CancellationToken::new();
-    Service::start(
-        about,
-        common,
-        "test",
-        shutdown,
-        Readiness::default(),
-        Metrics::default(),
-    )
-    .await
+    let (readiness, metrics) = (Readiness::default(), Metrics::default());
+    readiness.export(name, &metrics);
+    Service::start(about, common, "test", shutdown, readiness, metrics).await
 }
 
 pub(crate) fn subject(number: u8, step: &str) -> Subject {

@@ -7,6 +7,7 @@ use bonesetter_proto::v1::{Detected, Enriched};
 
 use crate::bed::{Bed, subject};
 use crate::runner::{pass, publish, run};
+use crate::silence::until;
 
 /// Names and labels of what is exported; of a histogram, those of its buckets.
 fn series(text: &str) -> BTreeMap<String, BTreeSet<String>> {
@@ -85,4 +86,27 @@ async fn every_end_of_a_message_is_counted_under_the_documented_names() {
         };
         assert_eq!(found.get(&name), Some(&labels), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lag_that_is_not_known_is_not_exported() {
+    let mut bed = Bed::start().await;
+    let enricher = bed.service("svc-enricher").await;
+    let (_, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
+    let lags = || {
+        let text = enricher.metrics.encode().unwrap();
+        let lag = |line: &&str| line.starts_with("bonesetter_consumer_lag{");
+        text.lines().filter(lag).map(str::to_owned).collect::<Vec<_>>()
+    };
+    // Its own consumer's, and that of what it is asked to handle again.
+    let known = ["enricher", "enricher-redrive"]
+        .map(|consumer| format!("bonesetter_consumer_lag{{consumer=\"{consumer}\"}} 0"));
+    let is_known = async || known.iter().all(|line| lags().contains(line));
+    until("both lags are known", is_known).await;
+    bed.nats.kill();
+    until("no lag is known", async || lags().is_empty()).await;
+    bed.nats.restart().await.unwrap();
+    until("both lags are known again", is_known).await;
+    enricher.shutdown.cancel();
+    running.await.unwrap().unwrap();
 }

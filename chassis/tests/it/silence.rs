@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// The server's word that a pull has ended (ADR-9).
 const ENDED: &[u8] = b"NATS/1.0 408";
 
-async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
     let probe = async || is().await.then_some(()).ok_or_else(|| "not yet".to_owned());
     ready::until(what, LIMIT, &mut [], probe).await.unwrap();
 }

@@ -156,11 +156,12 @@ impl Replica {
         line.unwrap_or_default().to_owned()
     }
 
-    /// The value of a metric without labels.
+    /// The value of a metric without labels of its own.
     pub(crate) async fn metric(&self, name: &str) -> String {
         let text = self.get("/metrics").await;
-        let line = text.lines().find_map(|it| it.strip_prefix(name));
-        line.unwrap_or_default().trim().to_owned()
+        let line = text.lines().find(|it| it.starts_with(name));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        value.unwrap_or_default().to_owned()
     }
 
     async fn get(&self, path: &str) -> String {
