@@ -75,7 +75,7 @@ pub(crate) struct ConsumerLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct DeadLabel {
     pub(crate) consumer: &'static str,
-    pub(crate) reason: String,
+    pub(crate) reason: &'static str,
 }
 
 /// What the runner counts, per durable consumer.
@@ -93,6 +93,30 @@ pub(crate) struct RunnerMetrics {
 }
 
 impl RunnerMetrics {
+    /// Begins the series of a consumer at zero; what is there already stays. Those of gauges begin
+    /// when their value is known.
+    pub(crate) fn begin(&self, consumer: &'static str) {
+        let label = ConsumerLabel { consumer };
+        for counter in [&self.received, &self.published, &self.retried] {
+            drop(counter.get_or_create(&label));
+        }
+        drop(self.in_flight.get_or_create(&label));
+        for histogram in [&self.seconds, &self.age] {
+            drop(histogram.get_or_create(&label));
+        }
+    }
+
+    /// The same for the dead letters about a consumer's messages.
+    pub(crate) fn begin_dead(
+        &self,
+        consumer: &'static str,
+        reasons: impl IntoIterator<Item = &'static str>,
+    ) {
+        for reason in reasons {
+            drop(self.dead.get_or_create(&DeadLabel { consumer, reason }));
+        }
+    }
+
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let this = Self {
             received: Family::default(),

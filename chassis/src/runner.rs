@@ -24,6 +24,7 @@ use crate::telemetry;
 use crate::topology::ConsumerSpec;
 
 use advisory::{AdvisoryWork, epitaph};
+use reasons::EXHAUSTED;
 use redrive::Request;
 use work::{End, SinkWork, StageWork, Work};
 
@@ -31,6 +32,7 @@ mod advisory;
 mod input;
 mod lag;
 mod observe;
+mod reasons;
 mod redrive;
 mod work;
 
@@ -80,6 +82,7 @@ impl Runner {
             metrics: self.metrics.clone(),
             user,
         };
+        work.begin();
         self.run(work).await;
     }
 
@@ -89,6 +92,7 @@ impl Runner {
         let specs: Vec<_> = std::iter::once(self.spec)
             .chain(redrive.as_ref().map(|(spec, _)| *spec))
             .collect();
+        self.begin::<W>(&specs);
         let shared = Arc::new((self, work));
         let redriven = Box::pin(async {
             if let Some((spec, waiting)) = redrive {
@@ -159,11 +163,11 @@ impl Runner {
                 }
             }
             End::HandBack => pulled.acker.retry_after(SHORTEST_RETRY).await,
-            End::Dead { reason, cause } => self.bury(pulled, dead, reason, &cause).await,
+            End::Dead { reason, cause } => self.bury::<W>(pulled, dead, reason, &cause).await,
             End::Retry { after, cause } => {
                 let limit = u64::from(self.spec.max_deliver);
                 if limit > 0 && pulled.deliveries >= limit {
-                    self.bury(pulled, dead, "exhausted", &cause).await;
+                    self.bury::<W>(pulled, dead, EXHAUSTED, &cause).await;
                     return;
                 }
                 let after = backoff(after, pulled.deliveries, limit == 0);
@@ -175,13 +179,17 @@ impl Runner {
         }
     }
 
-    async fn bury(
+    async fn bury<W: Work>(
         &self,
         pulled: &Pulled,
         dead: &Dead,
         reason: &'static str,
         cause: &anyhow::Error,
     ) {
+        debug_assert!(
+            reasons::is_known::<W>(reason),
+            "{reason} is missing in REASONS, so its first dead letter would be seen by no alert"
+        );
         let text = chain(cause);
         telemetry::fail(&tracing::Span::current(), reason);
         tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
@@ -195,7 +203,7 @@ impl Runner {
         };
         let label = DeadLabel {
             consumer: self.spec.name,
-            reason: reason.to_owned(),
+            reason,
         };
         self.metrics.dead.get_or_create(&label).inc();
         pulled.acker.terminate(&epitaph(letter, reason)).await;

@@ -24,6 +24,8 @@ pub trait Stage: Send + Sync + 'static {
     /// Whether handling a message again has no effect and costs little. Then the ack of an input is
     /// not waited for: where one is lost, the message comes again and finds its outputs stored.
     const IS_REPEATABLE: bool = false;
+    /// Every reason that it [rejects](Outcome::Reject) messages for.
+    const REASONS: &'static [&'static str] = &[];
 
     /// Handles one message. May be called again with the same message, also by another process.
     fn handle(&self, input: &Input<Self::In>) -> impl Future<Output = Outcome<Self::Out>> + Send;
@@ -31,6 +33,9 @@ pub trait Stage: Send + Sync + 'static {
 
 /// One message in, an effect. The message is not decoded: a sink takes several types.
 pub trait Sink: Send + Sync + 'static {
+    /// Every reason that it [rejects](Outcome::Reject) messages for.
+    const REASONS: &'static [&'static str] = &[];
+
     /// Handles one message. May be called again with the same message, also by another process.
     fn handle(&self, delivery: &Delivery) -> impl Future<Output = Outcome<Infallible>> + Send;
 }
@@ -51,7 +56,7 @@ pub enum Outcome<M> {
     },
     /// It will never go better: to the dead letters.
     Reject {
-        /// Short, stable, for machines, for example "undecodable".
+        /// Short, stable, for machines, for example "undecodable"; one of the handler's `REASONS`.
         reason: &'static str,
         /// For people; must not hold content of the message.
         cause: anyhow::Error,

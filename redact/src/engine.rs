@@ -122,6 +122,10 @@ impl Engine {
     }
 
     /// Whether placeholders of this kind exist.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.kinds.iter().map(String::as_str)
+    }
+
     pub(crate) fn is_kind(&self, kind: &str) -> bool {
         self.kinds.contains(kind)
     }

@@ -60,6 +60,11 @@ impl Redactor {
         self
     }
 
+    /// Every kind that a placeholder can have.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.engine.kinds()
+    }
+
     /// A session for one incident. Placeholders of different keys have nothing in common.
     pub fn session(&self, key: &[u8]) -> Session {
         Session {

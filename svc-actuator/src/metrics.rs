@@ -1,12 +1,24 @@
 //! What the actuator counts besides what the runner counts.
 
 use bonesetter_chassis::metrics::Metrics as Registry;
-use bonesetter_proto::v1::Acted;
+use bonesetter_proto::v1::{Acted, Step};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use crate::record::step_name;
+use crate::violation::Name;
+
+/// Every step that is published.
+const STEPS: [Step; 7] = [
+    Step::Proposed,
+    Step::Intended,
+    Step::Applied,
+    Step::Refused,
+    Step::Verified,
+    Step::RolledBack,
+    Step::Stuck,
+];
 
 /// Label of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -23,9 +35,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the counters of a process.
+    /// Registers the counters of a process; what is known beforehand begins at zero.
     pub fn new(registry: &Registry) -> Self {
         let this = Self::default();
+        this.begin();
         registry.register(|registry| {
             registry.register(
                 "actuator_steps",
@@ -34,6 +47,18 @@ impl Metrics {
             );
         });
         this
+    }
+
+    /// Begins the series of every step, and of every violation at the steps that can name one.
+    fn begin(&self) {
+        let steps = STEPS.map(|step| (step, String::new()));
+        let violations = Name::ALL.iter().flat_map(|name| {
+            [Step::Proposed, Step::Refused].map(|step| (step, name.as_str().to_owned()))
+        });
+        for (step, violation) in steps.into_iter().chain(violations) {
+            let step = step_name(step);
+            drop(self.steps.get_or_create(&StepLabel { step, violation }));
+        }
     }
 
     /// Counts one step.

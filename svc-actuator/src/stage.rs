@@ -68,6 +68,11 @@ impl StageError {
     }
 }
 
+/// What a message asks for cannot be decided or done, now or later.
+const NOT_ACTIONABLE: &str = "not-actionable";
+/// Every reason that the stages reject messages for.
+const REASONS: &[&str] = &[NOT_ACTIONABLE];
+
 /// What a stage came to.
 #[derive(Debug)]
 enum Progress {
@@ -110,7 +115,7 @@ fn outcome(
                 cause: error.into(),
             },
             Class::Permanent => Outcome::Reject {
-                reason: "not-actionable",
+                reason: NOT_ACTIONABLE,
                 cause: error.into(),
             },
         },

@@ -76,6 +76,31 @@ pub struct AuditEvent {
     pub conclusion: Option<String>,
 }
 
+/// The types of events: what messages say, and that one cannot be read or
+/// believed.
+pub(crate) const EVENT_TYPES: [&str; 20] = [
+    "incident_opened",
+    "incident_updated",
+    "incident_reclassified",
+    "incident_resolved",
+    "tool_call",
+    "recommendation",
+    "change_proposed",
+    "change_intended",
+    "change_applied",
+    "change_refused",
+    "change_verified",
+    "change_rolled_back",
+    "change_stuck",
+    "notification",
+    "incident_overdue",
+    "security_injection",
+    "security_egress_blocked",
+    "security_restored",
+    "malformed",
+    "auth_failure",
+];
+
 /// What a message says, beyond what every message says.
 #[derive(Debug, Default)]
 struct Content {

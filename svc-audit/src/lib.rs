@@ -73,4 +73,5 @@ mod metrics;
 mod stage;
 
 pub use config::Config;
+pub use metrics::{ExportMetrics, IngestMetrics, KeepMetrics, ServeMetrics, SweepMetrics};
 pub use run::{ABOUT, EXPORT, EXPORT_ONCE, KEEP, SERVE, SWEEP, run, run_alone};

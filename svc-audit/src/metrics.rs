@@ -5,10 +5,15 @@ use std::time::SystemTime;
 
 use bonesetter_chassis::bus::StreamState;
 use bonesetter_chassis::metrics::Metrics;
+use bonesetter_chassis::topology::kept_streams;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use tonic::Code;
+
+use crate::event::EVENT_TYPES;
+use crate::sweep::AWAITED;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rows {
@@ -16,17 +21,30 @@ struct Rows {
     outcome: &'static str,
 }
 
+const STORED: &str = "stored";
+const REPEATED: &str = "repeated";
+
 /// Rows written.
 #[derive(Debug, Clone)]
-pub(crate) struct IngestMetrics {
+pub struct IngestMetrics {
     rows: Family<Rows, Counter>,
 }
 
 impl IngestMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them; what is known beforehand begins at zero.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self {
             rows: Family::default(),
         };
+        for event_type in EVENT_TYPES {
+            for outcome in [STORED, REPEATED] {
+                let label = Rows {
+                    event_type,
+                    outcome,
+                };
+                drop(this.rows.get_or_create(&label));
+            }
+        }
         metrics.register(|registry| {
             registry.register(
                 "audit_rows",
@@ -38,7 +56,7 @@ impl IngestMetrics {
     }
 
     pub(crate) fn count(&self, event_type: &'static str, is_new: bool) {
-        let outcome = if is_new { "stored" } else { "repeated" };
+        let outcome = if is_new { STORED } else { REPEATED };
         self.rows
             .get_or_create(&Rows {
                 event_type,
@@ -62,12 +80,16 @@ pub struct SweepMetrics {
 }
 
 impl SweepMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them; what is known beforehand begins at zero.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self {
             overdue: Family::default(),
             behind: Family::default(),
             failures: Counter::default(),
         };
+        for (_, awaited, _) in AWAITED {
+            drop(this.overdue.get_or_create(&AwaitedLabel { awaited }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "audit_overdue",
@@ -120,19 +142,23 @@ struct StreamLabel {
 
 /// What was purged.
 #[derive(Debug, Clone)]
-pub(crate) struct KeepMetrics {
+pub struct KeepMetrics {
     fill: Family<StreamLabel, Gauge<f64, AtomicU64>>,
     purged: Family<StreamLabel, Counter>,
     failures: Counter,
 }
 
 impl KeepMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them; what is known beforehand begins at zero.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self {
             fill: Family::default(),
             purged: Family::default(),
             failures: Counter::default(),
         };
+        for stream in kept_streams().map(|stream| stream.name) {
+            drop(this.purged.get_or_create(&StreamLabel { stream }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "keeper_stream_fill_ratio",
@@ -178,7 +204,8 @@ pub struct ExportMetrics {
 }
 
 impl ExportMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self::default();
         metrics.register(|registry| {
             registry.register("audit_exported_rows", "Rows exported", this.rows.clone());
@@ -220,20 +247,46 @@ struct Request {
     code: String,
 }
 
+impl Request {
+    fn new(method: Method, code: Code) -> Self {
+        let code = format!("{code:?}");
+        Self { method, code }
+    }
+}
+
+/// What requests are answered with.
+const CODES: [Code; 9] = [
+    Code::Ok,
+    Code::InvalidArgument,
+    Code::NotFound,
+    Code::PermissionDenied,
+    Code::ResourceExhausted,
+    Code::FailedPrecondition,
+    Code::Internal,
+    Code::Unavailable,
+    Code::Unauthenticated,
+];
+
 /// What was asked.
 #[derive(Debug, Clone)]
-pub(crate) struct ServeMetrics {
+pub struct ServeMetrics {
     requests: Family<Request, Counter>,
     /// Open now.
     pub(crate) watches: Gauge,
 }
 
 impl ServeMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them; what is known beforehand begins at zero.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self {
             requests: Family::default(),
             watches: Gauge::default(),
         };
+        for method in [Method::List, Method::Get, Method::Watch] {
+            for code in CODES {
+                drop(this.requests.get_or_create(&Request::new(method, code)));
+            }
+        }
         metrics.register(|registry| {
             registry.register(
                 "incident_requests",
@@ -249,8 +302,8 @@ impl ServeMetrics {
         this
     }
 
-    pub(crate) fn count(&self, method: Method, code: tonic::Code) {
-        let code = format!("{code:?}");
-        self.requests.get_or_create(&Request { method, code }).inc();
+    pub(crate) fn count(&self, method: Method, code: Code) {
+        let request = Request::new(method, code);
+        self.requests.get_or_create(&request).inc();
     }
 }

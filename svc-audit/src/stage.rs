@@ -24,6 +24,8 @@ pub(crate) struct Record {
 }
 
 impl Sink for Record {
+    const REASONS: &'static [&'static str] = &["refused-by-ledger"];
+
     async fn handle(&self, delivery: &Delivery) -> Outcome<Infallible> {
         let event = AuditEvent::of(delivery, &self.trusted);
         match self.ledger.record(&event).await {

@@ -31,7 +31,7 @@ use position::Positions;
 const BATCH: u32 = 500;
 
 /// What can be awaited: its name in the ledger, and the stage that brings it.
-const AWAITED: [(Awaited, &str, Stage); 6] = [
+pub(crate) const AWAITED: [(Awaited, &str, Stage); 6] = [
     (Awaited::Evidence, "evidence", Stage::Redacted),
     (Awaited::Diagnosis, "diagnosis", Stage::Diagnosed),
     (Awaited::Decision, "decision", Stage::Acted),

@@ -57,5 +57,6 @@ mod workload;
 pub use collect::{CollectError, Collector};
 pub use logql::LabelNames;
 pub use loki::{Loki, LokiError};
+pub use metrics::EnricherMetrics;
 pub use query_error::QueryError;
 pub use run::run;

@@ -14,20 +14,34 @@ struct Source {
     source: String,
 }
 
+/// Where a note can come from.
+const SOURCES: [&str; 7] = [
+    "budget",
+    "changes",
+    "events",
+    "kubernetes",
+    "log",
+    "loki",
+    "nodes",
+];
+
 /// Counters of collected evidence.
 #[derive(Debug, Clone)]
-pub(crate) struct EnricherMetrics {
+pub struct EnricherMetrics {
     bytes: Histogram,
     notes: Family<Source, Counter>,
 }
 
 impl EnricherMetrics {
     /// Adds them to those of the process.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self {
             bytes: Histogram::new(exponential_buckets(1024.0, 2.0, 10)),
             notes: Family::default(),
         };
+        for source in SOURCES.map(str::to_owned) {
+            drop(this.notes.get_or_create(&Source { source }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "evidence_bytes",

@@ -27,6 +27,7 @@ impl Stage for Enricher {
     type In = Detected;
     type Out = Enriched;
     const IS_REPEATABLE: bool = true;
+    const REASONS: &'static [&'static str] = &["no-object"];
 
     async fn handle(&self, input: &Input<Detected>) -> Outcome<Enriched> {
         if !needs_evidence(&input.subject.step) {

@@ -85,6 +85,26 @@ pub enum DiagnoseError {
 }
 
 impl DiagnoseError {
+    /// Every reason.
+    pub const REASONS: [&'static str; 16] = [
+        "credentials-unreadable",
+        "transport",
+        "timeout",
+        "rate-limited",
+        "quota-exhausted",
+        "overloaded",
+        "context-too-long",
+        "invalid-request",
+        "unauthenticated",
+        "forbidden",
+        "model-not-found",
+        "refused",
+        "content-filter",
+        "truncated",
+        "malformed",
+        "unverified",
+    ];
+
     /// Short and stable, for messages and metrics.
     pub const fn reason(&self) -> &'static str {
         match self {

@@ -24,7 +24,8 @@
 //! every request.
 //!
 //! # Metrics
-//! `bonesetter_diagnoses_total`, `bonesetter_llm_tokens_total`, `bonesetter_diagnose_seconds`.
+//! `bonesetter_diagnoses_total`, `bonesetter_diagnoses_degraded_total`, `bonesetter_llm_tokens_total`,
+//! `bonesetter_diagnose_seconds`.
 
 pub mod config;
 pub mod evidence_json;

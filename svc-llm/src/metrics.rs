@@ -9,11 +9,18 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
+use crate::diagnoser::DiagnoseError;
+use crate::rules::CAUSES;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DiagnosisLabels {
     diagnoser: String,
     cause: String,
-    degraded: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DegradedLabel {
+    reason: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -25,25 +32,33 @@ struct DiagnoserLabel {
 #[derive(Debug, Clone)]
 pub struct LlmMetrics {
     diagnoses: Family<DiagnosisLabels, Counter>,
+    degraded: Family<DegradedLabel, Counter>,
     tokens: Family<DiagnoserLabel, Counter>,
     seconds: Family<DiagnoserLabel, Histogram>,
 }
 
 impl LlmMetrics {
-    /// Registers them.
-    pub fn new(metrics: &Metrics) -> Self {
+    /// Registers them, for those who may answer.
+    pub fn new(metrics: &Metrics, diagnosers: &[&str]) -> Self {
         let this = Self {
             diagnoses: Family::default(),
+            degraded: Family::default(),
             tokens: Family::default(),
             seconds: Family::new_with_constructor(|| {
                 Histogram::new(exponential_buckets(0.001, 2.0, 18))
             }),
         };
+        this.begin(diagnosers);
         metrics.register(|registry| {
             registry.register(
                 "diagnoses",
-                "Diagnoses, by who answered, cause, and why it was not the configured diagnoser",
+                "Diagnoses, by who answered and cause",
                 this.diagnoses.clone(),
+            );
+            registry.register(
+                "diagnoses_degraded",
+                "Diagnoses by the rules where a model was to be asked, by why it gave none",
+                this.degraded.clone(),
             );
             registry.register(
                 "llm_tokens",
@@ -55,6 +70,23 @@ impl LlmMetrics {
         this
     }
 
+    /// Begins the series of every answer that is known beforehand.
+    fn begin(&self, diagnosers: &[&str]) {
+        for diagnoser in diagnosers.iter().map(|name| (*name).to_owned()) {
+            for cause in CAUSES.iter().map(|name| (*name).to_owned()) {
+                let diagnoser = diagnoser.clone();
+                let label = DiagnosisLabels { diagnoser, cause };
+                drop(self.diagnoses.get_or_create(&label));
+            }
+            let label = DiagnoserLabel { diagnoser };
+            drop(self.tokens.get_or_create(&label));
+            drop(self.seconds.get_or_create(&label));
+        }
+        for reason in DiagnoseError::REASONS.iter().map(|name| (*name).to_owned()) {
+            drop(self.degraded.get_or_create(&DegradedLabel { reason }));
+        }
+    }
+
     pub(crate) fn count(&self, diagnosis: &Diagnosis, took: Duration) {
         let diagnoser = DiagnoserLabel {
             diagnoser: diagnosis.diagnoser.clone(),
@@ -63,9 +95,12 @@ impl LlmMetrics {
             .get_or_create(&DiagnosisLabels {
                 diagnoser: diagnosis.diagnoser.clone(),
                 cause: diagnosis.cause.clone(),
-                degraded: diagnosis.degraded_reason.clone(),
             })
             .inc();
+        if !diagnosis.degraded_reason.is_empty() {
+            let reason = diagnosis.degraded_reason.clone();
+            self.degraded.get_or_create(&DegradedLabel { reason }).inc();
+        }
         self.tokens
             .get_or_create(&diagnoser)
             .inc_by(diagnosis.tokens);

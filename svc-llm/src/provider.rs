@@ -7,8 +7,8 @@ use crate::case::Case;
 use crate::config::{Config, Provider};
 use crate::diagnoser::{DiagnoseError, Diagnoser as _};
 use crate::local::{LocalRuleError, LocalRules};
-use crate::openai::OpenAi;
-use crate::rules::Rules;
+use crate::openai::{OPENAI, OpenAi};
+use crate::rules::{RULES, Rules};
 
 /// The configured diagnoser. Always answers: a provider that fails is replaced by the rules, and the answer
 /// says so. Such an answer holds nothing of the provider's.
@@ -55,6 +55,14 @@ impl Diagnosers {
                 Self::OpenAi(Box::new(openai), rules)
             }
         })
+    }
+
+    /// The names of those who may answer.
+    pub const fn names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Rules(_) => &[RULES],
+            Self::OpenAi(..) => &[RULES, OPENAI],
+        }
     }
 
     /// Diagnoses, by the rules if need be.

@@ -11,7 +11,7 @@ use crate::stage::Diagnose;
 /// Runs the service until it is shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let diagnosers = Diagnosers::new(&config)?;
-    let metrics = LlmMetrics::new(&service.metrics);
+    let metrics = LlmMetrics::new(&service.metrics, diagnosers.names());
     service
         .run_stage(&topology::LLM, Diagnose::new(diagnosers, metrics))
         .await

@@ -44,6 +44,7 @@ impl Diagnose {
 impl Stage for Diagnose {
     type In = Message;
     type Out = Diagnosed;
+    const REASONS: &'static [&'static str] = &["unsigned", "no-evidence"];
 
     async fn handle(&self, input: &Input<Message>) -> Outcome<Diagnosed> {
         let Some(verified) = input.verified.clone() else {

@@ -69,4 +69,5 @@ mod samples;
 
 pub use config::Config;
 pub use evidence::{CitedLine, cited_lines};
+pub use metrics::NotifierMetrics;
 pub use run::{ABOUT, PUBLISH, run};

@@ -11,17 +11,26 @@ struct Attempts {
     outcome: &'static str,
 }
 
+/// What an attempt can come to.
+const OUTCOMES: [&str; 3] = ["delivered", "refused", "again"];
+
 /// Attempts to deliver.
 #[derive(Debug, Clone)]
-pub(crate) struct NotifierMetrics {
+pub struct NotifierMetrics {
     attempts: Family<Attempts, Counter>,
 }
 
 impl NotifierMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers them; those of the channels begin at zero.
+    pub fn new(metrics: &Metrics, channels: impl IntoIterator<Item = &'static str>) -> Self {
         let this = Self {
             attempts: Family::default(),
         };
+        for channel in channels {
+            for outcome in OUTCOMES {
+                drop(this.attempts.get_or_create(&Attempts { channel, outcome }));
+            }
+        }
         metrics.register(|registry| {
             registry.register(
                 "notifier_attempts",
@@ -32,7 +41,7 @@ impl NotifierMetrics {
         this
     }
 
-    /// `outcome` is `delivered`, `refused` or `again`.
+    /// `outcome` is one of [`OUTCOMES`].
     pub(crate) fn count(&self, channel: &'static str, outcome: &'static str) {
         self.attempts
             .get_or_create(&Attempts { channel, outcome })

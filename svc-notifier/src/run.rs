@@ -54,14 +54,15 @@ async fn tell(config: &Config, service: &Service) -> anyhow::Result<()> {
         ca_file: config.delivery.ca_file.clone(),
         ..HttpOptions::default()
     };
+    let names = channels.iter().map(Channel::name);
     let notifier = Arc::new(Notifier {
+        metrics: NotifierMetrics::new(&service.metrics, names),
         channels,
         notices: Notices::new(service.bucket(NOTICES)),
         client: client(&options)?,
         clock: service.clock.clone(),
         lease: config.delivery.timeout + LEASE_MARGIN,
         patience: config.delivery.give_up_after,
-        metrics: NotifierMetrics::new(&service.metrics),
     });
     let acted = TellActed {
         notifier: notifier.clone(),

@@ -63,6 +63,7 @@ pub(crate) struct TellOverdue {
 impl Stage for TellActed {
     type In = Acted;
     type Out = Notified;
+    const REASONS: &'static [&'static str] = REASONS;
 
     async fn handle(&self, input: &Input<Acted>) -> Outcome<Notified> {
         let diagnosed = match input
@@ -113,6 +114,7 @@ impl TellActed {
 impl Stage for TellResolved {
     type In = Detected;
     type Out = Notified;
+    const REASONS: &'static [&'static str] = REASONS;
 
     async fn handle(&self, input: &Input<Detected>) -> Outcome<Notified> {
         match Notice::of_detected(&input.subject, &input.message) {
@@ -126,6 +128,7 @@ impl Stage for TellResolved {
 impl Stage for TellOverdue {
     type In = Overdue;
     type Out = Notified;
+    const REASONS: &'static [&'static str] = REASONS;
 
     async fn handle(&self, input: &Input<Overdue>) -> Outcome<Notified> {
         match Notice::of_overdue(&input.subject, &input.message) {
@@ -134,6 +137,15 @@ impl Stage for TellOverdue {
         }
     }
 }
+
+/// Every reason that a notice is not made for.
+const REASONS: &[&str] = &[
+    "unsigned-diagnosis",
+    "no-incident",
+    "other-incident",
+    "other-diagnosis",
+    "damaged-record",
+];
 
 fn reject(error: NoticeError) -> Outcome<Notified> {
     let reason = match error {

@@ -98,6 +98,7 @@ impl Twins {
 impl Stage for Twins {
     type In = Diagnosed;
     type Out = Twin;
+    const REASONS: &'static [&'static str] = &["no-json"];
 
     async fn handle(&self, input: &Input<Diagnosed>) -> Outcome<Twin> {
         match self.twin(&input.subject, &input.message, input.traceparent.as_deref()) {

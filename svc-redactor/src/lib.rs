@@ -57,4 +57,5 @@ mod stage;
 mod texts;
 
 pub use evidence::{Dossier, redact_evidence};
+pub use metrics::RedactorMetrics;
 pub use run::run;

@@ -6,6 +6,8 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
+use crate::removals::INJECTION;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Kind {
     kind: String,
@@ -13,16 +15,20 @@ struct Kind {
 
 /// Counters of what was taken out.
 #[derive(Debug, Clone)]
-pub(crate) struct RedactorMetrics {
+pub struct RedactorMetrics {
     removals: Family<Kind, Counter>,
 }
 
 impl RedactorMetrics {
-    /// Adds them to those of the process.
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Adds them to those of the process; the kinds are those of placeholders.
+    pub fn new<'a>(metrics: &Metrics, kinds: impl IntoIterator<Item = &'a str>) -> Self {
         let this = Self {
             removals: Family::default(),
         };
+        for kind in kinds.into_iter().chain([INJECTION]) {
+            let kind = kind.to_owned();
+            drop(this.removals.get_or_create(&Kind { kind }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "removals",

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use bonesetter_proto::v1::Removal;
 use bonesetter_redact::{Finding, ObjectFinding};
 
+/// The kind of what tries to instruct the reader.
+pub(crate) const INJECTION: &str = "injection";
+
 /// More places than this are counted by evidence item and no longer by JSON pointer.
 const MAX_PLACES: usize = 400;
 
@@ -42,7 +45,7 @@ impl Tally {
 
     /// Counts what tries to instruct the reader.
     pub(crate) fn injection(&mut self, rule: &str, place: String) {
-        self.add("injection", rule, place);
+        self.add(INJECTION, rule, place);
     }
 
     /// The counts, sorted, few enough for a message.

@@ -15,12 +15,13 @@ use crate::stage::Boundary;
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     quiet_panics();
     let (seal, digest) = keys(&service.common.keys)?;
+    let redactor = own_rules::redactor(&config)?;
     let stage = Boundary {
-        redactor: own_rules::redactor(&config)?,
+        metrics: RedactorMetrics::new(&service.metrics, redactor.kinds()),
+        redactor,
         seal,
         digest,
         block: config.block,
-        metrics: RedactorMetrics::new(&service.metrics),
         events: service.publisher()?,
     };
     Box::pin(service.run_stage(&topology::REDACTOR, stage)).await

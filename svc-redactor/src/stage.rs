@@ -40,6 +40,7 @@ impl Stage for Boundary {
     type In = Enriched;
     type Out = Redacted;
     const IS_REPEATABLE: bool = true;
+    const REASONS: &'static [&'static str] = &[UNSEALABLE, FAILED];
 
     async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
         let subject = input.subject.to_string();

@@ -79,6 +79,7 @@ mod view;
 mod work;
 
 pub use config::{Config, Sharding};
+pub use metrics::WatcherMetrics;
 pub use namespaces::Namespaces;
 pub use run::run;
 pub use scan::{Scan, scan};

@@ -6,7 +6,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-/// The kind of a step: `open`, `update`, `reclassified` or `resolved`.
+use crate::facts::Kind;
+
+/// The kinds of steps.
+const STEPS: [&str; 4] = ["open", "update", "reclassified", "resolved"];
+
+/// The kind of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct StepLabel {
     pub(crate) step: &'static str,
@@ -15,13 +20,11 @@ pub(crate) struct StepLabel {
 impl StepLabel {
     /// By the kind of a step: `update` of `update-3`.
     pub(crate) fn of(step: &str) -> Self {
-        let step = match step.split('-').next() {
-            Some("update") => "update",
-            Some("reclassified") => "reclassified",
-            Some("resolved") => "resolved",
-            _ => "open",
-        };
-        Self { step }
+        let kind = step.split('-').next();
+        let known = STEPS.into_iter().find(|known| kind == Some(known));
+        Self {
+            step: known.unwrap_or("open"),
+        }
     }
 }
 
@@ -33,7 +36,7 @@ pub(crate) struct KindLabel {
 
 /// What svc-watcher counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct WatcherMetrics {
+pub struct WatcherMetrics {
     pub(crate) objects: Gauge,
     pub(crate) open: Gauge,
     pub(crate) steps: Family<StepLabel, Counter>,
@@ -46,8 +49,16 @@ pub(crate) struct WatcherMetrics {
 }
 
 impl WatcherMetrics {
-    pub(crate) fn new(metrics: &Metrics) -> Self {
+    /// Registers it; what is known beforehand begins at zero.
+    pub fn new(metrics: &Metrics) -> Self {
         let this = Self::default();
+        for step in STEPS {
+            drop(this.steps.get_or_create(&StepLabel { step }));
+        }
+        for kind in Kind::ALL {
+            let kind = kind.as_str();
+            drop(this.undecodable.get_or_create(&KindLabel { kind }));
+        }
         metrics.register(|registry| {
             registry.register(
                 "watcher_objects",

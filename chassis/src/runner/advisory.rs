@@ -20,6 +20,11 @@ use crate::topology::{CONSUMERS, ConsumerSpec, DLQ, REDRIVE, consumers};
 
 const RETRY: Duration = Duration::from_secs(5);
 
+/// A message was ended, and nobody says where its dead letter is.
+const ENDED: &str = "ended";
+/// A message was delivered as often as it may be, and never answered.
+const UNANSWERED: &str = "unanswered";
+
 /// What the server says of a message that it will not deliver again.
 /// Source: nats-server, `JSConsumerDeliveryExceededAdvisory` and `JSConsumerDeliveryTerminatedAdvisory`.
 #[derive(Debug, Deserialize)]
@@ -87,6 +92,13 @@ impl Work for AdvisoryWork {
 }
 
 impl AdvisoryWork {
+    /// Begins the series of what it may have to bury for others.
+    pub(super) fn begin(&self) {
+        for consumer in CONSUMERS {
+            self.metrics.begin_dead(consumer.name, [ENDED, UNANSWERED]);
+        }
+    }
+
     async fn see_to(&self, advisory: &Advisory) -> Result<(), BuryError> {
         let is_meant = |consumer: &&ConsumerSpec| {
             consumer.name == advisory.consumer && consumer.stream.name == advisory.stream
@@ -104,13 +116,13 @@ impl AdvisoryWork {
             return Ok(());
         }
         let (reason, cause) = if advisory.kind.ends_with(".terminated") {
-            ("ended", "it was ended without a dead letter".to_owned())
+            (ENDED, "it was ended without a dead letter".to_owned())
         } else {
             let cause = format!(
                 "it was delivered {} times and never answered: the process died or hung over it",
                 advisory.deliveries
             );
-            ("unanswered", cause)
+            (UNANSWERED, cause)
         };
         let About {
             dead,
@@ -126,7 +138,6 @@ impl AdvisoryWork {
                 letter,
                 "wrote a dead letter for what no worker buried"
             );
-            let reason = reason.to_owned();
             let label = DeadLabel { consumer, reason };
             self.metrics.dead.get_or_create(&label).inc();
         }

@@ -15,6 +15,8 @@ use crate::stage::{Delivery, Outcome, Sink, Stage};
 pub(super) trait Work: Send + Sync + 'static {
     /// See [`Stage::IS_REPEATABLE`].
     const IS_REPEATABLE: bool = false;
+    /// See [`Stage::REASONS`].
+    const REASONS: &'static [&'static str] = &[];
 
     fn work(&self, pulled: &Pulled) -> impl Future<Output = End> + Send;
 }
@@ -45,6 +47,7 @@ pub(super) struct StageWork<S: Stage> {
 
 impl<S: Stage> Work for StageWork<S> {
     const IS_REPEATABLE: bool = S::IS_REPEATABLE;
+    const REASONS: &'static [&'static str] = S::REASONS;
 
     async fn work(&self, pulled: &Pulled) -> End {
         let input = match read_input::<S::In>(pulled, self.stream, &self.trusted) {
@@ -107,6 +110,8 @@ pub(super) struct SinkWork<S> {
 }
 
 impl<S: Sink> Work for SinkWork<S> {
+    const REASONS: &'static [&'static str] = S::REASONS;
+
     async fn work(&self, pulled: &Pulled) -> End {
         let subject = match read_subject(pulled) {
             Ok(subject) => subject,

@@ -89,6 +89,35 @@ async fn every_end_of_a_message_is_counted_under_the_documented_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn counters_begin_before_there_is_anything_to_count() {
+    let bed = Bed::start().await;
+    let enricher = bed.service("svc-enricher").await;
+    let (_, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
+    let has = |line: &str| {
+        let text = enricher.metrics.encode().unwrap();
+        text.lines().any(|found| found == line)
+    };
+    // The lag is asked for after everything has begun.
+    let begun = async || has("bonesetter_consumer_lag{consumer=\"enricher-redrive\"} 0");
+    until("it runs", begun).await;
+    for line in [
+        "bonesetter_messages_received_total{consumer=\"enricher\"} 0",
+        "bonesetter_messages_received_total{consumer=\"enricher-redrive\"} 0",
+        "bonesetter_messages_published_total{consumer=\"enricher\"} 0",
+        "bonesetter_messages_retried_total{consumer=\"enricher\"} 0",
+        "bonesetter_message_age_seconds_count{consumer=\"enricher\"} 0",
+        "bonesetter_handle_seconds_count{consumer=\"enricher\"} 0",
+        // Of the runner, and of the stage.
+        "bonesetter_messages_dead_total{consumer=\"enricher\",reason=\"exhausted\"} 0",
+        "bonesetter_messages_dead_total{consumer=\"enricher\",reason=\"impossible\"} 0",
+    ] {
+        assert!(has(line), "{line}\n{}", enricher.metrics.encode().unwrap());
+    }
+    enricher.shutdown.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lag_that_is_not_known_is_not_exported() {
     let mut bed = Bed::start().await;
     let enricher = bed.service("svc-enricher").await;
@@ -96,7 +125,10 @@ async fn a_lag_that_is_not_known_is_not_exported() {
     let lags = || {
         let text = enricher.metrics.encode().unwrap();
         let lag = |line: &&str| line.starts_with("bonesetter_consumer_lag{");
-        text.lines().filter(lag).map(str::to_owned).collect::<Vec<_>>()
+        text.lines()
+            .filter(lag)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     // Its own consumer's, and that of what it is asked to handle again.
     let known = ["enricher", "enricher-redrive"]

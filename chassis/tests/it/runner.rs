@@ -26,6 +26,7 @@ struct Scripted<I, O> {
 impl<I: Message, O: Message> Stage for Scripted<I, O> {
     type In = I;
     type Out = O;
+    const REASONS: &'static [&'static str] = &["impossible"];
 
     async fn handle(&self, input: &Input<I>) -> Outcome<O> {
         self.handled.fetch_add(1, Ordering::SeqCst);

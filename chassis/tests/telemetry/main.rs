@@ -93,6 +93,7 @@ struct Pass<I, O>(PhantomData<fn(I) -> O>);
 impl<I: Message, O: Message> Stage for Pass<I, O> {
     type In = I;
     type Out = O;
+    const REASONS: &'static [&'static str] = &["refused"];
 
     async fn handle(&self, input: &Input<I>) -> Outcome<O> {
         if I::STAGE == StageName::Redacted && input.subject.incident == subject(1, "open").incident

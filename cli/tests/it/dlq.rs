@@ -13,6 +13,7 @@ struct Enricher {
 }
 
 impl Stage for Enricher {
+    const REASONS: &'static [&'static str] = &["no-evidence"];
     type In = Detected;
     type Out = Enriched;
 

@@ -67,9 +67,19 @@ pub(crate) fn running_services_export_what_is_documented(outcome: &Outcome) {
         }
         let exported = series(text);
         for (name, labels) in &exported {
-            let expected = known.get(*name);
-            assert_eq!(expected, Some(labels), "{service}: {name}");
+            // Every series names the cluster.
+            let expected = known.get(*name).map(|labels| {
+                let labels = labels.iter().copied();
+                labels.chain(["cluster"]).collect::<BTreeSet<_>>()
+            });
+            assert_eq!(expected.as_ref(), Some(labels), "{service}: {name}");
         }
+        let ready = format!("service=\"{service}\"}} 1");
+        let is_ready = |line: &str| line.starts_with("bonesetter_ready{") && line.ends_with(&ready);
+        assert!(
+            text.lines().any(is_ready),
+            "{service} says nothing of {ready}"
+        );
         let has_no_consumer = [
             "svc-watcher",
             "svc-audit-export",

@@ -34,6 +34,7 @@ pub struct Apply {
 impl Stage for Apply {
     type In = Acted;
     type Out = Acted;
+    const REASONS: &'static [&'static str] = super::REASONS;
 
     async fn handle(&self, input: &Input<Acted>) -> Outcome<Acted> {
         outcome(

@@ -28,6 +28,7 @@ pub struct Decide {
 impl Stage for Decide {
     type In = Diagnosed;
     type Out = Acted;
+    const REASONS: &'static [&'static str] = super::REASONS;
 
     async fn handle(&self, input: &Input<Diagnosed>) -> Outcome<Acted> {
         let suffix = match input.subject.step.as_str() {

@@ -43,6 +43,7 @@ pub struct Verify {
 impl Stage for Verify {
     type In = Acted;
     type Out = Acted;
+    const REASONS: &'static [&'static str] = super::REASONS;
 
     async fn handle(&self, input: &Input<Acted>) -> Outcome<Acted> {
         outcome(

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -353,4 +353,52 @@ fn what_happened_at_the_boundary_is_a_row_with_names_only() {
     ] {
         assert_eq!(event(kind, reader), (event_type, reason.to_owned()));
     }
+}
+
+#[test]
+fn every_type_of_event_is_known_beforehand() {
+    let phases = [
+        Phase::Open,
+        Phase::Update,
+        Phase::Reclassified,
+        Phase::Resolved,
+    ];
+    let steps = [
+        Step::Proposed,
+        Step::Intended,
+        Step::Applied,
+        Step::Refused,
+        Step::Verified,
+        Step::RolledBack,
+        Step::Stuck,
+    ];
+    let kinds = [
+        SecurityEventKind::Injection,
+        SecurityEventKind::EgressBlocked,
+        SecurityEventKind::Restored,
+    ];
+    let of_phase = |phase: Phase| {
+        detected(&Detected {
+            phase: phase.into(),
+            ..Detected::default()
+        })
+    };
+    let of_kind = |kind: SecurityEventKind| {
+        boundary::event(&SecurityEvent {
+            kind: kind.into(),
+            ..SecurityEvent::default()
+        })
+    };
+    let others = [
+        redacted(&Redacted::default()),
+        diagnosed(&Diagnosed::default()),
+        notified(&Notified::default()),
+        overdue(&Overdue::default()),
+    ];
+    let contents = phases.map(of_phase).into_iter().chain(others);
+    let contents = contents.chain(steps.map(|step| acted(&acted_message(step))));
+    let contents = contents.chain(kinds.map(of_kind));
+    let doubts = [Doubt::Undecodable, Doubt::Forged].map(Doubt::event_type);
+    let types = contents.map(|content| content.event_type).chain(doubts);
+    assert_eq!(types.collect::<BTreeSet<_>>(), EVENT_TYPES.into());
 }

@@ -26,6 +26,8 @@ struct Take {
 }
 
 impl Sink for Take {
+    const REASONS: &'static [&'static str] = &["test"];
+
     async fn handle(&self, delivery: &Delivery) -> Outcome<Infallible> {
         if delivery.subject.step == self.refused {
             let cause = anyhow::anyhow!("the test refuses it");

@@ -67,10 +67,9 @@ pub(crate) async fn handle(config: &Config, input: &Input<Redacted>) -> Output<D
 }
 
 pub(crate) fn stage(config: &Config) -> Diagnose {
-    Diagnose::new(
-        Diagnosers::new(config).unwrap(),
-        LlmMetrics::new(&Metrics::default()),
-    )
+    let diagnosers = Diagnosers::new(config).unwrap();
+    let metrics = LlmMetrics::new(&Metrics::default(), diagnosers.names());
+    Diagnose::new(diagnosers, metrics)
 }
 
 pub(crate) fn diagnosis(output: &Output<Diagnosed>) -> &Diagnosis {

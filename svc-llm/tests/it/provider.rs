@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bonesetter_proto::v1::remedy::Fix;
 use serde_json::{Value, json};
+use svc_llm::DiagnoseError;
 use svc_llm::config::{Config, OpenAiSettings, Provider};
 use wiremock::matchers::{body_partial_json, header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -145,6 +146,7 @@ async fn every_recorded_failure_ends_in_the_rules_answer_and_says_why() {
         let output = handle(&config(&server), &input(BAD_VALUE)).await;
         let mut degraded = diagnosis(&output).clone();
         assert_eq!(degraded.degraded_reason, reason, "{name}");
+        assert!(DiagnoseError::REASONS.contains(&reason), "{reason}");
         degraded.degraded_reason.clear();
         degraded.latency_ms = diagnosis(&offline).latency_ms;
         assert_eq!(&degraded, diagnosis(&offline), "{name}");
