@@ -5,13 +5,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use bonesetter_chassis::topology::consumers;
+use bonesetter_chassis::topology::{CONSUMERS, consumers};
 use promql_parser::label::MatchOp;
 use promql_parser::parser::{Expr, VectorSelector, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 
-use crate::workloads::root;
+use crate::workloads::{WORKLOADS, root};
+
+/// What keeps installations apart.
+const CLUSTER: &str = "cluster";
+/// The variable of the dashboard that says which one is shown.
+const SHOWN_CLUSTER: &str = "$cluster";
 
 /// Every series that is exported, with its labels.
 fn exported() -> BTreeMap<String, BTreeSet<String>> {
@@ -21,7 +26,9 @@ fn exported() -> BTreeMap<String, BTreeSet<String>> {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         let (name, kind) = (cells[0].trim_matches('`'), cells[1]);
         let labels = cells[2].split(", ").filter(|label| !label.is_empty());
-        let labels: BTreeSet<_> = labels.map(str::to_owned).collect();
+        let mut labels: BTreeSet<_> = labels.map(str::to_owned).collect();
+        // The page says so of all.
+        labels.insert(CLUSTER.to_owned());
         if kind == "histogram" {
             let mut buckets = labels.clone();
             buckets.insert("le".to_owned());
@@ -41,6 +48,8 @@ fn exported() -> BTreeMap<String, BTreeSet<String>> {
 struct Asked {
     selectors: Vec<VectorSelector>,
     grouped_by: BTreeSet<String>,
+    /// Whether something is grouped or matched without the cluster.
+    mixes_clusters: bool,
 }
 
 impl ExprVisitor for Asked {
@@ -60,9 +69,13 @@ impl ExprVisitor for Asked {
             Expr::Binary(binary) => binary.modifier.as_ref().and_then(|it| it.matching.as_ref()),
             _ => None,
         };
-        if let Some(modifier) = modifier {
-            self.grouped_by.extend(modifier.labels().labels.clone());
-        }
+        let labels = modifier.map(|modifier| modifier.labels().labels.clone());
+        let keeps_cluster = |labels: &Vec<String>| labels.iter().any(|label| label == CLUSTER);
+        self.mixes_clusters |= match (expr, &labels) {
+            (Expr::Aggregate(_), None) => true,
+            (_, labels) => !labels.as_ref().is_none_or(keeps_cluster),
+        };
+        self.grouped_by.extend(labels.into_iter().flatten());
         Ok(true)
     }
 }
@@ -129,6 +142,15 @@ fn shown(text: &str) -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
+/// Every alert rule.
+fn rules() -> Vec<Value> {
+    let text = fs::read_to_string(root().join("deploy/prometheus/rules.yaml")).unwrap();
+    let rules: Value = serde_saphyr::from_str(&text).unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    let rules = groups.flat_map(|group| group["rules"].as_array().unwrap());
+    rules.cloned().collect()
+}
+
 fn dashboard() -> Value {
     let text = fs::read_to_string(root().join("deploy/grafana/bonesetter.json")).unwrap();
     serde_json::from_str(&text).unwrap()
@@ -158,6 +180,9 @@ fn the_dashboard_shows_every_metric_and_none_that_is_not_there() {
         let problems = problems(expression, &shown(legend), &exported);
         assert!(problems.is_empty(), "{title}: {expression}: {problems:?}");
         for selector in asked(expression).unwrap().selectors {
+            let clusters = selector.matchers.find_matchers(CLUSTER);
+            let shown: Vec<_> = clusters.iter().map(|it| it.value.as_str()).collect();
+            assert_eq!(shown, [SHOWN_CLUSTER], "{title}: {expression}");
             seen.extend(selector.name);
         }
     }
@@ -173,16 +198,14 @@ fn the_dashboard_shows_every_metric_and_none_that_is_not_there() {
 #[test]
 fn alerts_ask_for_what_is_exported_and_say_what_to_do() {
     let exported = exported();
-    let text = fs::read_to_string(root().join("deploy/prometheus/rules.yaml")).unwrap();
-    let rules: Value = serde_saphyr::from_str(&text).unwrap();
+    let rules = rules();
     let mut names = BTreeSet::new();
-    let groups = rules["groups"].as_array().unwrap();
-    for rule in groups
-        .iter()
-        .flat_map(|group| group["rules"].as_array().unwrap())
-    {
+    let mut labelled = BTreeSet::new();
+    for rule in &rules {
         let name = rule["alert"].as_str().unwrap();
-        assert!(names.insert(name), "{name} is there twice");
+        names.insert(name);
+        let labels = rule["labels"].to_string();
+        assert!(labelled.insert((name, labels)), "{name} is there twice");
         let summary = rule["annotations"]["summary"].as_str().unwrap();
         assert!(rule["annotations"]["description"].as_str().unwrap().len() > 20);
         let severity = rule["labels"]["severity"].as_str().unwrap();
@@ -193,6 +216,8 @@ fn alerts_ask_for_what_is_exported_and_say_what_to_do() {
         let expression = rule["expr"].as_str().unwrap();
         let problems = problems(expression, &shown(summary), &exported);
         assert!(problems.is_empty(), "{name}: {problems:?}");
+        let asked = asked(expression).unwrap();
+        assert!(!asked.mixes_clusters, "{name} takes clusters for one");
     }
     assert!(names.contains("BonesetterDeadLetters"));
     let text = fs::read_to_string(root().join("deploy/prometheus/rules_test.yaml")).unwrap();
@@ -202,8 +227,63 @@ fn alerts_ask_for_what_is_exported_and_say_what_to_do() {
         .flat_map(|test| test["alert_rule_test"].as_array().unwrap())
         .filter(|alert| !alert["exp_alerts"].as_array().unwrap().is_empty())
         .map(|alert| alert["alertname"].as_str().unwrap())
+        // Looked at by an expression, as there are as many as processes.
+        .chain([ABSENT])
         .collect();
     assert_eq!(tried, names, "`make check-alerts` evaluates every alert");
+}
+
+/// The alert that a process is gone.
+const ABSENT: &str = "BonesetterAbsent";
+
+#[test]
+fn every_process_is_missed_when_it_is_gone() {
+    let mut missed = BTreeSet::new();
+    let rules = rules();
+    for rule in rules.iter().filter(|rule| rule["alert"] == ABSENT) {
+        let service = rule["labels"]["service"].as_str().unwrap();
+        let expected = format!(
+            "group by (cluster) (max_over_time(bonesetter_ready[1d])) \
+             unless on (cluster) bonesetter_ready{{service=\"{service}\"}}"
+        );
+        assert_eq!(rule["expr"], expected);
+        let summary = rule["annotations"]["summary"].as_str().unwrap();
+        assert!(summary.starts_with(&format!("{service} ")), "{summary}");
+        missed.insert(service);
+    }
+    assert_eq!(missed, WORKLOADS.into());
+    // So is every consumer, by the process that it belongs to; whose name is what the program says.
+    for consumer in CONSUMERS {
+        assert!(missed.contains(consumer.user), "{}", consumer.name);
+    }
+    let modes = svc_audit::ABOUT
+        .modes
+        .iter()
+        .chain(svc_notifier::ABOUT.modes);
+    for name in modes.filter_map(|mode| mode.user) {
+        assert!(missed.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn what_takes_clusters_for_one_is_found() {
+    for (expression, mixes) in [
+        ("max(bonesetter_watcher_shards)", true),
+        ("max by (consumer) (bonesetter_consumer_lag)", true),
+        ("a unless on (consumer) b", true),
+        (
+            "max by (cluster, consumer) (bonesetter_consumer_lag)",
+            false,
+        ),
+        ("a unless on (cluster, consumer) b", false),
+        ("bonesetter_watcher_shards", false),
+    ] {
+        assert_eq!(
+            asked(expression).unwrap().mixes_clusters,
+            mixes,
+            "{expression}"
+        );
+    }
 }
 
 #[test]
