@@ -8,6 +8,7 @@
 mod api_server;
 mod documents;
 mod keys;
+mod label_values;
 mod manifests;
 mod nats;
 mod observability;

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use bonesetter_chassis::topology::{CONSUMERS, consumers};
-use promql_parser::label::MatchOp;
+use bonesetter_chassis::topology::CONSUMERS;
 use promql_parser::parser::{Expr, VectorSelector, parse};
 use promql_parser::util::{ExprVisitor, walk_expr};
 use serde_json::Value;
 
+use crate::label_values::Values;
 use crate::workloads::{WORKLOADS, root};
 
 /// What keeps installations apart.
@@ -100,6 +100,7 @@ fn problems(
     };
     let mut problems = Vec::new();
     let mut known = BTreeSet::new();
+    let values = Values::of_the_code();
     for selector in &asked.selectors {
         let name = selector.name.clone().unwrap_or_default();
         let Some(labels) = exported.get(&name) else {
@@ -111,11 +112,7 @@ fn problems(
             if !labels.contains(&matcher.name) {
                 problems.push(format!("{name} has no label {}", matcher.name));
             }
-            let is_literal = matches!(matcher.op, MatchOp::Equal | MatchOp::NotEqual);
-            let is_consumer = || consumers().any(|consumer| consumer.name == matcher.value);
-            if matcher.name == "consumer" && is_literal && !is_consumer() {
-                problems.push(format!("there is no consumer {}", matcher.value));
-            }
+            problems.extend(values.problems(&name, matcher));
         }
     }
     for label in asked.grouped_by.iter().chain(shown) {
@@ -294,6 +291,10 @@ fn what_is_not_exported_is_found() {
         "sum(rate(bonesetter_messages_received[5m]))",
         "bonesetter_messages_pending{stage=\"llm\"}",
         "bonesetter_messages_pending{consumer=\"lmm\"}",
+        "bonesetter_messages_pending{consumer!~\"llm|notifyer-.+\"}",
+        "bonesetter_actuator_steps_total{step=\"rolled_back\"}",
+        "bonesetter_notifier_attempts_total{outcome=~\"refused|failed\"}",
+        "bonesetter_ready{service=\"svc-exporter\"}",
         "sum by (service) (bonesetter_messages_pending)",
         "sum by (consumer) (bonesetter_handle_seconds)",
         "rate(bonesetter_messages_dead_total)",
