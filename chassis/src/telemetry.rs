@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use async_nats::HeaderMap;
+use bonesetter_proto::Subject;
 use opentelemetry::Context;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
 use opentelemetry::trace::{
@@ -225,21 +226,72 @@ pub(crate) fn fail(span: &tracing::Span, reason: &'static str) {
     span.set_attribute("error.type", reason);
 }
 
+/// Puts the span of a message that was delivered into the trace of its incident: under the span that
+/// sent the message or, where no context that can be read came with it, by itself.
+pub(crate) fn join_trace(span: &tracing::Span, traceparent: Option<&str>, subject: &str) {
+    if traceparent.is_some_and(|sender| continue_trace(span, sender)) {
+        return;
+    }
+    // What the server tells of itself is about no incident.
+    if let Ok(subject) = subject.parse::<Subject>() {
+        begin_trace(span, subject.incident.as_str());
+    }
+}
+
 /// Links the span to the one that sent the message, and makes it its child; one incident is one trace.
-pub(crate) fn continue_trace(span: &tracing::Span, traceparent: &str) {
+/// Says whether there was one.
+fn continue_trace(span: &tracing::Span, traceparent: &str) -> bool {
     let context = TraceContextPropagator::new().extract(&OneHeader(traceparent));
     let sender = context.span().span_context().clone();
-    if sender.is_valid() {
-        span.add_link(sender);
+    if !sender.is_valid() {
+        return false;
     }
+    span.add_link(sender);
     if let Err(error) = span.set_parent(context) {
         tracing::debug!(%error, "trace context was not continued");
     }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SENDER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    /// The trace context that goes out with what is sent while a message is handled.
+    fn handled(subscriber: impl tracing::Subscriber + Send + Sync, sender: Option<&str>) -> String {
+        let incident = "abcdefghijklmnopqrstuvwx23";
+        let subject = format!("bonesetter.v1.detected.test.shop.Deployment.{incident}.open");
+        let mut headers = HeaderMap::new();
+        tracing::subscriber::with_default(subscriber, || {
+            let span = tracing::info_span!("process");
+            join_trace(&span, sender, &subject);
+            span.in_scope(|| inject(&mut headers));
+        });
+        let sent = headers.get(crate::bus::header::TRACEPARENT).unwrap();
+        sent.as_str().to_owned()
+    }
+
+    #[test]
+    fn what_comes_without_a_readable_context_is_in_the_trace_of_its_incident() {
+        let hash = bonesetter_keys::content_hash(b"abcdefghijklmnopqrstuvwx23");
+        let own = format!("00-{}-", &hash[..32]);
+        for (sender, trace) in [
+            (Some(SENDER), &SENDER[..36]),
+            (None, own.as_str()),
+            (Some("00-nonsense"), &own),
+            (
+                Some("00-00000000000000000000000000000000-0000000000000000-01"),
+                &own,
+            ),
+        ] {
+            let provider = SdkTracerProvider::builder().build();
+            let subscriber = tracing_subscriber::registry().with(traces(provider.tracer("test")));
+            let sent = handled(subscriber, sender);
+            assert!(sent.starts_with(trace), "{sender:?}: {sent}");
+        }
+    }
 
     #[test]
     fn a_quiet_log_does_not_break_a_trace() {
@@ -252,15 +304,8 @@ mod tests {
         let subscriber = tracing_subscriber::registry()
             .with(traces(provider.tracer("test")))
             .with(lines);
-        let before = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let mut headers = HeaderMap::new();
-        tracing::subscriber::with_default(subscriber, || {
-            let span = tracing::info_span!("process");
-            continue_trace(&span, before);
-            span.in_scope(|| inject(&mut headers));
-        });
-        let after = headers.get(crate::bus::header::TRACEPARENT).unwrap();
-        assert!(after.as_str().starts_with(&before[..36]), "{after:?}");
-        assert_ne!(after.as_str(), before);
+        let after = handled(subscriber, Some(SENDER));
+        assert!(after.starts_with(&SENDER[..36]), "{after}");
+        assert_ne!(after, SENDER);
     }
 }

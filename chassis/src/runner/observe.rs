@@ -5,7 +5,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use super::Runner;
 use crate::bus::{Pulled, header};
 use crate::metrics::ConsumerLabel;
-use crate::telemetry::{Messaging, continue_trace, set_body_size};
+use crate::telemetry::{Messaging, join_trace, set_body_size};
 
 impl Runner {
     pub(super) fn received(&self, pulled: &Pulled) -> ConsumerLabel {
@@ -46,9 +46,8 @@ impl Runner {
         );
         messaging.describe(&span);
         set_body_size(&span, pulled.payload.len());
-        if let Some(traceparent) = pulled.headers.get(header::TRACEPARENT) {
-            continue_trace(&span, traceparent);
-        }
+        let sender = pulled.headers.get(header::TRACEPARENT);
+        join_trace(&span, sender.map(String::as_str), &pulled.subject);
         span
     }
 }
