@@ -31,7 +31,6 @@ mod read;
 
 pub use attributes::{CLOUDEVENT_JSON, event_source};
 pub use bulk::Extent;
-pub(crate) use connection::Address;
 pub use connection::{Bus, ConnectError, with_certificates};
 pub(crate) use consume::{Pulled, Puller};
 pub use dead_letter::DeadLetters;

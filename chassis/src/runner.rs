@@ -156,13 +156,14 @@ impl Runner {
                     .published
                     .get_or_create(label)
                     .inc_by(published as u64);
+                let acker = &pulled.acker;
                 if W::IS_REPEATABLE {
-                    pulled.acker.ack().await;
+                    self.settle(pulled, "ack", acker.ack()).await;
                 } else {
-                    pulled.acker.ack_and_wait().await;
+                    self.settle(pulled, "ack", acker.ack_and_wait()).await;
                 }
             }
-            End::HandBack => pulled.acker.retry_after(SHORTEST_RETRY).await,
+            End::HandBack => self.give_back(pulled, SHORTEST_RETRY).await,
             End::Dead { reason, cause } => self.bury::<W>(pulled, dead, reason, &cause).await,
             End::Retry { after, cause } => {
                 let limit = u64::from(self.spec.max_deliver);
@@ -174,9 +175,14 @@ impl Runner {
                 telemetry::fail(&tracing::Span::current(), "retry");
                 tracing::info!(cause = chain(&cause), ?after, "will be tried again");
                 self.metrics.retried.get_or_create(label).inc();
-                pulled.acker.retry_after(after).await;
+                self.give_back(pulled, after).await;
             }
         }
+    }
+
+    async fn give_back(&self, pulled: &Pulled, after: Duration) {
+        let answer = pulled.acker.retry_after(after);
+        self.settle(pulled, "nak", answer).await;
     }
 
     async fn bury<W: Work>(
@@ -197,7 +203,7 @@ impl Runner {
             Ok(letter) => letter,
             Err(error) => {
                 tracing::error!(%error, "the dead letter was not stored, the message comes again");
-                pulled.acker.retry_after(Duration::from_secs(5)).await;
+                self.give_back(pulled, Duration::from_secs(5)).await;
                 return;
             }
         };
@@ -206,7 +212,9 @@ impl Runner {
             reason,
         };
         self.metrics.dead.get_or_create(&label).inc();
-        pulled.acker.terminate(&epitaph(letter, reason)).await;
+        let epitaph = epitaph(letter, reason);
+        let answer = pulled.acker.terminate(&epitaph);
+        self.settle(pulled, "term", answer).await;
     }
 }
 

@@ -24,7 +24,7 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::bus::Address;
+use crate::bus::Bus;
 use crate::config::TelemetrySettings;
 use crate::http::{self, HttpError, HttpOptions};
 
@@ -183,12 +183,14 @@ pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
 /// one message.
 #[derive(Debug)]
 pub(crate) struct Messaging<'a> {
-    /// What is done: `send` or `process`.
+    /// What is done: `send`, `process`, or one of the answers to the server.
     pub(crate) operation: &'static str,
+    /// Which of the conventions' types that is.
+    pub(crate) operation_type: &'static str,
     pub(crate) stream: &'static str,
     pub(crate) consumer: Option<&'static str>,
     pub(crate) message_id: Option<&'a str>,
-    pub(crate) server: &'a Address,
+    pub(crate) bus: &'a Bus,
 }
 
 impl Messaging<'_> {
@@ -201,7 +203,7 @@ impl Messaging<'_> {
     pub(crate) fn describe(&self, span: &tracing::Span) {
         span.set_attribute("messaging.system", "nats");
         span.set_attribute("messaging.operation.name", self.operation);
-        span.set_attribute("messaging.operation.type", self.operation);
+        span.set_attribute("messaging.operation.type", self.operation_type);
         span.set_attribute("messaging.destination.name", self.stream);
         if let Some(consumer) = self.consumer {
             span.set_attribute("messaging.consumer.group.name", consumer);
@@ -209,8 +211,9 @@ impl Messaging<'_> {
         if let Some(id) = self.message_id {
             span.set_attribute("messaging.message.id", id.to_owned());
         }
-        span.set_attribute("server.address", self.server.host.clone());
-        span.set_attribute("server.port", i64::from(self.server.port));
+        span.set_attribute("messaging.client.id", self.bus.client_id.clone());
+        span.set_attribute("server.address", self.bus.server.host.clone());
+        span.set_attribute("server.port", i64::from(self.bus.server.port));
     }
 }
 

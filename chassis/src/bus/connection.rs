@@ -62,6 +62,9 @@ pub struct Bus {
     /// Counts the connects, so that pulls can be made anew after each.
     pub(crate) connects: watch::Receiver<u64>,
     pub(crate) violations: Violations,
+    /// What this connection is called, at the server and in spans: the user, and something that tells
+    /// replicas apart.
+    pub(crate) client_id: Arc<str>,
     /// For spans.
     pub(crate) server: Arc<Address>,
 }
@@ -109,8 +112,9 @@ impl Bus {
         let (sender, mut connects) = watch::channel(0);
         let violations = Violations::default();
         let seen = violations.clone();
+        let client_id = format!("{}-{:08x}", user.name, rand::random::<u32>());
         let options = ConnectOptions::with_nkey(seed.expose_secret().to_owned())
-            .name(user.name)
+            .name(&client_id)
             .custom_inbox_prefix(user.inbox_prefix())
             .connection_timeout(Duration::from_secs(5))
             .request_timeout(Some(REQUEST_TIMEOUT))
@@ -141,6 +145,7 @@ impl Bus {
             js,
             connects,
             violations,
+            client_id: client_id.into(),
             server: Arc::new(Address::of(&settings.url)),
         })
     }

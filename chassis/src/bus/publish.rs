@@ -169,10 +169,11 @@ impl<M: Event> Publisher<M> {
         let id = message_id(subject);
         let messaging = Messaging {
             operation: "send",
+            operation_type: "send",
             stream: stream_of(subject.stage).map_or("", |stream| stream.name),
             consumer: None,
             message_id: Some(&id),
-            server: &self.bus.server,
+            bus: &self.bus,
         };
         let span = tracing::info_span!(
             "send",

@@ -1,6 +1,7 @@
 //! What is counted of a delivery, and its span.
 
 use async_nats::header::NATS_MESSAGE_ID;
+use tracing::Instrument as _;
 
 use super::Runner;
 use crate::bus::{Pulled, header};
@@ -26,16 +27,7 @@ impl Runner {
     /// The span is linked to the one that sent the message, and is its child, so that an incident is
     /// one trace.
     pub(super) fn span(&self, pulled: &Pulled) -> tracing::Span {
-        let messaging = Messaging {
-            operation: "process",
-            stream: self.spec.stream.name,
-            consumer: Some(pulled.consumer),
-            message_id: pulled
-                .headers
-                .get(NATS_MESSAGE_ID.as_ref() as &str)
-                .map(String::as_str),
-            server: &self.bus.server,
-        };
+        let messaging = self.messaging(pulled, "process", "process");
         let span = tracing::info_span!(
             "process",
             otel.name = messaging.name(),
@@ -49,5 +41,42 @@ impl Runner {
         let sender = pulled.headers.get(header::TRACEPARENT);
         join_trace(&span, sender.map(String::as_str), &pulled.subject);
         span
+    }
+
+    /// Gives the server its answer about a delivery, under a span of that; `operation` is the word of
+    /// the protocol.
+    pub(super) async fn settle<T>(
+        &self,
+        pulled: &Pulled,
+        operation: &'static str,
+        answer: impl Future<Output = T>,
+    ) -> T {
+        let messaging = self.messaging(pulled, operation, "settle");
+        let span = tracing::info_span!(
+            "settle",
+            otel.name = messaging.name(),
+            otel.kind = "client",
+            consumer = pulled.consumer,
+            subject = %pulled.subject,
+        );
+        messaging.describe(&span);
+        answer.instrument(span).await
+    }
+
+    fn messaging<'a>(
+        &'a self,
+        pulled: &'a Pulled,
+        operation: &'static str,
+        operation_type: &'static str,
+    ) -> Messaging<'a> {
+        let id = pulled.headers.get(NATS_MESSAGE_ID.as_ref() as &str);
+        Messaging {
+            operation,
+            operation_type,
+            stream: self.spec.stream.name,
+            consumer: Some(pulled.consumer),
+            message_id: id.map(String::as_str),
+            bus: &self.bus,
+        }
     }
 }

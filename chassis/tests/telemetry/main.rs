@@ -176,7 +176,7 @@ async fn a_collector_gets_one_trace_of_an_incident_with_a_span_for_each_thing_do
         panic!("{context} is no sampled trace context");
     };
     let spans = collector.spans(trace);
-    assert_eq!(spans.len(), 7, "{:?}", spans.keys());
+    assert_eq!(spans.len(), 10, "{:?}", spans.keys());
     // The span that sent a message, and then the one that processed it, is the parent of the next.
     let mut parent = hex::decode(first).unwrap();
     let sent = span(&spans, "send", STREAMS[0]);
@@ -188,6 +188,10 @@ async fn a_collector_gets_one_trace_of_an_incident_with_a_span_for_each_thing_do
         assert_eq!(process.parent_span_id, parent);
         let linked: Vec<_> = process.links.iter().map(|link| &link.span_id).collect();
         assert_eq!(linked, [&parent], "the conventions ask for a link too");
+        let ack = span(&spans, "ack", streams[0]);
+        assert_eq!(ack.kind(), SpanKind::Client);
+        assert_eq!(ack.parent_span_id, process.span_id);
+        assert_eq!(attribute(ack, "messaging.operation.type"), "settle");
         let send = span(&spans, "send", streams[1]);
         assert_eq!(send.kind(), SpanKind::Producer);
         assert_eq!(send.parent_span_id, process.span_id);
@@ -199,12 +203,22 @@ async fn a_collector_gets_one_trace_of_an_incident_with_a_span_for_each_thing_do
         attribute(processed, "messaging.consumer.group.name"),
         "enricher"
     );
+    // Replicas of a service are told apart.
+    for (span, user) in [(sent, "svc-watcher-"), (processed, "svc-enricher-")] {
+        let client = attribute(span, "messaging.client.id");
+        assert!(
+            client.starts_with(user) && client.len() > user.len(),
+            "{client}"
+        );
+    }
 
     let context = found[1].header(header::TRACEPARENT).unwrap();
     let spans = collector.spans(context.split('-').nth(1).unwrap());
     let refused = span(&spans, "process", STREAMS[2]);
     assert_eq!(attribute(refused, "error.type"), "refused");
     assert_eq!(refused.status.as_ref().unwrap().code(), StatusCode::Error);
+    let ended = span(&spans, "term", STREAMS[2]);
+    assert_eq!(ended.parent_span_id, refused.span_id);
 }
 
 fn span<'a>(spans: &'a BTreeMap<String, Span>, operation: &str, stream: &str) -> &'a Span {
