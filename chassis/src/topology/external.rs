@@ -12,6 +12,7 @@ use std::{fs, io};
 use bonesetter_proto::{Namespace, Stage, SubjectError};
 use serde::Deserialize;
 
+use super::permissions::acks;
 use super::{DAY, DIAGNOSED, DIAGNOSED_JSON, MIB, Permissions, StreamSpec};
 
 /// The account that holds the streams of the pipeline.
@@ -276,8 +277,7 @@ pub fn external_permissions(tool: &ExternalUser) -> Permissions {
         for verb in ["INFO", "MSG.NEXT", "RESET"] {
             publish.push(format!("$JS.API.CONSUMER.{verb}.{path}"));
         }
-        publish.push(format!("$JS.ACK.{path}.>"));
-        publish.push(format!("$JS.ACK.*.*.{path}.>"));
+        publish.extend(acks(&path));
         permissions.subscribe.push(consumer.filter);
     }
     permissions

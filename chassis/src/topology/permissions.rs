@@ -69,9 +69,7 @@ fn service(user: &User, writes: &[Stage], permissions: &mut Permissions) {
         let path = format!("{}.{}", consumer.stream.name, consumer.name);
         publish.push(format!("$JS.API.CONSUMER.INFO.{path}"));
         publish.push(format!("$JS.API.CONSUMER.MSG.NEXT.{path}"));
-        publish.push(format!("$JS.ACK.{path}.>"));
-        // The second form of the ack subject, which newer servers use.
-        publish.push(format!("$JS.ACK.*.*.{path}.>"));
+        publish.extend(acks(&path));
     }
     for bucket in BUCKETS.iter().filter(|bucket| bucket.user == user.name) {
         let name = bucket.name;
@@ -104,6 +102,14 @@ fn keeper(permissions: &mut Permissions) {
     permissions
         .publish
         .extend([get(DLQ.name), get(REDRIVE.name)]);
+}
+
+/// Answering the deliveries of a consumer, `STREAM.NAME`, in the first form of the subject and in the second,
+/// which newer servers use: domain and account stand before the stream. The domain must be the `_` of a
+/// server without one: with a wildcard in its place the subject could begin with another consumer, as one of
+/// the first form, and could pull from that.
+pub(super) fn acks(path: &str) -> [String; 2] {
+    [format!("$JS.ACK.{path}.>"), format!("$JS.ACK._.*.{path}.>")]
 }
 
 /// Asking how far a consumer is.

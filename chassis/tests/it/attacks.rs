@@ -2,16 +2,23 @@
 //! against the real server with the generated configuration. Each table ends with the same attempts
 //! by somebody who may do everything, who succeeds: a table that could not fail would prove nothing.
 
+use std::time::Duration;
+
 use bonesetter_chassis::bus::{StreamReader, provision, provision_external};
-use bonesetter_chassis::topology::{ACTED, ExternalUser};
+use bonesetter_chassis::topology::{
+    ACTED, ConsumerSpec, ExternalUser, LLM, REDACTOR, USERS, consumers,
+};
 use bonesetter_proto::Stage;
 use bonesetter_testbed::identity;
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, subject};
 use crate::external;
 use crate::runner::nats_client;
 use crate::spy::{Admin, Spy, Verdict};
+
+const WAIT: Duration = Duration::from_secs(20);
 
 /// Who must not see raw evidence.
 const BEHIND_THE_BOUNDARY: [&str; 7] = [
@@ -212,6 +219,44 @@ async fn raw_evidence_cannot_be_overheard_or_forged() {
     assert_eq!(admin.publish(&forged, None, "x").await, Verdict::Done);
 }
 
+/// The subject of an ack has two forms, and one of the first form that names somebody else's consumer can have
+/// the end of one of the second form that names one's own. `+NXT` in it is a pull.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_pulls_through_the_ack_of_another_consumer() {
+    let admin = Admin::new();
+    let bed = Bed::start_with(&[], |accounts| admin.joining(&accounts, "BONESETTER")).await;
+    provision(&bed.bus("provisioner").await).await.unwrap();
+    let mixed = |victim: &ConsumerSpec, own: &ConsumerSpec| {
+        let path = |spec: &ConsumerSpec| format!("{}.{}", spec.stream.name, spec.name);
+        format!("$JS.ACK.{}.{}.1.1.1", path(victim), path(own))
+    };
+    for user in USERS {
+        let is_own = |spec: &&ConsumerSpec| spec.user == user.name;
+        let Some(own) = consumers().find(is_own) else {
+            continue;
+        };
+        let mut spy = Spy::of(&bed, user.name).await;
+        for victim in consumers().filter(|spec| !is_own(spec)) {
+            let subject = mixed(victim, own);
+            let verdict = spy.publish(&subject, None, "+NXT").await;
+            assert_eq!(verdict, Verdict::Denied, "{}: {subject}", user.name);
+        }
+    }
+    let enricher = nats_client(&bed, "svc-enricher").await;
+    let raw = subject(0, "open").at(Stage::Enriched, "open").to_string();
+    enricher.request(raw, "sealed".into()).await.unwrap();
+    let admin = admin.spy(&bed).await;
+    let subject = mixed(&REDACTOR, &LLM);
+    let inbox = admin.client.new_inbox();
+    let mut pulled = admin.client.subscribe(inbox.clone()).await.unwrap();
+    let sent = admin
+        .client
+        .publish_with_reply(subject, inbox, "+NXT".into());
+    sent.await.unwrap();
+    let pulled = tokio::time::timeout(WAIT, pulled.next()).await.unwrap();
+    assert_eq!(pulled.unwrap().payload, "sealed", "the attack is one");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_writes_a_stage_that_is_not_theirs() {
     let bed = Bed::start().await;
@@ -374,8 +419,19 @@ async fn an_external_tool_cannot_leave_its_namespaces() {
             "{subject}"
         );
     }
-    let ack = format!("$JS.ACK.{COPY}.dave_pay.1.1.1.1.0");
-    assert_eq!(carol.publish(&ack, None, "+TERM").await, Verdict::Denied);
+    for (ack, body) in [
+        (format!("$JS.ACK.{COPY}.dave_pay.1.1.1.1.0"), "+TERM"),
+        (
+            format!("$JS.ACK.{COPY}.dave_pay.{COPY}.carol_shop.1.1.1"),
+            "+NXT",
+        ),
+    ] {
+        assert_eq!(
+            carol.publish(&ack, None, body).await,
+            Verdict::Denied,
+            "{ack}"
+        );
+    }
 
     // What is hers works, and the attempts that were denied are none to who may do everything.
     assert_eq!(carol.subscribe(&filter("shop")).await, Verdict::Done);
