@@ -2,8 +2,6 @@
 //! against the real server with the generated configuration. Each table ends with the same attempts
 //! by somebody who may do everything, who succeeds: a table that could not fail would prove nothing.
 
-use std::time::Duration;
-
 use bonesetter_chassis::bus::{StreamReader, provision, provision_external};
 use bonesetter_chassis::topology::{
     ACTED, ConsumerSpec, ExternalUser, LLM, REDACTOR, USERS, consumers,
@@ -16,9 +14,7 @@ use serde_json::{Value, json};
 use crate::bed::{Bed, subject};
 use crate::external;
 use crate::runner::nats_client;
-use crate::spy::{Admin, Spy, Verdict};
-
-const WAIT: Duration = Duration::from_secs(20);
+use crate::spy::{Admin, Spy, Verdict, WAIT};
 
 /// Who must not see raw evidence.
 const BEHIND_THE_BOUNDARY: [&str; 7] = [

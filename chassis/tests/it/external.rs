@@ -1,7 +1,5 @@
 //! Tools in the account of their own, as clients that are not ours.
 
-use std::time::Duration;
-
 use async_nats::jetstream::consumer::PullConsumer;
 use bonesetter_chassis::bus::{provision, provision_copies, provision_external};
 use bonesetter_chassis::topology::{COPIES, ExternalUser};
@@ -11,10 +9,9 @@ use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, subject};
-use crate::spy::{Admin, Verdict};
+use crate::spy::{Admin, Verdict, WAIT};
 
 const COPY: &str = "EXTERNAL_DIAGNOSED";
-const WAIT: Duration = Duration::from_secs(20);
 
 /// Two tools, of which one sees one namespace and the other two.
 pub(crate) fn tools() -> [ExternalUser; 2] {

@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use crate::bed::Bed;
 
-const WAIT: Duration = Duration::from_secs(20);
+/// How long an answer of the server may take.
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// What the server made of an attempt.
 #[derive(Debug, Clone, PartialEq)]

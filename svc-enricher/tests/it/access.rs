@@ -5,10 +5,10 @@ use bonesetter_proto::v1::{FailureClass, ObjectRef};
 use svc_enricher::config::EvidenceSettings;
 use svc_enricher::{CollectError, Collector, QueryError};
 
-use crate::cluster::{Sandbox, detected, is_in_phase, pod};
+use crate::cluster::{Sandbox, detected, is_in_phase, pod, root_owner};
 use crate::reading::{ids, note};
 
-fn collector(client: kube::Client, deadline: Duration) -> Collector {
+pub(crate) fn collector(client: kube::Client, deadline: Duration) -> Collector {
     let settings = EvidenceSettings {
         deadline,
         ..EvidenceSettings::default()
@@ -43,14 +43,7 @@ async fn what_may_not_be_read_is_a_note_that_says_so() {
 async fn an_api_server_that_is_away_is_an_error_and_not_empty_evidence() {
     let config = kube::Config::new("http://127.0.0.1:9".parse().unwrap());
     let client = kube::Client::try_from(config).unwrap();
-    let root = ObjectRef {
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        namespace: "shop".into(),
-        name: "api".into(),
-        uid: "u".into(),
-    };
-    let detected = detected(&root, &[], FailureClass::Failed);
+    let detected = detected(&root_owner(), &[], FailureClass::Failed);
     let collector = collector(client, Duration::from_secs(10));
     let error = collector
         .collect(&detected, SystemTime::UNIX_EPOCH)

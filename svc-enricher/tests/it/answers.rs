@@ -2,15 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use bonesetter_keys::DigestKey;
-use bonesetter_proto::v1::{Evidence, FailureClass, ObjectRef};
+use bonesetter_proto::v1::{Evidence, FailureClass};
 use serde_json::{Value, json};
-use svc_enricher::Collector;
-use svc_enricher::config::EvidenceSettings;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cluster::detected;
+use crate::access::collector;
+use crate::cluster::{detected, root_owner};
 use crate::reading::note;
 
 /// Collects from a server that has one Deployment and answers every list and every log with `answer`.
@@ -23,19 +21,8 @@ async fn collect(answer: (u16, String)) -> Evidence {
         }
     });
     let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-    let settings = EvidenceSettings {
-        deadline: Duration::from_mins(1),
-        ..EvidenceSettings::default()
-    };
-    let collector = Collector::new(client, None, settings, DigestKey::from_bytes(&[7; 32]));
-    let root = ObjectRef {
-        api_version: "apps/v1".into(),
-        kind: "Deployment".into(),
-        namespace: "shop".into(),
-        name: "api".into(),
-        uid: "u".into(),
-    };
-    let detected = detected(&root, &[], FailureClass::Failed);
+    let collector = collector(client, Duration::from_mins(1));
+    let detected = detected(&root_owner(), &[], FailureClass::Failed);
     let evidence = collector.collect(&detected, SystemTime::UNIX_EPOCH).await;
     server.abort();
     evidence.unwrap()

@@ -173,6 +173,17 @@ fn reference(object: &Value) -> ObjectRef {
     }
 }
 
+/// A root owner that need not be anywhere.
+pub(crate) fn root_owner() -> ObjectRef {
+    ObjectRef {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        namespace: "shop".into(),
+        name: "api".into(),
+        uid: "u".into(),
+    }
+}
+
 /// What the watcher would publish.
 pub(crate) fn detected(root: &ObjectRef, pods: &[&ObjectRef], class: FailureClass) -> Detected {
     let symptoms = pods.iter().map(|pod| Symptom {
