@@ -9,6 +9,7 @@ pub use python::PythonEnvironment;
 use crate::paths::cache_dir;
 use crate::progress::{Sink, Task};
 use crate::versions::{Version, pinned_version, required_version};
+use bonesetter_keys::content_hash;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -82,6 +83,8 @@ pub enum Program {
     Loki,
     /// The `nats` command, which no server needs: people and examples do.
     NatsCli,
+    /// OpenTelemetry Collector, for tests of what services tell of themselves.
+    Collector,
 }
 
 /// The programs of a Kubernetes node.
@@ -102,6 +105,8 @@ pub(crate) struct Module {
     pub(crate) go_sum: &'static str,
     /// The requirement whose version is the module's version.
     pub(crate) requirement: &'static str,
+    /// The source of its program, where that is ours.
+    pub(crate) main_go: Option<&'static str>,
     pub(crate) programs: &'static [Program],
 }
 
@@ -112,14 +117,24 @@ impl Module {
             what: self.requirement.to_owned(),
         })
     }
+
+    /// Its folder in the cache. A program of ours changes without its requirements, and is then another.
+    fn folder(&self) -> Result<String, Error> {
+        let folder = format!("{}-{}", self.name, self.version()?);
+        Ok(match self.main_go {
+            Some(source) => format!("{folder}-{}", &content_hash(source.as_bytes())[..8]),
+            None => folder,
+        })
+    }
 }
 
-pub(crate) const MODULES: [Module; 5] = [
+pub(crate) const MODULES: [Module; 6] = [
     Module {
         name: "kubernetes",
         go_mod: include_str!("../servers/kubernetes/go.mod"),
         go_sum: include_str!("../servers/kubernetes/go.sum"),
         requirement: "k8s.io/kubernetes",
+        main_go: None,
         programs: &[
             Program::KubeApiserver,
             Program::KubeControllerManager,
@@ -132,6 +147,7 @@ pub(crate) const MODULES: [Module; 5] = [
         go_mod: include_str!("../servers/etcd/go.mod"),
         go_sum: include_str!("../servers/etcd/go.sum"),
         requirement: "go.etcd.io/etcd/server/v3",
+        main_go: None,
         programs: &[Program::Etcd],
     },
     Module {
@@ -139,6 +155,7 @@ pub(crate) const MODULES: [Module; 5] = [
         go_mod: include_str!("../servers/minio/go.mod"),
         go_sum: include_str!("../servers/minio/go.sum"),
         requirement: "github.com/minio/minio",
+        main_go: None,
         programs: &[Program::Minio],
     },
     Module {
@@ -146,6 +163,7 @@ pub(crate) const MODULES: [Module; 5] = [
         go_mod: include_str!("../servers/loki/go.mod"),
         go_sum: include_str!("../servers/loki/go.sum"),
         requirement: "github.com/grafana/loki/v3",
+        main_go: None,
         programs: &[Program::Loki],
     },
     Module {
@@ -153,7 +171,16 @@ pub(crate) const MODULES: [Module; 5] = [
         go_mod: include_str!("../servers/nats-cli/go.mod"),
         go_sum: include_str!("../servers/nats-cli/go.sum"),
         requirement: "github.com/nats-io/natscli",
+        main_go: None,
         programs: &[Program::NatsCli],
+    },
+    Module {
+        name: "collector",
+        go_mod: include_str!("../servers/collector/go.mod"),
+        go_sum: include_str!("../servers/collector/go.sum"),
+        requirement: "go.opentelemetry.io/collector/otelcol",
+        main_go: Some(include_str!("../servers/collector/main.go")),
+        programs: &[Program::Collector],
     },
 ];
 
@@ -174,6 +201,7 @@ impl Program {
             Self::Minio => "minio",
             Self::Loki => "loki",
             Self::NatsCli => "nats",
+            Self::Collector => "bonesetter-collector",
         }
     }
 
@@ -196,8 +224,10 @@ impl Program {
 
     /// Where the cache has, or will have, the program: keyed by name and version.
     pub fn cached(self) -> Result<PathBuf, Error> {
-        let name = self.module().map_or("nats-server", |module| module.name);
-        let folder = format!("{name}-{}", self.pinned()?);
+        let folder = match self.module() {
+            Some(module) => module.folder()?,
+            None => format!("nats-server-{}", self.pinned()?),
+        };
         Ok(cache_dir()
             .join("servers")
             .join(folder)

@@ -2,8 +2,9 @@
 //!
 //! `go install PACKAGE@VERSION` refuses modules that hold replace directives, and Kubernetes, Loki
 //! and MinIO all do. So each set of servers is pinned as the tools of a module of our own under
-//! `servers/`, which repeats those directives. The module files are compiled in and laid out in
-//! the cache: a build never writes into the checkout.
+//! `servers/`, which repeats those directives. A server that exists as a library only has its `main.go`
+//! there. The module files are compiled in and laid out in the cache: a build never writes into the
+//! checkout.
 
 use super::fetch::place;
 use super::{Error, Module, Program};
@@ -56,7 +57,10 @@ fn lay_out(module: &Module, work: &Path) -> Result<(), Error> {
     drop(fs::remove_dir_all(work));
     fs::create_dir_all(work.join("out")).map_err(cannot)?;
     fs::write(work.join("go.mod"), module.go_mod).map_err(cannot)?;
-    fs::write(work.join("go.sum"), module.go_sum).map_err(cannot)
+    fs::write(work.join("go.sum"), module.go_sum).map_err(cannot)?;
+    module.main_go.map_or(Ok(()), |source| {
+        fs::write(work.join("main.go"), source).map_err(cannot)
+    })
 }
 
 struct Job<'a> {

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 enum Command {
     /// Install what is missing, start the servers, and return when all of them are ready
     Up(Up),
-    /// Install what the tests of the examples for subscribers need: the `nats` command, Python packages
+    /// Install what only tests need: a collector of traces and, for examples, `nats` and Python packages
     Tools,
     /// Stop everything
     Down,
@@ -146,7 +146,7 @@ impl Arguments {
                 screen::state(&state, &Layout::new(&dir).state())?;
             }
             Command::Tools => {
-                programs::install(&[Program::NatsCli], &sink)?;
+                programs::install(&[Program::NatsCli, Program::Collector], &sink)?;
                 PythonEnvironment::of_examples().install(&sink)?;
             }
             Command::Down => run::down(&dir, &sink).await?,
