@@ -1,4 +1,4 @@
-//! Stands in for Slack, for a webhook receiver and for a trace collector: keeps what it is sent.
+//! Stands in for Slack and for a webhook receiver: keeps what it is sent.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub struct Received {
-    /// `/slack`, `/webhook` or `/v1/traces`.
+    /// `/slack` or `/webhook`.
     pub path: String,
     /// Its headers.
     pub headers: BTreeMap<String, String>,
@@ -59,7 +59,6 @@ impl Receiver {
         let router = Router::new()
             .route("/slack", post(keep))
             .route("/webhook", post(keep))
-            .route("/v1/traces", post(keep))
             .with_state(receiver.clone());
         tokio::spawn(async move {
             axum::serve(listener, router)

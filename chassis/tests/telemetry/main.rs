@@ -8,12 +8,7 @@ mod bed;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::http::HeaderMap;
-use axum::routing::post;
 use bonesetter_chassis::bus::{StoredMessage, header};
 use bonesetter_chassis::config::TelemetrySettings;
 use bonesetter_chassis::service::Service;
@@ -21,70 +16,21 @@ use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM, REDACTOR};
 use bonesetter_proto::v1::{Detected, Diagnosed, Enriched, Redacted};
 use bonesetter_proto::{Message, Stage as StageName};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use prost::Message as _;
+use bonesetter_testbed::Collector;
+use bonesetter_testbed::collector::{Span, SpanKind, Traces};
 use tokio::task::JoinHandle;
 
 use crate::bed::{Bed, detected, stored, subject};
 
-/// A collector of traces: OTLP over HTTP in protobuf.
-struct Collector {
-    url: String,
-    exports: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-}
-
-impl Collector {
-    async fn start() -> Self {
-        let exports: Arc<Mutex<Vec<_>>> = Arc::default();
-        let kept = exports.clone();
-        let take = async move |headers: HeaderMap, body: Bytes| {
-            assert_eq!(headers["content-type"], "application/x-protobuf");
-            let export = ExportTraceServiceRequest::decode(body).unwrap();
-            kept.lock().unwrap().push(export);
-        };
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().route("/v1/traces", post(take));
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, exports }
+/// The spans of one trace by name, which no two of them share.
+fn spans<'a>(traces: &'a Traces, trace: &str) -> BTreeMap<&'a str, &'a Span> {
+    let mut found = BTreeMap::new();
+    for span in traces.of(trace) {
+        assert_eq!(span.service, "svc-test");
+        let before = found.insert(span.name.as_str(), span);
+        assert!(before.is_none(), "{} was done twice", span.name);
     }
-
-    /// The spans of one trace by name, which no two of them share.
-    fn spans(&self, trace: &str) -> BTreeMap<String, Span> {
-        let exports = self.exports.lock().unwrap();
-        let mut found = BTreeMap::new();
-        for resource in exports.iter().flat_map(|export| &export.resource_spans) {
-            let attributes = &resource.resource.as_ref().unwrap().attributes;
-            let service = attributes.iter().find(|it| it.key == "service.name");
-            let service = service.and_then(|it| it.value.as_ref()?.value.as_ref());
-            assert_eq!(text(service), "svc-test");
-            for span in resource.scope_spans.iter().flat_map(|scope| &scope.spans) {
-                if hex::encode(&span.trace_id) == trace {
-                    let before = found.insert(span.name.clone(), span.clone());
-                    assert!(before.is_none(), "{} was done twice", span.name);
-                }
-            }
-        }
-        found
-    }
-}
-
-fn text(value: Option<&Value>) -> String {
-    match value {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        other => format!("{other:?}"),
-    }
-}
-
-fn attribute(span: &Span, name: &str) -> String {
-    let found = span.attributes.iter().find(|it| it.key == name);
-    let value = found.and_then(|it| it.value.as_ref());
-    text(value.and_then(|value| value.value.as_ref()))
+    found
 }
 
 /// Passes messages on, and refuses those of the first incident at the last stage.
@@ -160,71 +106,79 @@ const STREAMS: [&str; 4] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_gets_one_trace_of_an_incident_with_a_span_for_each_thing_done_to_a_message() {
-    let collector = Collector::start().await;
+    let collector = Collector::start().await.unwrap();
     let settings = TelemetrySettings {
-        otlp_endpoint: Some(collector.url.clone()),
+        otlp_endpoint: Some(collector.url()),
         ..TelemetrySettings::default()
     };
     let telemetry = bonesetter_chassis::telemetry::init("svc-test", &settings).unwrap();
     let bed = Bed::start().await;
     pass_two_incidents(&bed).await;
     drop(telemetry);
+    let traces = collector.stop().await.unwrap();
 
     let found = stored(&bed.bus("operator").await, StageName::Detected, 2).await;
     let context = found[0].header(header::TRACEPARENT).unwrap();
     let [_, trace, first, "01"] = context.split('-').collect::<Vec<_>>()[..] else {
         panic!("{context} is no sampled trace context");
     };
-    let spans = collector.spans(trace);
+    let spans = spans(&traces, trace);
     assert_eq!(spans.len(), 10, "{:?}", spans.keys());
     // The span that sent a message, and then the one that processed it, is the parent of the next.
-    let mut parent = hex::decode(first).unwrap();
+    let mut parent = first;
     let sent = span(&spans, "send", STREAMS[0]);
-    assert_eq!(sent.span_id, parent);
+    assert_eq!(sent.id, parent);
     check(sent, "send", STREAMS[0], &found[0], &bed);
     for streams in STREAMS.windows(2) {
         let process = span(&spans, "process", streams[0]);
-        assert_eq!(process.kind(), SpanKind::Consumer);
-        assert_eq!(process.parent_span_id, parent);
-        let linked: Vec<_> = process.links.iter().map(|link| &link.span_id).collect();
-        assert_eq!(linked, [&parent], "the conventions ask for a link too");
+        assert_eq!(process.kind, SpanKind::Consumer);
+        assert_eq!(process.parent, parent);
+        assert_eq!(
+            process.links,
+            [parent],
+            "the conventions ask for a link too"
+        );
         let ack = span(&spans, "ack", streams[0]);
-        assert_eq!(ack.kind(), SpanKind::Client);
-        assert_eq!(ack.parent_span_id, process.span_id);
-        assert_eq!(attribute(ack, "messaging.operation.type"), "settle");
+        assert_eq!(ack.kind, SpanKind::Client);
+        assert_eq!(ack.parent, process.id);
+        assert_eq!(ack.attribute("messaging.operation.type"), "settle");
         let send = span(&spans, "send", streams[1]);
-        assert_eq!(send.kind(), SpanKind::Producer);
-        assert_eq!(send.parent_span_id, process.span_id);
-        parent.clone_from(&send.span_id);
+        assert_eq!(send.kind, SpanKind::Producer);
+        assert_eq!(send.parent, process.id);
+        parent = &send.id;
     }
     let processed = span(&spans, "process", STREAMS[0]);
     check(processed, "process", STREAMS[0], &found[0], &bed);
     assert_eq!(
-        attribute(processed, "messaging.consumer.group.name"),
+        processed.attribute("messaging.consumer.group.name"),
         "enricher"
     );
     // Replicas of a service are told apart.
     for (span, user) in [(sent, "svc-watcher-"), (processed, "svc-enricher-")] {
-        let client = attribute(span, "messaging.client.id");
+        let client = span.attribute("messaging.client.id");
         assert!(
             client.starts_with(user) && client.len() > user.len(),
             "{client}"
         );
     }
-
-    let context = found[1].header(header::TRACEPARENT).unwrap();
-    let spans = collector.spans(context.split('-').nth(1).unwrap());
-    let refused = span(&spans, "process", STREAMS[2]);
-    assert_eq!(attribute(refused, "error.type"), "refused");
-    assert_eq!(refused.status.as_ref().unwrap().code(), StatusCode::Error);
-    let ended = span(&spans, "term", STREAMS[2]);
-    assert_eq!(ended.parent_span_id, refused.span_id);
+    assert!(spans.values().all(|span| span.failure.is_none()));
+    the_refused_one_has_failed(&traces, &found[1]);
 }
 
-fn span<'a>(spans: &'a BTreeMap<String, Span>, operation: &str, stream: &str) -> &'a Span {
+fn the_refused_one_has_failed(traces: &Traces, first: &StoredMessage) {
+    let context = first.header(header::TRACEPARENT).unwrap();
+    let spans = spans(traces, context.split('-').nth(1).unwrap());
+    let refused = span(&spans, "process", STREAMS[2]);
+    assert_eq!(refused.attribute("error.type"), "refused");
+    assert_eq!(refused.failure.as_deref(), Some("refused"));
+    let ended = span(&spans, "term", STREAMS[2]);
+    assert_eq!(ended.parent, refused.id);
+}
+
+fn span<'a>(spans: &BTreeMap<&str, &'a Span>, operation: &str, stream: &str) -> &'a Span {
     let name = format!("{operation} {stream}");
     spans
-        .get(&name)
+        .get(name.as_str())
         .unwrap_or_else(|| panic!("no span {name:?}, only {:?}", spans.keys()))
 }
 
@@ -248,6 +202,6 @@ fn check(span: &Span, operation: &str, stream: &str, message: &StoredMessage, be
         ("server.address", "127.0.0.1"),
         ("server.port", &port),
     ] {
-        assert_eq!(attribute(span, name), expected, "{name} of {}", span.name);
+        assert_eq!(span.attribute(name), expected, "{name} of {}", span.name);
     }
 }

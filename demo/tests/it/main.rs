@@ -18,7 +18,8 @@ use bonesetter_demo::receiver::Receiver;
 use bonesetter_demo::run::{start, tell};
 use bonesetter_demo::scenario::{AUTO_NAMESPACE, Canaries, Ending, SCENARIOS, Variables};
 use bonesetter_demo::story::Story;
-use bonesetter_testbed::{State, identity};
+use bonesetter_testbed::collector::Traces;
+use bonesetter_testbed::{Collector, State, identity};
 use tokio_util::sync::CancellationToken;
 
 /// One run at a time: all of them use the same namespaces.
@@ -28,6 +29,7 @@ static NODE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 struct Outcome {
     environment: Environment,
     receiver: Receiver,
+    traces: Traces,
     story: Story,
     canaries: Canaries,
     logs: Vec<(String, Vec<u8>)>,
@@ -48,8 +50,8 @@ impl Outcome {
         let shutdown = CancellationToken::new();
         let _stop = shutdown.clone().drop_guard();
         let receiver = Receiver::start(shutdown.clone()).await.expect("a receiver");
-        let otlp = receiver.url("");
-        let services = start(&environment, &receiver, Some(&otlp))
+        let collector = Collector::start().await.expect("a collector");
+        let services = start(&environment, &receiver, Some(&collector.url()))
             .await
             .expect("seven services");
         let canaries = Canaries::random();
@@ -64,6 +66,7 @@ impl Outcome {
         let metrics = services.metrics().await.expect("metrics of every service");
         let listed = ledger::listed(&environment);
         let drain_problems = services.stop().await;
+        let traces = collector.stop().await.expect("traces");
         let logs = names
             .into_iter()
             .zip(files)
@@ -72,6 +75,7 @@ impl Outcome {
         Self {
             environment,
             receiver,
+            traces,
             story,
             canaries,
             logs,
