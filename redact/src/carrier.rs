@@ -5,8 +5,9 @@ use crate::engine::Hit;
 use crate::json_scan::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::rarity::is_random_token;
+use crate::strings::quoted;
 use crate::syntax::{
-    NAME_LIMIT, compares, heredoc, line_end, name_before, quoted, unquoted_end, value_after,
+    NAME_LIMIT, compares, heredoc, line_end, name_before, unquoted_end, value_after,
 };
 use crate::value::{before, is_handle, is_path, is_vacant, looks_random};
 
@@ -43,6 +44,7 @@ const SCHEMES: &[&str] = &[
 /// Appends what names announce in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     assignments(text, hits);
+    crate::carrier_pairs::scan(text, hits);
     crate::carrier_words::scan(text, hits);
 }
 
@@ -65,6 +67,9 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             && at.saturating_sub(from) < 80
         {
             naming = naming.max(announced);
+        }
+        if last == "default" {
+            naming = naming.max(variable_before(text, at));
         }
         if naming == Naming::Ordinary && !is_name_key(last) || at < covered {
             continue;
@@ -123,6 +128,16 @@ fn content_after(text: &str, quote: usize, naming: Naming) -> Option<Hit> {
     is_secret_value(naming, value).then(|| Hit::secret(start, start + value.len(), "content"))
 }
 
+/// What the name of a variable announces for its default: `variable "db_password" { default = "x" }`.
+fn variable_before(text: &str, at: usize) -> Naming {
+    let head = before(text, at, 200);
+    let name = head
+        .rsplit_once("variable \"")
+        .filter(|(_, block)| !block.contains('}'))
+        .and_then(|(_, block)| block.split('"').next());
+    name.map_or(Naming::Ordinary, classify)
+}
+
 /// What a plan changes a secret to: `"X" -> "Y"`.
 fn successor(text: &str, end: usize, naming: Naming) -> Option<Hit> {
     let rest = text.get(end..)?.trim_start_matches(['"', '\'']);
@@ -161,6 +176,8 @@ impl Assignment<'_> {
             start += value.len() - without_scheme(value).len();
         } else if is_scheme(value.trim_start_matches('[')) {
             (start, end) = self.credential(end)?;
+        } else {
+            end = self.variable_end(end);
         }
         let value = &self.text[start..end];
         let secret = is_secret_value(self.naming, value)
@@ -181,6 +198,28 @@ impl Assignment<'_> {
 
     fn is_scheme_before(&self, start: usize) -> bool {
         start > self.start
+    }
+
+    /// Where a value with spaces ends if the quotes are around the whole variable: `"DB_PASSWORD=a b"`.
+    fn variable_end(&self, end: usize) -> usize {
+        let is_variable = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        let quote = self.text[..self.at]
+            .strip_suffix(self.name)
+            .and_then(|head| {
+                let head = head.strip_suffix(['"', '\''])?;
+                (!head.ends_with('\\')).then(|| self.text.as_bytes()[head.len()])
+            });
+        let Some(quote) = quote.filter(|_| self.name.bytes().all(is_variable)) else {
+            return end;
+        };
+        let rest = &self.text.as_bytes()[end..self.text.len().min(end + LONG)];
+        let closing = rest
+            .iter()
+            .position(|b| matches!(*b, b'\n' | b'=') || *b == quote);
+        match closing {
+            Some(length) if rest[length] == quote && rest[0] == b' ' => end + length,
+            _ => end,
+        }
     }
 
     /// The rest of the header after `Bearer`; of schemes with parameters all of them.
@@ -248,7 +287,7 @@ impl Assignment<'_> {
             && value.split(['.', '_', '-']).all(is_identifier)
             && value.len() < 40
             && value.eq_ignore_ascii_case(self.name.trim_start_matches(['$', '@', '-']));
-        call || member || same
+        (call || member || same) && !value.starts_with("hex(")
     }
 }
 
@@ -382,6 +421,22 @@ mod tests {
             ("password = <<EOF\n  x9 y\n  EOF\nport = 1", "x9 y"),
             ("map[authorization:[Bearer abc.def] a:[b]]", "abc.def"),
             ("a=b\0DB_PASSWORD=x9\0HOME=/root\0", "x9"),
+            ("Environment=\"DB_PASSWORD=x 9\" LOG=debug", "x 9"),
+            ("variable \"db_password\" {\n  default = \"x9\"\n}", "x9"),
+            ("Property: db.password\n  Value: \"x9\"", "x9"),
+            (
+                "\"AdminPassword\"=hex(1):66,00,\\\n  6a,00\n\"a\"=1",
+                "hex(1):66,00,\\\n  6a,00",
+            ),
+            ("#{<<\"password\">> => <<\"x9\">>}", "x9"),
+            ("password = 0x55d0 \"x9\", port = 1", "x9"),
+            ("[\"password\"]=>\n  string(2) \"x9\"\n}", "x9"),
+            ("-> db.password: Str(x 9)\n", "x 9"),
+            ("token: Some(\n    Token(\n  \"x9-abc\",\n)", "x9-abc"),
+            ("password = \"\"\"x\n9\"\"\"\nport = 1", "x\n9"),
+            ("**API Key**: x9-abcd", "x9-abcd"),
+            ("*Password:* `x9`", "x9"),
+            ("<b>Password:</b> x9<br>", "x9"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }

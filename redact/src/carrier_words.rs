@@ -5,7 +5,8 @@ use crate::engine::Hit;
 use crate::lexicon::{Naming, classify, is_vendor};
 use crate::rarity::{is_random_token, is_token_byte, is_uuid};
 use crate::sentences;
-use crate::syntax::{quoted, unquoted_end};
+use crate::strings::quoted;
+use crate::syntax::unquoted_end;
 use crate::value::before;
 
 /// Words after which a random string is a secret, in lower case, as ends of words.
@@ -29,6 +30,9 @@ pub(crate) const WORDS: &[&str] = &[
     "passphrase",
     "requirepass",
     "masterauth",
+    "secret_id",
+    "bindpw",
+    "rootpw",
 ];
 
 /// Appends what stands behind such words, in argument pairs and in elements.
@@ -230,16 +234,27 @@ fn elements(text: &str, hits: &mut Vec<Hit>) {
         if naming == Naming::Ordinary {
             continue;
         }
-        let head = before(text, at, 2048);
-        let Some(open) = head.rfind('>').map(|open| at - head.len() + open) else {
+        let Some((open, end)) = content(text, at) else {
             continue;
         };
-        let body = &text[open + 1..at];
+        let body = &text[open..end];
         let value = body.trim();
-        let start = open + 1 + (body.len() - body.trim_start().len());
+        let start = open + (body.len() - body.trim_start().len());
         if is_secret_value(naming, value) {
             hits.push(Hit::secret(start, start + value.len(), "element"));
         }
+    }
+}
+
+/// Where the content of the element that is closed at `at` begins and ends.
+fn content(text: &str, at: usize) -> Option<(usize, usize)> {
+    const OPEN: &str = "<![CDATA[";
+    const CLOSE: &str = "]]>";
+    let head = before(text, at, 2048);
+    let floor = at - head.len();
+    match head.strip_suffix(CLOSE) {
+        Some(data) => Some((floor + data.rfind(OPEN)? + OPEN.len(), at - CLOSE.len())),
+        None => Some((floor + head.rfind('>')? + 1, at)),
     }
 }
 
@@ -268,6 +283,7 @@ mod tests {
             ("setProperty(\"ACCESS_TOKEN\", \"abc12345\")", "abc12345"),
             ("('x-api-key', 'PMAK-1')", "PMAK-1"),
             ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
+            ("<password><![CDATA[a<b>9]]></password>", "a<b>9"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
             ("Config - password........hunter22", "hunter22"),
             ("password.................\"hunter22\"", "hunter22"),

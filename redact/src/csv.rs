@@ -23,6 +23,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             Some(header) => header.row(line, offset, hits),
             None => header = Header::of(line),
         }
+        hits.extend(row_of_pair(line, offset));
         offset += line.len();
     }
 }
@@ -71,6 +72,29 @@ impl Header {
             }
         }
     }
+}
+
+/// The value of a row that has its name before it: `| DB_PASSWORD | x7 |`, `password | x7`.
+fn row_of_pair(line: &str, offset: usize) -> Option<Hit> {
+    memchr::memchr(b'|', line.as_bytes())?;
+    let content = content(line);
+    let fields = fields(content, b'|');
+    let cell = |&(start, end): &(usize, usize)| content[start..end].trim_matches('`');
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    let (naming, &(start, end)) = fields.windows(2).find_map(|pair| {
+        let name = cell(&pair[0]);
+        let is_one = name.len() <= 40 && name.bytes().all(is_name);
+        let naming = classify(name);
+        (is_one && naming >= Naming::Strong).then_some((naming, &pair[1]))
+    })?;
+    let value = cell(&(start, end));
+    // The name of the next column is a word.
+    let is_told =
+        value.len() >= 8 && value.bytes().any(|b| b.is_ascii_digit()) && !value.contains(' ');
+    let lead = content[start..end].find(value)?;
+    let start = offset + start + lead;
+    (is_told && is_secret_value(naming, value))
+        .then(|| Hit::secret(start, start + value.len(), "table-row"))
 }
 
 fn content(line: &str) -> &str {
@@ -163,6 +187,11 @@ mod tests {
             found("| name | token |\n|---|:---:|\n| a | tok-88-yy |\n"),
             ["tok-88-yy"]
         );
+        assert_eq!(
+            found("| name | value |\n|---|---|\n| DB_PASSWORD | `hunter22` |\n"),
+            ["hunter22"]
+        );
+        assert!(found("| user | password | role |\n").is_empty());
         assert!(found("a, password was wrong\nb, c\n").is_empty());
         assert!(found("name,size\na,b\n").is_empty());
     }

@@ -3,7 +3,8 @@
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
-use crate::syntax::{quoted, unquoted_end};
+use crate::strings::quoted;
+use crate::syntax::unquoted_end;
 use crate::value::{before, is_vacant};
 
 /// What a command-line argument without a value announces for the next one.
@@ -18,14 +19,18 @@ pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
     }
 }
 
+/// What the API server has before each argument of a command that it runs in a container.
+const COMMAND: &str = "command=";
+
 /// Appends the values of secret flags in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     for at in memchr::memchr_iter(b'-', text.as_bytes()) {
         let previous = text.as_bytes()[..at].last().copied().unwrap_or(b' ');
-        if !matches!(
+        let begins = matches!(
             previous,
             b' ' | b'"' | b'\'' | b'\t' | b'\n' | b'[' | b'(' | b',' | b'`'
-        ) {
+        );
+        if !begins && !text[..at].ends_with(COMMAND) {
             continue;
         }
         let length = text.as_bytes()[at..]
@@ -38,6 +43,8 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             hits.extend(next_argument(text, at + length, naming));
         } else if matches!(flag, "-u" | "--user" | "--proxy-user" | "-U") {
             hits.extend(user_and_password(text, at + length));
+        } else if flag == "--from-literal" {
+            hits.extend(literal(text, at + length));
         } else if OWN_FLAGS.iter().any(|(_, own)| *own == flag) {
             hits.extend(own_password(text, at, flag));
         } else if flag.starts_with("-p") && flag.len() <= 2 || flag == "-a" || flag == "-w" {
@@ -49,7 +56,13 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
 }
 
 fn next_argument(text: &str, from: usize, naming: Naming) -> Option<Hit> {
-    let start = argument_start(text, from)?;
+    let start = match text[from..]
+        .strip_prefix("&")
+        .and_then(|rest| rest.strip_prefix(COMMAND))
+    {
+        Some(rest) => text.len() - rest.len(),
+        None => argument_start(text, from)?,
+    };
     let (start, end) = argument(text, start)?;
     let value = &text[start..end];
     let is_flag = value.starts_with('-') && !value.bytes().any(|b| b.is_ascii_digit());
@@ -106,7 +119,12 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
     if start == from || start > from + 6 {
         return None;
     }
-    let end = unquoted_end(text, start);
+    let opens = text[..start].ends_with(['"', '\'']) && !text[..start].ends_with(['\\']);
+    let inside = opens.then(|| quoted(text, start - 1)).flatten();
+    let end = match inside {
+        Some((_, end, _)) if !text[start..end].contains('\n') => end,
+        _ => unquoted_end(text, start),
+    };
     let (user, password) = text[start..end].split_once(':')?;
     let plausible = !user.is_empty()
         && !password.is_empty()
@@ -114,6 +132,23 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
         && !is_vacant(password);
     let group = password.bytes().all(|b| b.is_ascii_digit()) && password.len() < 6;
     (plausible && !group).then(|| Hit::secret(start + user.len() + 1, end, "user-flag"))
+}
+
+/// `kubectl create secret generic db --from-literal=key=value`.
+fn literal(text: &str, from: usize) -> Option<Hit> {
+    let line = before(text, from, 400).rsplit('\n').next()?;
+    let rest = &text[from..text.floor_char_boundary(from + 100)];
+    let (name, _) = rest.strip_prefix(['=', ' '])?.split_once('=')?;
+    if !line.contains("secret ") || name.contains(['\n', ' ']) {
+        return None;
+    }
+    let (start, end) = argument(text, from + name.len() + 2)?;
+    let end = if name.starts_with(['"', '\'']) {
+        start + text[start..end].trim_end_matches(['"', '\'']).len()
+    } else {
+        end
+    };
+    is_secret_value(Naming::Password, &text[start..end]).then(|| Hit::secret(start, end, "flag"))
 }
 
 /// Programs whose `-p` or `-a` is a password.
@@ -234,6 +269,15 @@ mod tests {
             ("curl -u admin:hunter2 http://x", "hunter2"),
             ("mysql -u root -phunter2 db", "hunter2"),
             ("redis-cli -h x -a hunter2 ping", "hunter2"),
+            ("curl --user 'svc:hunter 2' http://x", "hunter 2"),
+            (
+                "kubectl create secret generic db --from-literal=x=hunter2",
+                "hunter2",
+            ),
+            (
+                "exec?command=psql&command=--password&command=hunter2&tty=true",
+                "hunter2",
+            ),
             ("args:\n- --token\n- hunter2\n", "hunter2"),
             ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
             ("unzip -P hunter2 x.zip", "hunter2"),
@@ -253,6 +297,7 @@ mod tests {
             "nginx -p /etc/nginx",
             "scp -P hunter2 h: && curl -k hunter2",
             "a - b: password",
+            "kubectl create configmap db --from-literal=x=hunter2",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

@@ -104,6 +104,8 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("config map", Trigger::Deep),
     ("stringdata", Trigger::Deep),
     ("\"kty\"", Trigger::Deep),
+    ("sensitive", Trigger::Deep),
+    ("securestring", Trigger::Deep),
     ("session_id", Trigger::Deep),
     ("session-id", Trigger::Deep),
     ("session.id", Trigger::Deep),

@@ -3,7 +3,7 @@
 use crate::carrier::is_scheme;
 use crate::json_scan::is_value_key;
 use crate::rarity::{is_random_token, is_token_byte};
-use crate::syntax::quoted;
+use crate::strings::quoted;
 
 /// How far behind a name its value begins.
 const NEAR: usize = 48;

@@ -203,16 +203,30 @@ fn is_handle_after(rest: &str) -> bool {
     is_handle(&rest[..end])
 }
 
+/// Separators of more than one byte: an arrow, an entity, the end of an element, and the wide ones.
+const LEADS: [&[u8]; 5] = [
+    b"->",
+    b"&quot;",
+    b"</",
+    "\u{ff1a}".as_bytes(),
+    "\u{ff1d}".as_bytes(),
+];
+
 /// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.
 fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bool {
     let rest = &bytes[end..line.1];
     let closing = rest
         .iter()
         .take(8)
-        .take_while(|b| matches!(b, b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b' ' | b'\t'))
+        .take_while(|b| {
+            matches!(
+                b,
+                b'"' | b'\'' | b'`' | b'\\' | b']' | b')' | b'*' | b' ' | b'\t'
+            )
+        })
         .count();
     let next = rest.get(closing);
-    let led = rest.starts_with(b"\t");
+    let led = rest.starts_with(b"\t") || LEADS.iter().any(|lead| rest[closing..].starts_with(lead));
     let separated = next.is_none_or(|b| {
         matches!(
             b,

@@ -2,6 +2,7 @@
 
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
+use crate::json_marks;
 use crate::json_text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
@@ -29,6 +30,44 @@ pub(crate) fn scan(
     scan.node(node, Naming::Ordinary);
 }
 
+/// What the name of a member, and the members around it, say of the members of an object.
+#[derive(Clone, Copy)]
+struct Outer<'a> {
+    /// The name of the object itself: `"password": {"value": "x"}`.
+    naming: Naming,
+    /// Names that the object around it has marked as secret, sorted.
+    named: &'a [&'a str],
+    /// Whether a `key` in it is one of cryptography: `"Jwt": {"Key": "x"}`.
+    is_crypto: bool,
+}
+
+impl Outer<'_> {
+    const NOTHING: Self = Self {
+        naming: Naming::Ordinary,
+        named: &[],
+        is_crypto: false,
+    };
+
+    /// What is said of a member.
+    fn of(&self, name: &str) -> Naming {
+        let is_typed = TYPES.iter().any(|of| name.eq_ignore_ascii_case(of));
+        if self.named.binary_search(&name).is_ok() {
+            Naming::Password
+        } else if self.is_crypto && name.eq_ignore_ascii_case("key") {
+            Naming::Strong
+        } else if is_typed {
+            self.naming
+        } else {
+            Naming::Ordinary
+        }
+    }
+}
+
+/// Members with the value of the object that they are the only ones of, named by its type.
+const TYPES: [&str; 5] = ["value", "string", "s", "stringValue", "plaintext"];
+/// Sections whose `key` is one of cryptography.
+const CRYPTO: [&str; 6] = ["jwt", "encryption", "signing", "hmac", "aes", "crypto"];
+
 struct Scan<'a> {
     engine: &'a Engine,
     text: &'a str,
@@ -50,7 +89,13 @@ impl Scan<'_> {
                 );
                 self.hits.push(Hit { bare: true, ..hit });
             }
-            Node::Object(_, _, members) => self.object(members),
+            Node::Object(_, _, members) => {
+                let outer = Outer {
+                    naming,
+                    ..Outer::NOTHING
+                };
+                self.object(members, outer);
+            }
             Node::Array(_, _, items) => self.array(items, naming),
             Node::Text(start, end) => self.leaf(*start, *end, naming),
             Node::Scalar(start, end) => {
@@ -65,8 +110,13 @@ impl Scan<'_> {
         }
     }
 
-    fn object(&mut self, members: &[((usize, usize), Node)]) {
-        let named = self.pair_name(members);
+    fn object(&mut self, members: &[((usize, usize), Node)], outer: Outer<'_>) {
+        let named = if json_marks::is_marked(self.text, members) {
+            Some(Naming::Password)
+        } else {
+            self.pair_name(members)
+        };
+        let marked = json_marks::named(self.text, members);
         let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
         for (key, value) in members {
@@ -81,7 +131,32 @@ impl Scan<'_> {
                 _ if has_placeholder(name) || is_signature(name) => Naming::Ordinary,
                 _ => classify(name),
             };
-            self.node(value, naming);
+            let naming = naming.max(outer.of(name));
+            let outer = Outer {
+                naming,
+                named: if marked.is_empty() {
+                    outer.named
+                } else {
+                    &marked
+                },
+                is_crypto: CRYPTO.iter().any(|of| name.eq_ignore_ascii_case(of)),
+            };
+            self.member(value, outer);
+        }
+    }
+
+    /// A value with what is said of it: an object, and the objects of a list, by their own members too.
+    fn member(&mut self, value: &Node, outer: Outer<'_>) {
+        match value {
+            Node::Object(_, _, members) if !self.is_service_account(members) => {
+                self.object(members, outer);
+            }
+            Node::Array(_, _, items) if !outer.named.is_empty() => {
+                for item in items {
+                    self.member(item, outer);
+                }
+            }
+            _ => self.node(value, outer.naming),
         }
     }
 
@@ -192,6 +267,7 @@ pub(crate) fn is_name_key(key: &str) -> bool {
         "field",
         "option",
         "env",
+        "property",
     ]
     .iter()
     .any(|k| key.eq_ignore_ascii_case(k))

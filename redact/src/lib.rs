@@ -55,6 +55,7 @@
 //! compressed or encrypted data.
 
 mod carrier;
+mod carrier_pairs;
 mod carrier_words;
 mod csv;
 mod decode;
@@ -73,6 +74,7 @@ mod gate_triggers;
 mod gate_values;
 mod gate_words;
 pub mod injection;
+mod json_marks;
 mod json_scan;
 mod json_text;
 mod learn;
@@ -97,6 +99,7 @@ mod session;
 mod splice;
 mod splits;
 mod sql;
+mod strings;
 mod syntax;
 mod unwrap;
 mod urls;

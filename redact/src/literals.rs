@@ -243,6 +243,8 @@ const fn codes() -> [u8; 256] {
             b'a'..=b'z' => byte - b'a' + 1,
             b'A'..=b'Z' => byte - b'A' + 1,
             b'0'..=b'9' => byte - b'0' + 32,
+            // Words in other scripts would else be alike, and like marks in a row.
+            128.. => 27 + byte % 5,
             _ => 0,
         };
         if byte == 255 {

@@ -3,7 +3,7 @@
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
-use crate::syntax::quoted;
+use crate::strings::quoted;
 use crate::value::before;
 
 /// The longest list of columns, and the longest row.

@@ -1,13 +1,11 @@
 //! Where names and values begin and end.
 
-use crate::rarity::is_token_byte;
+use crate::strings::{binary, quoted};
 
 /// The longest name and the longest value that are looked at.
 pub(crate) const NAME_LIMIT: usize = 100;
-const VALUE_LIMIT: usize = 16 << 10;
+pub(crate) const VALUE_LIMIT: usize = 16 << 10;
 const COMPOSITE_LIMIT: usize = 4 << 10;
-/// How much of a string that is broken for the width of a page stands on the second line.
-const WRAPPED: usize = 256;
 
 /// The name that ends before the separator at `at`.
 pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
@@ -35,6 +33,7 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
     while end > floor && matches!(bytes[end - 1], b' ' | b'\t') {
         end -= 1;
     }
+    end -= markup_before(&bytes[floor..end], separator);
     while end > floor && matches!(bytes[end - 1], b'"' | b'\'' | b'`' | b'\\' | b']' | b')') {
         end -= 1;
     }
@@ -49,6 +48,15 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
     }
     let name = name.trim_start_matches(['-', '.', '/', '$', '@']);
     (start < end && !name.is_empty()).then_some(name)
+}
+
+/// The length of what ends a name before its separator: `**` of Markdown, `>>` of a binary of Erlang.
+fn markup_before(head: &[u8], separator: u8) -> usize {
+    if head.ends_with(b"\">>") {
+        return ">>".len();
+    }
+    let is_mark = |b: &&u8| separator == b':' && **b == b'*';
+    head.iter().rev().take(3).take_while(is_mark).count()
 }
 
 fn word_before(text: &str, floor: usize, end: usize) -> Option<(usize, &str)> {
@@ -91,17 +99,73 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
         start += 1;
     }
     if bytes[at] == b':' {
+        start += markup_after(&text[start..]);
         start += properties(&text[start..]);
     }
-    quoted(text, start).or_else(|| {
-        let end = if whole {
-            composite_end(text, start)
+    start += typed(&text[start..]);
+    binary(text, start)
+        .or_else(|| quoted(text, start))
+        .or_else(|| {
+            let end = if whole {
+                composite_end(text, start)
+            } else {
+                None
+            };
+            let end = end.unwrap_or_else(|| unquoted_end(text, start));
+            (start < end).then_some((start, end, false))
+        })
+}
+
+/// The length of what closes the name behind its colon: `Password:** x`, `<b>Password:</b> x`.
+fn markup_after(rest: &str) -> usize {
+    let marks = rest.bytes().take(3).take_while(|b| *b == b'*').count();
+    let is_name = |b: &u8| b.is_ascii_alphanumeric();
+    let tag = rest.strip_prefix("</").map_or(0, |tag| {
+        let name = tag.bytes().take(10).take_while(is_name).count();
+        if tag[name..].starts_with('>') {
+            "</>".len() + name
         } else {
-            None
-        };
-        let end = end.unwrap_or_else(|| unquoted_end(text, start));
-        (start < end).then_some((start, end, false))
-    })
+            0
+        }
+    });
+    let length = if tag > 0 { tag } else { marks };
+    if length == 0 {
+        return 0;
+    }
+    let blanks = blanks(&rest.as_bytes()[length..]);
+    if blanks > 0 || rest[length..].starts_with('`') {
+        length + blanks
+    } else {
+        0
+    }
+}
+
+/// The length of what a debugger and a dump of PHP write before a string: its address, its type on a line.
+fn typed(rest: &str) -> usize {
+    let (digits, end) = if let Some(address) = rest.strip_prefix("0x") {
+        (address, " ")
+    } else if let Some(length) = on_next_line(rest).strip_prefix("string(") {
+        (length, ") ")
+    } else {
+        return 0;
+    };
+    let lead = rest.len() - digits.len();
+    let count = digits.bytes().take(16).take_while(u8::is_ascii_hexdigit);
+    let length = lead + count.count();
+    let is_string = |rest: &str| rest.starts_with(end) && rest[end.len()..].starts_with('"');
+    if is_string(&rest[length..]) {
+        length + end.len()
+    } else {
+        0
+    }
+}
+
+/// What the next line begins with, if nothing is left on this one.
+fn on_next_line(rest: &str) -> &str {
+    match rest.strip_prefix('\n') {
+        Some(next) => &next[blanks(next.as_bytes())..],
+        None => rest,
+    }
 }
 
 /// The length of what YAML has before a value: an anchor, and a tag that does not refer to something else.
@@ -137,6 +201,9 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
         }
         return None;
     }
+    if let Some(length) = registry_bytes(rest) {
+        return Some(start + length);
+    }
     if ["Endpoint=", "jdbc:", "Server=", "DefaultEndpointsProtocol="]
         .iter()
         .any(|head| rest.starts_with(head.as_bytes()))
@@ -149,99 +216,20 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
     None
 }
 
-/// Constructors around a string.
-const WRAPPERS: &[&str] = &[
-    "Some(",
-    "Optional(",
-    "Ok(",
-    "Just(",
-    "String(",
-    "Secret(",
-    "SecretBox(",
-    "SecretString(",
-    "Sensitive(",
-    "Password(",
-    "Token(",
-    "ApiKey(",
-    "str(",
-    "Value(",
-];
-
-/// The inside of quotes that open at `start`, also escaped ones and those with a letter before them.
-pub(crate) fn quoted(text: &str, start: usize) -> Option<(usize, usize, bool)> {
-    let bytes = text.as_bytes();
-    let mut open = start;
-    let prefixed = matches!(
-        bytes.get(open),
-        Some(b'b' | b'r' | b'f' | b'u' | b'@' | b'B' | b'(' | b'[' | b'L' | b'N' | b'E')
-    ) && matches!(bytes.get(open + 1), Some(b'"' | b'\''));
-    open += usize::from(prefixed);
-    let wrapper = WRAPPERS
-        .iter()
-        .find(|wrapper| text[open..].starts_with(**wrapper));
-    open += wrapper.map_or(0, |wrapper| wrapper.len());
-    let slashes = bytes[open.min(bytes.len())..]
-        .iter()
-        .take(8)
-        .take_while(|b| **b == b'\\')
-        .count();
-    open += slashes;
-    let quote = *bytes
-        .get(open)
-        .filter(|b| matches!(b, b'"' | b'\'' | b'`'))?;
-    let first = open + 1;
-    let limit = bytes.len().min(first + VALUE_LIMIT);
-    let mut run = 0;
-    let mut line_end = None;
-    let mut doubled = false;
-    for (index, byte) in bytes.iter().enumerate().take(limit).skip(first) {
-        match *byte {
-            b if b == quote && doubled => doubled = false,
-            b'\\' => run += 1,
-            // `'it''s'`: SQL, libpq, YAML and CSV write a quote twice.
-            b if b == quote
-                && slashes == 0
-                && run == 0
-                && index > first
-                && bytes.get(index + 1) == Some(&quote) =>
-            {
-                doubled = true;
-            }
-            b if b == quote
-                && (if slashes == 0 {
-                    run % 2 == 0
-                } else {
-                    run <= slashes
-                }) =>
-            {
-                return Some((first, index - run.min(slashes), true));
-            }
-            b'\n' if run % 2 == 1 && slashes == 0 => run = 0,
-            b'\n' if quote != b'`' => {
-                let end = wrapped_end(bytes, index, quote).unwrap_or(index);
-                return Some((first, end, true));
-            }
-            b'\n' => {
-                line_end = line_end.or(Some(index));
-                run = 0;
-            }
-            _ => run = 0,
-        }
+/// The length of bytes as the registry of Windows exports them, over many lines: `hex(2):66,00,\`.
+fn registry_bytes(rest: &[u8]) -> Option<usize> {
+    let kind = rest.strip_prefix(b"hex")?;
+    let colon = memchr::memchr(b':', &kind[..kind.len().min(4)])?;
+    let mut length = "hex:".len() + colon;
+    loop {
+        let is_digit = |b: &&u8| b.is_ascii_hexdigit() || **b == b',';
+        length += rest[length..].iter().take_while(is_digit).count();
+        let feed = rest[length..].strip_prefix(b"\\\r\n");
+        let Some(next) = feed.or_else(|| rest[length..].strip_prefix(b"\\\n")) else {
+            return Some(length);
+        };
+        length = rest.len() - next.len() + blanks(next);
     }
-    // What is closed nowhere ends with its line, however much text follows.
-    let end = line_end.unwrap_or_else(|| text.floor_char_boundary(limit));
-    Some((first, end, true))
-}
-
-/// Where a string is closed that was broken for the width of a page: before anything but a word of it stands on the
-/// next line.
-fn wrapped_end(bytes: &[u8], feed: usize, quote: u8) -> Option<usize> {
-    let rest = &bytes[feed + 1..];
-    let word = rest.iter().take(WRAPPED);
-    let length = word.take_while(|b| is_token_byte(**b)).count();
-    let last = *rest[..length].last()?;
-    let is_closed = rest.get(length) == Some(&quote) && !matches!(last, b'=' | b':');
-    is_closed.then_some(feed + 1 + length)
 }
 
 /// Where the lines of `<<EOF` begin and end.
@@ -278,8 +266,10 @@ pub(crate) fn unquoted_end(text: &str, start: usize) -> usize {
             b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'`' | 0 => break,
             b'\'' | b'<' if end > start => break,
             b'\\' if matches!(rest.get(1), Some(b'n' | b'r' | b't' | b'"' | b'\\')) => break,
-            // A line that goes on, as in properties of Java.
-            b'\\' if rest.get(1) == Some(&b'\n') && end > start => end += 2 + blanks(&rest[2..]),
+            // A line that goes on, as in properties of Java; a record is none, whatever stands before it.
+            b'\\' if rest.get(1) == Some(&b'\n') && end > start && blanks(&rest[2..]) > 0 => {
+                end += 2 + blanks(&rest[2..]);
+            }
             b',' | b';' | b'&' | b'|' if next_pair(&rest[1..]) => break,
             _ => end += 1,
         }

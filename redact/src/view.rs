@@ -4,6 +4,7 @@
 use bonesetter_proto::Unseen;
 
 use crate::engine::Hit;
+use crate::json_text::unescape;
 
 /// A reading of a text and where each of its bytes comes from.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ pub(crate) fn views(text: &str) -> Vec<View> {
     let has = |byte: u8| memchr::memchr(byte, bytes).is_some();
     if has(0x1b)
         || has(b'[') && text.contains("[3") && text.contains("[0m")
-        || !text.is_ascii() && text.chars().any(is_invisible)
+        || !text.is_ascii() && text.chars().any(|c| is_invisible(c) || narrow(c) != c)
     {
         views.push(without_noise(text));
     }
@@ -80,7 +81,51 @@ pub(crate) fn views(text: &str) -> Vec<View> {
     if memchr::memchr_iter(b'%', bytes).any(encodes) {
         views.push(percent_decoded(text));
     }
+    if has(b'&') && ENTITIES.iter().any(|(entity, _)| text.contains(entity)) {
+        views.push(without_entities(text));
+    }
+    if has(b'\\') && text.contains("\\u002") {
+        views.push(unescape(text, 0));
+    }
     views
+}
+
+/// What quotes and separators are in HTML.
+const ENTITIES: [(&str, char); 5] = [
+    ("&quot;", '"'),
+    ("&#34;", '"'),
+    ("&#39;", '\''),
+    ("&apos;", '\''),
+    ("&#x27;", '\''),
+];
+
+/// The ASCII separator that a wide one stands for, as in texts in Chinese and Japanese.
+const fn narrow(character: char) -> char {
+    match character {
+        '\u{ff1a}' => ':',
+        '\u{ff1d}' => '=',
+        other => other,
+    }
+}
+
+fn without_entities(text: &str) -> View {
+    let mut view = View::with_capacity(text.len());
+    let mut skip_to = 0;
+    for (index, character) in text.char_indices() {
+        if index < skip_to {
+            continue;
+        }
+        let mut entities = ENTITIES.iter();
+        let entity =
+            entities.find(|(entity, _)| character == '&' && text[index..].starts_with(entity));
+        let (decoded, length) = match entity {
+            Some((entity, decoded)) => (*decoded, entity.len()),
+            None => (character, character.len_utf8()),
+        };
+        skip_to = index + length;
+        view.push(decoded, index, skip_to);
+    }
+    view
 }
 
 /// Whether a word is read without this character. A separator is none: what it stands between are two words.
@@ -103,7 +148,7 @@ fn without_noise(text: &str) -> View {
             skip_to = end;
             continue;
         }
-        view.push(character, index, index + character.len_utf8());
+        view.push(narrow(character), index, index + character.len_utf8());
     }
     view
 }

@@ -3,6 +3,7 @@
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
+use crate::value::Shape;
 
 /// The rule of finds in the data of a Secret.
 pub(crate) const MANIFEST: &str = "secret-manifest";
@@ -118,7 +119,16 @@ impl Block {
     fn item<'a>(&self, content: &'a str) -> Option<&'a str> {
         match content.strip_prefix("- ") {
             Some(item) if self.naming == Naming::Password => Some(item.trim_start()),
-            Some(_) => None,
+            Some(item) => {
+                // A name is no secret, and most lists under such a word are of names.
+                let Shape {
+                    lower,
+                    upper,
+                    digits,
+                    ..
+                } = Shape::of(item);
+                (lower > 0 && upper > 0 && digits > 0 && item.len() >= 8).then(|| item.trim_start())
+            }
             None => Some(content),
         }
     }
@@ -157,6 +167,10 @@ mod tests {
             ["hunter2", "hunter3"]
         );
         assert_eq!(found("tokens:\n- read\n- write\n"), Vec::<&str>::new());
+        assert_eq!(
+            found("tokens:\n- saffronT2x\n- orders-v1\n"),
+            ["saffronT2x"]
+        );
         assert_eq!(
             found("env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
             Vec::<&str>::new()
