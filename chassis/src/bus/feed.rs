@@ -7,9 +7,11 @@ use futures::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
 use super::Bus;
+use crate::topology::ANSWERED_WITHIN;
 
 /// A request that gets nothing ends after this.
 const EXPIRES: Duration = Duration::from_secs(5);
+const _: () = assert!(EXPIRES.as_secs() < ANSWERED_WITHIN.as_secs());
 /// By then the server has said so, or never will.
 const SILENCE: Duration = Duration::from_secs(10);
 const ROUND_TRIP: Duration = Duration::from_secs(2);

@@ -12,7 +12,8 @@ use super::Bus;
 use super::drift::pages;
 use super::provision::ProvisionError;
 use crate::topology::{
-    COPIES, COPY_DELIVERY, CopySpec, ExternalUser, IMPORTED_API, MAX_MESSAGE_BYTES, ToolConsumer,
+    COPIES, COPY_DELIVERY, CopySpec, ExternalUser, IMPORTED_API, MAX_MESSAGE_BYTES, PULL_EXPIRES,
+    ToolConsumer,
 };
 
 /// Who may.
@@ -51,13 +52,11 @@ pub async fn provision_external(
         done.consumers += wanted.len();
         let list = format!("CONSUMER.LIST.{}", copy.name);
         for there in pages(bus, USER, &list, "consumers").await? {
-            let name = there["name"].as_str().unwrap_or_default();
-            if wanted
-                .get(name)
-                .is_some_and(|it| is_as_ours(it, &there["config"]))
-            {
+            let (name, config) = (there["name"].as_str().unwrap_or_default(), &there["config"]);
+            let ours = wanted.get(name).is_some_and(|it| is_as_ours(it, config));
+            if ours && is_bounded(config) {
                 wanted.remove(name);
-            } else {
+            } else if !ours {
                 delete(bus, copy, name).await?;
                 done.deleted += 1;
             }
@@ -104,12 +103,18 @@ fn is_as_ours(consumer: &ToolConsumer, found: &Value) -> bool {
         && filters.is_null()
 }
 
+/// Whether its pulls are held to what the server remembers; a consumer can be taught that where it is.
+fn is_bounded(found: &Value) -> bool {
+    found["max_expires"].as_u64().map(Duration::from_nanos) == Some(PULL_EXPIRES)
+}
+
 async fn create(bus: &Bus, consumer: &ToolConsumer) -> Result<(), ProvisionError> {
     let config = pull::Config {
         durable_name: Some(consumer.name.clone()),
         filter_subject: consumer.filter.clone(),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
+        max_expires: PULL_EXPIRES,
         ..pull::Config::default()
     };
     let created = bus

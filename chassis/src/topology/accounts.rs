@@ -8,11 +8,14 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::{fs, io, iter};
 
 use bonesetter_keys::KeyDirectory;
 
-use super::external::{COPIES, COPY_DELIVERY, EXTERNAL_ACCOUNT, IMPORTED_API, PIPELINE_ACCOUNT};
+use super::external::{
+    COPIES, COPY_DELIVERY, EXTERNAL_ACCOUNT, IMPORTED_API, PIPELINE_ACCOUNT, PULL_EXPIRES,
+};
 use super::{ExternalUser, Permissions, USERS, User, external_permissions, permissions_with};
 
 /// Connections of one external tool.
@@ -24,6 +27,14 @@ const INFO: &str = "$JS.API.INFO";
 
 /// A request that is answered by any number of messages, not by one.
 const PULL: &str = "$JS.API.CONSUMER.MSG.NEXT.";
+
+/// How long the server remembers where the answers to a request of a service go, counted from the last
+/// answer; it looks as often, so up to twice as long. Services wait two seconds, and five for a pull.
+pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
+
+/// As [`ANSWERED_WITHIN`], for external tools, whose pulls wait [`PULL_EXPIRES`] at the most.
+const TOOLS_ANSWERED_WITHIN: Duration = Duration::from_secs(40);
+const _: () = assert!(PULL_EXPIRES.as_secs() < TOOLS_ANSWERED_WITHIN.as_secs());
 
 /// The variable that holds a user's public nkey in the generated configuration.
 pub fn variable(user: &str) -> String {
@@ -151,7 +162,8 @@ fn feeding() -> impl Iterator<Item = (Share, Option<String>)> {
 fn write_pipeline(text: &mut String, members: &[Member]) {
     let _ = writeln!(text, "  {PIPELINE_ACCOUNT} {{\n    jetstream: enabled");
     let feeding = feeding().map(|(share, _)| (share, EXTERNAL_ACCOUNT));
-    write_exports(text, shares_of(PIPELINE_ACCOUNT, members).chain(feeding));
+    let shares = shares_of(PIPELINE_ACCOUNT, members).chain(feeding);
+    write_exports(text, shares, ANSWERED_WITHIN);
     text.push_str("  }\n");
 }
 
@@ -162,7 +174,8 @@ fn write_external(text: &mut String, members: &[Member]) {
         write_import(text, PIPELINE_ACCOUNT, &share, renamed.as_deref());
     }
     text.push_str("    ]\n");
-    write_exports(text, shares_of(EXTERNAL_ACCOUNT, members));
+    let shares = shares_of(EXTERNAL_ACCOUNT, members);
+    write_exports(text, shares, TOOLS_ANSWERED_WITHIN);
     text.push_str("  }\n");
 }
 
@@ -177,26 +190,36 @@ fn shares_of<'a>(
 }
 
 /// Each share once, with everybody who has it.
-fn write_exports<'a>(text: &mut String, shares: impl Iterator<Item = (Share, &'a str)>) {
+fn write_exports<'a>(
+    text: &mut String,
+    shares: impl Iterator<Item = (Share, &'a str)>,
+    answered_within: Duration,
+) {
     let mut takers = BTreeMap::<Share, Vec<&str>>::new();
     for (share, account) in shares {
         takers.entry(share).or_default().push(account);
     }
     text.push_str("    exports: [\n");
     for (share, accounts) in takers {
+        let answers = answers(&share, answered_within);
         let subject = share.subject();
-        let many = if subject.starts_with(PULL) {
-            ", response_type: Stream"
-        } else {
-            ""
-        };
         let accounts = accounts.join(", ");
         let _ = writeln!(
             text,
-            "      {{ {share}: \"{subject}\"{many}, accounts: [{accounts}] }}"
+            "      {{ {share}: \"{subject}\"{answers}, accounts: [{accounts}] }}"
         );
     }
     text.push_str("    ]\n");
+}
+
+/// How many answers there may be, and until when.
+fn answers(share: &Share, within: Duration) -> String {
+    let many = match share {
+        Share::Stream(_) => return String::new(),
+        Share::Service(subject) if subject.starts_with(PULL) => ", response_type: Stream",
+        Share::Service(_) => "",
+    };
+    format!("{many}, response_threshold: \"{}s\"", within.as_secs())
 }
 
 fn write_import(text: &mut String, account: &str, share: &Share, renamed: Option<&str>) {

@@ -23,6 +23,9 @@ pub const EXTERNAL_ACCOUNT: &str = "EXTERNAL";
 pub const IMPORTED_API: &str = "JS.bonesetter.api";
 /// Where the pipeline's account delivers what is copied.
 pub const COPY_DELIVERY: &str = "bonesetter-external.deliver";
+/// How long a pull of a tool may wait, which is what most clients ask for by themselves: the server remembers
+/// where the answer goes for as long.
+pub const PULL_EXPIRES: Duration = Duration::from_secs(30);
 /// A tool that needs more than this is not limited to namespaces in any useful sense.
 pub const MAX_NAMESPACES: usize = 64;
 

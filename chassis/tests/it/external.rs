@@ -2,14 +2,14 @@
 
 use async_nats::jetstream::consumer::PullConsumer;
 use bonesetter_chassis::bus::{provision, provision_copies, provision_external};
-use bonesetter_chassis::topology::{COPIES, ExternalUser};
+use bonesetter_chassis::topology::{COPIES, ExternalUser, PULL_EXPIRES};
 use bonesetter_proto::v1::Diagnosed;
 use bonesetter_proto::{Namespace, Stage, Subject};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, subject};
-use crate::spy::{Admin, Verdict, WAIT};
+use crate::spy::{Admin, Spy, Verdict, WAIT};
 
 const COPY: &str = "EXTERNAL_DIAGNOSED";
 
@@ -148,21 +148,32 @@ async fn a_copy_that_nothing_feeds_is_an_error_and_not_silence() {
     );
 }
 
+/// In place of `carol_shop`, a consumer that somebody has made otherwise.
+async fn make_carol_shop(admin: &mut Spy, config: Value) {
+    let path = format!("{COPY}.carol_shop");
+    let delete = format!("$JS.API.CONSUMER.DELETE.{path}");
+    assert_eq!(admin.request(&delete, &Value::Null).await, Verdict::Done);
+    let filter = config["filter_subject"].as_str().unwrap();
+    let create = format!("$JS.API.CONSUMER.CREATE.{path}.{filter}");
+    let body = json!({ "stream_name": COPY, "config": config });
+    assert_eq!(admin.request(&create, &body).await, Verdict::Done);
+}
+
+async fn carol_shop(carol: &async_nats::Client) -> PullConsumer {
+    let js = async_nats::jetstream::new(carol.clone());
+    let consumer = js.get_consumer_from_stream("carol_shop", COPY).await;
+    consumer.unwrap()
+}
+
 /// Whatever it is that somebody has made under the name of a tool's consumer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_consumer_that_is_not_as_ours_is_made_anew_and_others_stay_where_they_are() {
     let admin = Admin::new();
     let bed = start(|accounts| admin.joining(&accounts, "EXTERNAL")).await;
     let mut admin = admin.spy(&bed).await;
-    let filter = "bonesetter.v1.diagnosed.*.shop.>";
-    let path = format!("{COPY}.carol_shop");
-    let config = json!({ "durable_name": "carol_shop", "filter_subject": filter,
-        "deliver_subject": "anywhere", "ack_policy": "explicit" });
-    let body = json!({ "stream_name": COPY, "config": config });
-    let delete = format!("$JS.API.CONSUMER.DELETE.{path}");
-    assert_eq!(admin.request(&delete, &Value::Null).await, Verdict::Done);
-    let create = format!("$JS.API.CONSUMER.CREATE.{path}.{filter}");
-    assert_eq!(admin.request(&create, &body).await, Verdict::Done);
+    let config = json!({ "durable_name": "carol_shop", "deliver_subject": "anywhere",
+        "filter_subject": "bonesetter.v1.diagnosed.*.shop.>", "ack_policy": "explicit" });
+    make_carol_shop(&mut admin, config).await;
     let provisioner = bed.bus("provisioner-external").await;
     let again = async || provision_external(&provisioner, &tools()).await.unwrap();
     assert_eq!(again().await.deleted, 1);
@@ -171,10 +182,30 @@ async fn a_consumer_that_is_not_as_ours_is_made_anew_and_others_stay_where_they_
     assert_eq!(replay_all(&carol, "carol_shop").await.len(), 2);
 
     assert_eq!(again().await.deleted, 0);
-    let js = async_nats::jetstream::new(carol);
-    let consumer: PullConsumer = js
-        .get_consumer_from_stream("carol_shop", COPY)
-        .await
-        .unwrap();
+    let consumer = carol_shop(&carol).await;
     assert_eq!(consumer.cached_info().delivered.consumer_sequence, 2);
+}
+
+/// The server forgets where the answers to a pull go; one that waits longer is refused and not forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consumer_that_lets_pulls_wait_too_long_is_held_to_what_the_server_remembers() {
+    let admin = Admin::new();
+    let bed = start(|accounts| admin.joining(&accounts, "EXTERNAL")).await;
+    let mut admin = admin.spy(&bed).await;
+    let config = json!({ "durable_name": "carol_shop", "ack_policy": "explicit",
+        "filter_subject": "bonesetter.v1.diagnosed.*.shop.>" });
+    make_carol_shop(&mut admin, config).await;
+    diagnose(&bed, &[(0, "shop"), (1, "shop")]).await;
+    let carol = client(&bed, "carol").await;
+    assert_eq!(replay_all(&carol, "carol_shop").await.len(), 2);
+
+    let provisioner = bed.bus("provisioner-external").await;
+    let done = provision_external(&provisioner, &tools()).await.unwrap();
+    assert_eq!(done.deleted, 0);
+    let consumer = carol_shop(&carol).await;
+    assert_eq!(consumer.cached_info().delivered.consumer_sequence, 2);
+    let pull = consumer.batch().max_messages(1).expires(2 * PULL_EXPIRES);
+    let refused = pull.messages().await.unwrap().next().await.unwrap();
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains("MaxRequestExpires"), "{refused}");
 }
