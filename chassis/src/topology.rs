@@ -15,12 +15,11 @@ mod permissions;
 mod users;
 
 pub(crate) use accounts::ANSWERED_WITHIN;
-pub use accounts::{
-    MissingPublicKey, authorization, authorization_of, authorization_with, variable,
-};
+pub use accounts::{MissingPublicKey, authorization_of, authorization_with, variable};
 pub use external::{
     COPIES, COPY_DELIVERY, CopySpec, EXTERNAL_ACCOUNT, ExternalError, ExternalUser, IMPORTED_API,
-    MAX_NAMESPACES, PIPELINE_ACCOUNT, PULL_EXPIRES, ToolConsumer, external_permissions, external_user,
+    MAX_NAMESPACES, PIPELINE_ACCOUNT, PULL_EXPIRES, ToolConsumer, external_permissions,
+    external_user,
 };
 pub use permissions::{Permissions, permissions, permissions_with};
 pub use users::{Role, USERS, User, user};

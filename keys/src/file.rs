@@ -78,6 +78,20 @@ pub enum KeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// A line is not the public half of an nkey.
+    #[error("{path} holds {line:?}, which is not the public key of a user of NATS (U...)")]
+    NoNkey {
+        /// Which file.
+        path: PathBuf,
+        /// What stands there.
+        line: String,
+    },
+    /// A file does not hold the private half of an nkey.
+    #[error("{path} does not hold the nkey seed of a user of NATS (SU...)")]
+    NoSeed {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The operating system gave no randomness, or a key was refused by the library.
     #[error("cannot make a key: the cryptographic library refused it")]
     Generate,

@@ -60,12 +60,21 @@ impl KeyDirectory {
 
     /// NATS nkey seed of a user.
     pub fn nkey_seed(&self, user: &str) -> PathBuf {
-        self.0.join("nats").join(format!("{user}.nk"))
+        self.nats().join(format!("{user}.nk"))
     }
 
-    /// NATS nkey public key of a user.
+    /// NATS nkey seed that takes the place of a user's.
+    pub(crate) fn nkey_next(&self, user: &str) -> PathBuf {
+        self.nats().join(format!("{user}.next.nk"))
+    }
+
+    /// NATS nkey public keys of a user, one a line, the one in use first.
     pub fn nkey_public(&self, user: &str) -> PathBuf {
-        self.0.join("nats").join(format!("{user}.pub"))
+        self.nats().join(format!("{user}.pub"))
+    }
+
+    pub(crate) fn nats(&self) -> PathBuf {
+        self.0.join("nats")
     }
 
     /// Every file of a set.
@@ -147,7 +156,7 @@ pub(crate) fn random() -> Result<Zeroizing<[u8; 32]>, KeyError> {
     Ok(bytes)
 }
 
-fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
     write_new(path, text, 0o600)
 }
 

@@ -8,6 +8,7 @@
 mod digest;
 mod file;
 mod init;
+mod login;
 mod reload;
 mod rotate;
 mod seal;
@@ -17,6 +18,7 @@ mod webhook;
 pub use digest::{DigestKey, base32, content_hash, incident_id};
 pub use file::KeyError;
 pub use init::{KeyDirectory, complete, init};
+pub use login::Login;
 pub use rotate::{KeyState, Rotating};
 pub use seal::{OpenError, SealingKeys};
 pub use sign::{Signature, SigningKey, Verified, VerifyError, VerifyingKeys};

@@ -153,7 +153,7 @@ impl Rotating {
 }
 
 /// Writes a file anew, with the mode that it has; a crash leaves the old one or the new one.
-fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), KeyError> {
     let failed = |source| KeyError::Write {
         path: path.to_owned(),
         source,

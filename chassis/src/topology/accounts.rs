@@ -7,11 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
-use std::path::PathBuf;
+use std::iter;
 use std::time::Duration;
-use std::{fs, io, iter};
 
-use bonesetter_keys::KeyDirectory;
+use bonesetter_keys::{KeyDirectory, KeyError, Login};
 
 use super::external::{
     COPIES, COPY_DELIVERY, EXTERNAL_ACCOUNT, IMPORTED_API, PIPELINE_ACCOUNT, PULL_EXPIRES,
@@ -41,22 +40,16 @@ pub fn variable(user: &str) -> String {
     format!("BONESETTER_NKEY_{}", user.replace('-', "_").to_uppercase())
 }
 
-/// The `accounts` part of a nats-server configuration without external tools; `nkey` gives the
-/// public key of each user.
-pub fn authorization(nkey: impl Fn(&User) -> String) -> String {
-    let nkey = |name: &str| super::user(name).map(&nkey).unwrap_or_default();
-    authorization_with(&[], nkey)
-}
-
-/// As [`authorization`], with external tools; `nkey` gives the public key by the name of a user.
-pub fn authorization_with(tools: &[ExternalUser], nkey: impl Fn(&str) -> String) -> String {
+/// The `accounts` part of a nats-server configuration, with external tools; `nkeys` gives the public keys by
+/// the name of a user: each of them logs in as that user.
+pub fn authorization_with(tools: &[ExternalUser], nkeys: impl Fn(&str) -> Vec<String>) -> String {
     let ours = USERS.iter().map(|user| Member::ours(user, tools));
     let members: Vec<Member> = ours.chain(tools.iter().map(Member::tool)).collect();
     let mut text = String::from("accounts {\n");
     write_pipeline(&mut text, &members);
     write_external(&mut text, &members);
     for member in &members {
-        member.write_account(&mut text, &nkey(&member.name));
+        member.write_account(&mut text, &nkeys(&member.name));
     }
     text.push_str("  SYS {}\n}\nsystem_account: SYS\n");
     text
@@ -100,7 +93,7 @@ impl Member {
             .chain(streams.map(Share::Stream))
     }
 
-    fn write_account(&self, text: &mut String, nkey: &str) {
+    fn write_account(&self, text: &mut String, nkeys: &[String]) {
         let _ = writeln!(text, "  {} {{", self.name);
         if let Some(limit) = self.max_connections {
             let _ = writeln!(text, "    limits {{ max_connections: {limit} }}");
@@ -109,8 +102,18 @@ impl Member {
         for share in self.shares() {
             write_import(text, self.streams, &share, None);
         }
-        let _ = writeln!(text, "    ]\n    users: [{{\n      nkey: {nkey}");
-        text.push_str("      permissions {\n");
+        text.push_str("    ]\n    users: [\n");
+        for nkey in nkeys {
+            self.write_user(text, nkey);
+        }
+        text.push_str("    ]\n  }\n");
+    }
+
+    fn write_user(&self, text: &mut String, nkey: &str) {
+        let _ = writeln!(
+            text,
+            "      {{\n        nkey: {nkey}\n        permissions {{"
+        );
         let Permissions {
             publish,
             subscribe,
@@ -118,7 +121,7 @@ impl Member {
         } = &self.permissions;
         write_allowed(text, "publish", publish);
         write_allowed(text, "subscribe", [inbox].into_iter().chain(subscribe));
-        text.push_str("      }\n    }]\n  }\n");
+        text.push_str("        }\n      }\n");
     }
 }
 
@@ -236,22 +239,21 @@ fn write_allowed<'a>(
     verb: &str,
     subjects: impl IntoIterator<Item = &'a String>,
 ) {
-    let _ = writeln!(text, "        {verb} {{ allow: [");
+    let _ = writeln!(text, "          {verb} {{ allow: [");
     for subject in subjects {
-        let _ = writeln!(text, "          \"{subject}\"");
+        let _ = writeln!(text, "            \"{subject}\"");
     }
-    text.push_str("        ] }\n");
+    text.push_str("          ] }\n");
 }
 
-/// A public key cannot be read.
+/// The public keys of a user cannot be told.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot read the public key {path}: {source}; `bonesetter keys init` makes a complete set, \
-     `bonesetter keys external` the key of an external tool"
+    "no public keys of {user}: {source}; `bonesetter keys external` makes those of an external tool"
 )]
 pub struct MissingPublicKey {
-    path: PathBuf,
-    source: io::Error,
+    user: String,
+    source: KeyError,
 }
 
 /// As [`authorization_with`], with the public keys of a set.
@@ -262,12 +264,12 @@ pub fn authorization_of(
     let mut public = BTreeMap::new();
     let ours = USERS.iter().map(|user| user.name.to_owned());
     for user in ours.chain(tools.iter().map(ExternalUser::user)) {
-        let path = keys.nkey_public(&user);
-        let key = fs::read_to_string(&path).map_err(|source| MissingPublicKey {
-            path: path.clone(),
+        let known = Login::of(&user).public_keys(keys);
+        let known = known.map_err(|source| MissingPublicKey {
+            user: user.clone(),
             source,
         })?;
-        public.insert(user, key.trim().to_owned());
+        public.insert(user, known);
     }
     Ok(authorization_with(tools, |user| {
         public.get(user).cloned().unwrap_or_default()

@@ -258,9 +258,16 @@ async fn nothing_is_lost_when_the_server_is_killed_in_the_middle() {
 /// A plain client, as somebody would use it who holds a service's credentials.
 pub(crate) async fn nats_client(bed: &Bed, user: &str) -> async_nats::Client {
     let seed = std::fs::read_to_string(bed.keys.nkey_seed(user)).unwrap();
+    login(bed, user, seed).await.unwrap()
+}
+
+pub(crate) async fn login(
+    bed: &Bed,
+    user: &str,
+    seed: String,
+) -> Result<async_nats::Client, async_nats::ConnectError> {
     with_certificates(bed, async_nats::ConnectOptions::with_nkey(seed), user)
         .custom_inbox_prefix(format!("_INBOX_{user}"))
         .connect(bed.nats.url())
         .await
-        .unwrap()
 }

@@ -31,7 +31,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     };
     let text = match keys {
         Some(dir) => authorization_of(&KeyDirectory::new(dir), &tools)?,
-        None => authorization_with(&tools, |user| format!("${}", variable(user))),
+        None => authorization_with(&tools, |user| vec![format!("${}", variable(user))]),
     };
     pipe::print(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use bonesetter_chassis::topology::{ExternalError, USERS, external_user};
-use bonesetter_keys::{KeyDirectory, KeyError, Rotating};
+use bonesetter_keys::{KeyDirectory, KeyError, KeyState, Login, Rotating};
 use bonesetter_proto::{Namespace, Writer};
 use clap::Subcommand;
 
@@ -32,36 +32,52 @@ pub(crate) enum Command {
     Add {
         /// Directory that `bonesetter keys init` filled.
         dir: PathBuf,
-        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
-        #[arg(value_parser = rotating)]
-        key: Rotating,
+        /// Which: `evidence`, `inverse`, `webhook`, a service that signs, or `nats/USER`.
+        #[arg(value_parser = key)]
+        key: Key,
     },
     /// Second step: put the newest key to use, when all who read have it.
     Promote {
         /// Directory that `bonesetter keys init` filled.
         dir: PathBuf,
-        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
-        #[arg(value_parser = rotating)]
-        key: Rotating,
+        /// Which: `evidence`, `inverse`, `webhook`, a service that signs, or `nats/USER`.
+        #[arg(value_parser = key)]
+        key: Key,
     },
     /// Last step: forget a key, when nothing is left that was made with it.
     Retire {
         /// Directory that `bonesetter keys init` filled.
         dir: PathBuf,
-        /// Which: `evidence`, `inverse`, `webhook`, or a service that signs.
-        #[arg(value_parser = rotating)]
-        key: Rotating,
+        /// Which: `evidence`, `inverse`, `webhook`, a service that signs, or `nats/USER`.
+        #[arg(value_parser = key)]
+        key: Key,
         /// The id, as `list` prints it.
         id: String,
     },
 }
 
-fn rotating(name: &str) -> Result<Rotating, String> {
+/// What can be rotated.
+#[derive(Debug, Clone)]
+pub(crate) enum Key {
+    Purpose(Rotating),
+    Login(Login),
+}
+
+fn key(name: &str) -> Result<Key, String> {
+    if let Some(user) = name.strip_prefix(Login::PREFIX) {
+        // It becomes part of the name of a file.
+        let user = Namespace::new(user).map_err(|error| error.to_string())?;
+        return Ok(Key::Login(Login::of(user.as_str())));
+    }
     let all = Rotating::all();
     let found = all.iter().find(|key| key.name() == name).copied();
-    found.ok_or_else(|| {
+    found.map(Key::Purpose).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|key| key.name()).collect();
-        format!("there is no such key; there are {}", names.join(", "))
+        format!(
+            "there is no such key; there are {}, and {}USER for every user of NATS",
+            names.join(", "),
+            Login::PREFIX
+        )
     })
 }
 
@@ -70,15 +86,26 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Init { dir } => init(dir)?,
         Command::External { dir, name } => external(dir, name)?,
         Command::List { dir } => list(&KeyDirectory::new(dir))?,
-        Command::Add { dir, key } => add(&KeyDirectory::new(dir), *key)?,
-        Command::Promote { dir, key } => promote(&KeyDirectory::new(dir), *key)?,
+        Command::Add { dir, key } => {
+            let keys = KeyDirectory::new(dir);
+            match key {
+                Key::Purpose(key) => add(&keys, *key)?,
+                Key::Login(login) => add_login(&keys, login)?,
+            }
+        }
+        Command::Promote { dir, key } => {
+            let keys = KeyDirectory::new(dir);
+            match key {
+                Key::Purpose(key) => promote(&keys, *key)?,
+                Key::Login(login) => promote_login(&keys, login)?,
+            }
+        }
         Command::Retire { dir, key, id } => {
-            key.retire(&KeyDirectory::new(dir), id)?;
-            format!(
-                "forgot {id} of {}; copy the files to where they are mounted; what runs forgets it when it \
-                 is started again\n",
-                key.name()
-            )
+            let keys = KeyDirectory::new(dir);
+            match key {
+                Key::Purpose(key) => retire(&keys, *key, id)?,
+                Key::Login(login) => retire_login(&keys, login, id)?,
+            }
         }
     };
     pipe::print(&done)?;
@@ -117,11 +144,17 @@ fn external(dir: &Path, name: &str) -> anyhow::Result<String> {
 
 fn list(keys: &KeyDirectory) -> anyhow::Result<String> {
     let mut table = layout::table(["KEY", "ID", "STATE"], &[]);
-    for key in Rotating::all() {
-        for state in key.list(keys)? {
+    let mut add = |name: &str, states: Vec<KeyState>| {
+        for state in states {
             let use_ = if state.is_in_use { "in use" } else { "known" };
-            table.add_row([key.name(), &state.id, use_]);
+            table.add_row([name, &state.id, use_]);
         }
+    };
+    for key in Rotating::all() {
+        add(key.name(), key.list(keys)?);
+    }
+    for login in Login::all(keys)? {
+        add(&login.to_string(), login.list(keys)?);
     }
     Ok(format!("{table}\n"))
 }
@@ -174,5 +207,44 @@ fn promote(keys: &KeyDirectory, key: Rotating) -> Result<String, KeyError> {
          2. wait: {until}\n\
          3. bonesetter keys retire DIR {} ID, with the old id that `bonesetter keys list DIR` prints\n",
         key.name()
+    ))
+}
+
+fn retire(keys: &KeyDirectory, key: Rotating, id: &str) -> Result<String, KeyError> {
+    key.retire(keys, id)?;
+    Ok(format!(
+        "forgot {id} of {}; copy the files to where they are mounted; what runs forgets it when it is started \
+         again\n",
+        key.name()
+    ))
+}
+
+/// How the server learns whom to admit.
+const ADMIT: &str = "give nats-server its accounts anew (bonesetter deploy nats --keys DIR, with --external FILE \
+                     where there are tools) and reload it";
+
+fn add_login(keys: &KeyDirectory, login: &Login) -> Result<String, KeyError> {
+    let id = login.make_known(keys)?;
+    Ok(format!(
+        "made {id}, known and not in use\n\
+         1. {ADMIT}: it admits both\n\
+         2. bonesetter keys promote DIR {login}\n"
+    ))
+}
+
+fn promote_login(keys: &KeyDirectory, login: &Login) -> Result<String, KeyError> {
+    let id = login.promote(keys)?;
+    let user = login.user();
+    Ok(format!(
+        "{id} is in use\n\
+         1. copy nats/{user}.nk to all who log in as {user}, and start them again\n\
+         2. bonesetter keys retire DIR {login} ID, with the old id that `bonesetter keys list DIR` prints\n"
+    ))
+}
+
+fn retire_login(keys: &KeyDirectory, login: &Login, id: &str) -> Result<String, KeyError> {
+    login.retire(keys, id)?;
+    Ok(format!(
+        "forgot {id} of {login}; {ADMIT}: it then ends the connections that logged in with it\n"
     ))
 }

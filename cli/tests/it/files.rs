@@ -33,7 +33,9 @@ fn a_key_is_rotated_step_by_step_and_the_one_in_use_is_kept() {
     assert!(bonesetter(&["keys", "init", path], "").status.success());
     let line = |name: &str| {
         let listed = stdout(&bonesetter(&["keys", "list", path], ""));
-        let lines = listed.lines().filter(|line| line.contains(name));
+        let lines = listed
+            .lines()
+            .filter(|line| line.split_whitespace().next() == Some(name));
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let id = |line: &str| line.split_whitespace().nth(1).unwrap().to_owned();
@@ -67,6 +69,59 @@ fn a_key_is_rotated_step_by_step_and_the_one_in_use_is_kept() {
         "{}",
         stderr(&unknown)
     );
+}
+
+#[test]
+fn an_nkey_is_rotated_step_by_step_and_the_server_is_told_of_both_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("keys");
+    let path = path.to_str().unwrap();
+    assert!(bonesetter(&["keys", "init", path], "").status.success());
+    assert!(
+        bonesetter(&["keys", "external", path, "siem"], "")
+            .status
+            .success()
+    );
+    let tools = dir.path().join("external.yaml");
+    std::fs::write(&tools, "external: [{name: siem, namespaces: [shop]}]").unwrap();
+    let deploy = || {
+        let tools = tools.to_str().unwrap();
+        stdout(&bonesetter(
+            &["deploy", "nats", "--keys", path, "--external", tools],
+            "",
+        ))
+    };
+    for name in ["nats/operator", "nats/external-siem"] {
+        let ids = || -> Vec<String> {
+            let listed = stdout(&bonesetter(&["keys", "list", path], ""));
+            let words = listed
+                .lines()
+                .map(|line| line.split_whitespace().collect::<Vec<_>>());
+            let own = words.filter(|line| line.first() == Some(&name));
+            own.map(|line| line[1].to_owned()).collect()
+        };
+        let step = |verb: &str| {
+            let output = bonesetter(&["keys", verb, path, name], "");
+            assert!(output.status.success(), "{}", stderr(&output));
+            stdout(&output)
+        };
+        let old = ids().remove(0);
+        assert!(step("add").contains("bonesetter deploy nats"));
+        let new = ids().remove(1);
+        let admitted = deploy();
+        assert!(admitted.contains(&old) && admitted.contains(&new));
+        let user = name.strip_prefix("nats/").unwrap();
+        assert!(step("promote").contains(&format!("copy nats/{user}.nk")));
+        let retired = bonesetter(&["keys", "retire", path, name, &old], "");
+        assert!(retired.status.success(), "{}", stderr(&retired));
+        let admitted = deploy();
+        assert!(!admitted.contains(&old) && admitted.contains(&new));
+    }
+    for (name, said) in [("nats/nobody", "nobody.pub"), ("nats/../x", "../x")] {
+        let refused = bonesetter(&["keys", "add", path, name], "");
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains(said), "{}", stderr(&refused));
+    }
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn nats_server_accepts_the_configuration_with_keys_and_with_variables() {
     fs::write(&accounts, authorization_of(&keys, &tools).unwrap()).unwrap();
     run(Command::new(server).arg("-t").arg("-c").arg(&config), "");
 
-    let with_variables = authorization_with(&tools, |user| format!("${}", variable(user)));
+    let with_variables = authorization_with(&tools, |user| vec![format!("${}", variable(user))]);
     fs::write(&accounts, with_variables).unwrap();
     let mut check = Command::new(server);
     for user in users {

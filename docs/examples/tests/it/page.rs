@@ -165,7 +165,7 @@ fn what_is_shown_in_go_is_formatted_and_vetted() {
 fn the_page_names_the_limits_as_they_are() {
     let text = page();
     let tool = ExternalUser::new(TOOL, ["shop"]).unwrap();
-    let connections = authorization_with(&[tool], |_| String::new());
+    let connections = authorization_with(&[tool], |_| Vec::new());
     let (_, connections) = connections.split_once("max_connections: ").unwrap();
     let connections = connections.split(' ').next().unwrap();
     let mut limits = vec![
