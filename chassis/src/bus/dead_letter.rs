@@ -125,7 +125,7 @@ impl DeadLetters {
         };
         let last = reader.last(&subject.to_string()).await?;
         let last = last.map_or(0, |letter| letter.sequence);
-        let mut from = after + 1;
+        let mut from = after.saturating_add(1);
         // Its writer may have known the incident when we do not.
         let filter = match dead.subject.parse::<Subject>() {
             Ok(subject) => Stage::Dlq.incident_filter(&subject.incident),

@@ -144,6 +144,10 @@ impl StreamReader {
 
     /// The message at a sequence.
     pub async fn at(&self, sequence: u64) -> Result<Option<StoredMessage>, ReadError> {
+        // The first is 1, and the server takes a question for none to be malformed.
+        if sequence == 0 {
+            return Ok(None);
+        }
         self.get(&Query {
             seq: Some(sequence),
             next_by_subj: None,

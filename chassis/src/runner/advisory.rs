@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{DeadLetter, Redrive};
 use prost::Message as _;
@@ -41,6 +42,23 @@ struct Advisory {
     kind: String,
 }
 
+impl Advisory {
+    /// Who may acknowledge can have the server send one about any number: it takes what is said in the subject
+    /// of an ack, and minus one where that is no number.
+    fn read(payload: &[u8]) -> anyhow::Result<Self> {
+        let advisory: Self =
+            serde_json::from_slice(payload).context("this is no advisory about a message")?;
+        anyhow::ensure!(
+            (1..u64::MAX).contains(&advisory.stream_seq),
+            "no message can have the sequence {} that this advisory is about; a client of {} has acknowledged \
+             what it was not sent",
+            advisory.stream_seq,
+            advisory.consumer
+        );
+        Ok(advisory)
+    }
+}
+
 /// Says in the end of a message where its dead letter is.
 pub(super) fn epitaph(letter: u64, reason: &str) -> String {
     format!("dead letter {letter}: {reason}")
@@ -70,11 +88,9 @@ struct About {
 
 impl Work for AdvisoryWork {
     async fn work(&self, pulled: &Pulled) -> End {
-        let advisory: Advisory = match serde_json::from_slice(&pulled.payload) {
+        let advisory = match Advisory::read(&pulled.payload) {
             Ok(advisory) => advisory,
-            Err(error) => {
-                let cause =
-                    anyhow::Error::new(error).context("this is no advisory about a message");
+            Err(cause) => {
                 return End::Dead {
                     reason: "undecodable",
                     cause,

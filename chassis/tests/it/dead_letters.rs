@@ -206,6 +206,36 @@ async fn what_a_worker_buried_is_not_buried_again_and_what_it_only_ended_is() {
     assert_eq!(found, [(1, "impossible"), (2, "ended")]);
 }
 
+/// What a taken-over service may send under its right to acknowledge.
+#[tokio::test(flavor = "multi_thread")]
+async fn advisories_about_no_message_are_dead_letters_and_hold_up_no_others() {
+    let bed = Bed::start().await;
+    let client = nats_client(&bed, "svc-enricher").await;
+    let (stream, name) = (ENRICHER.stream.name, ENRICHER.name);
+    for sequence in ["0", "x", "18446744073709551615", "-1"] {
+        let forged = format!("$JS.ACK.{stream}.{name}.99999999999999999999.{sequence}.1.1.0");
+        client
+            .publish(forged, "+TERM dead letter 0: x".into())
+            .await
+            .unwrap();
+    }
+    client.flush().await.unwrap();
+    publish(&bed, 0..1).await;
+    take(&bed, &ENRICHER, Some(AckKind::Term)).await;
+    let audit = second_layer(&bed).await;
+    settled(&bed, &AUDIT_ADVISORIES, 5).await;
+    let found = letters(&bed, 5).await;
+    audit.end().await;
+    let of = |stream: &str| {
+        let reasons = found.iter().filter(|(_, letter)| letter.stream == stream);
+        reasons
+            .map(|(_, letter)| letter.reason.as_str())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(stream), ["ended"]);
+    assert_eq!(of(AUDIT_ADVISORIES.stream.name), ["undecodable"; 4]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raw_message_gets_a_letter_from_who_cannot_read_it() {
     let bed = Bed::start().await;
