@@ -11,6 +11,7 @@ mod quote;
 mod subject;
 mod time;
 mod unseen;
+mod values;
 
 #[cfg(feature = "grpc")]
 pub mod grpc;
@@ -22,6 +23,7 @@ pub use quote::node_lines;
 pub use subject::{IncidentId, Namespace, Stage, Subject, SubjectError, escape, unescape};
 pub use time::{from_timestamp, to_timestamp};
 pub use unseen::{Unseen, is_unprintable};
+pub use values::values;
 
 /// The descriptor set of package `bonesetter.v1` with its imports (a serialised
 /// `google.protobuf.FileDescriptorSet`), for reflection, and for tools that read messages by name.

@@ -2,23 +2,13 @@
 
 use bonesetter_chassis::metrics::Metrics as Registry;
 use bonesetter_proto::v1::{Acted, Step};
+use bonesetter_proto::values;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use crate::record::step_name;
 use crate::violation::Name;
-
-/// Every step that is published.
-const STEPS: [Step; 7] = [
-    Step::Proposed,
-    Step::Intended,
-    Step::Applied,
-    Step::Refused,
-    Step::Verified,
-    Step::RolledBack,
-    Step::Stuck,
-];
 
 /// Label of one step.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -51,11 +41,11 @@ impl Metrics {
 
     /// Begins the series of every step, and of every violation at the steps that can name one.
     fn begin(&self) {
-        let steps = STEPS.map(|step| (step, String::new()));
+        let steps = values::<Step>().map(|step| (step, String::new()));
         let violations = Name::ALL.iter().flat_map(|name| {
             [Step::Proposed, Step::Refused].map(|step| (step, name.as_str().to_owned()))
         });
-        for (step, violation) in steps.into_iter().chain(violations) {
+        for (step, violation) in steps.chain(violations) {
             let step = step_name(step);
             drop(self.steps.get_or_create(&StepLabel { step, violation }));
         }

@@ -10,7 +10,7 @@ use bonesetter_proto::v1::{
     Decision, Delivery as Sent, Diagnosis, Evidence, EvidenceItem, LogChunk, LogLine, ObjectRef,
     Removal, SecurityEvent, SecurityEventKind, Violation,
 };
-use bonesetter_proto::{IncidentId, Namespace, Subject, Writer, to_timestamp};
+use bonesetter_proto::{IncidentId, Namespace, Subject, Writer, to_timestamp, values};
 use bytes::Bytes;
 
 use super::*;
@@ -357,26 +357,6 @@ fn what_happened_at_the_boundary_is_a_row_with_names_only() {
 
 #[test]
 fn every_type_of_event_is_known_beforehand() {
-    let phases = [
-        Phase::Open,
-        Phase::Update,
-        Phase::Reclassified,
-        Phase::Resolved,
-    ];
-    let steps = [
-        Step::Proposed,
-        Step::Intended,
-        Step::Applied,
-        Step::Refused,
-        Step::Verified,
-        Step::RolledBack,
-        Step::Stuck,
-    ];
-    let kinds = [
-        SecurityEventKind::Injection,
-        SecurityEventKind::EgressBlocked,
-        SecurityEventKind::Restored,
-    ];
     let of_phase = |phase: Phase| {
         detected(&Detected {
             phase: phase.into(),
@@ -395,9 +375,9 @@ fn every_type_of_event_is_known_beforehand() {
         notified(&Notified::default()),
         overdue(&Overdue::default()),
     ];
-    let contents = phases.map(of_phase).into_iter().chain(others);
-    let contents = contents.chain(steps.map(|step| acted(&acted_message(step))));
-    let contents = contents.chain(kinds.map(of_kind));
+    let contents = values().map(of_phase).chain(others);
+    let contents = contents.chain(values().map(|step| acted(&acted_message(step))));
+    let contents = contents.chain(values().map(of_kind));
     let doubts = [Doubt::Undecodable, Doubt::Forged].map(Doubt::event_type);
     let types = contents.map(|content| content.event_type).chain(doubts);
     assert_eq!(types.collect::<BTreeSet<_>>(), EVENT_TYPES.into());
