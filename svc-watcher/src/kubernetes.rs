@@ -24,7 +24,9 @@ use crate::facts::{Facts, Head, Job, Kind, Pod, ProbeKill, Unreadable, Workload}
 
 /// Of Events only these are asked for: the kubelet's word that it kills a container.
 const KILLS: &str = "involvedObject.kind=Pod,reason=Killing";
-const PAGE: u32 = 500;
+/// Objects asked for at a time. Anybody who may create one can make it 1.5 MiB, and a page is in memory as
+/// a whole.
+const PAGE: u32 = 100;
 
 /// Why the API cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@ use std::{env, fs};
 
 use bonesetter_chassis::bus::header;
 use bonesetter_chassis::topology::{
-    COPIES, ExternalUser, MAX_MESSAGE_BYTES, MAX_NAMESPACES, authorization_with,
+    COPIES, ExternalUser, MAX_MESSAGE_BYTES, MAX_NAMESPACES, PULL_EXPIRES, authorization_with,
     external_permissions,
 };
 use bonesetter_proto::{Stage, Writer};
@@ -172,6 +172,7 @@ fn the_page_names_the_limits_as_they_are() {
         format!("{} KiB a message", MAX_MESSAGE_BYTES >> 10),
         format!("{MAX_NAMESPACES} namespaces a tool"),
         format!("{connections} connections a tool"),
+        format!("{} s that a pull waits", PULL_EXPIRES.as_secs()),
     ];
     for copy in COPIES {
         limits.push(format!("{} days", copy.max_age.as_secs() / 86_400));
