@@ -76,6 +76,33 @@ impl Detector {
         disjoint(flags)
     }
 
+    /// The text without what nobody sees: terminal escapes, control characters, and invisible characters where they are
+    /// more than names and emoji need; and what of it is suspicious, with offsets in the input. To be done before
+    /// redaction, which would otherwise read another text than people and models do afterwards.
+    pub fn bare<'a>(&self, text: &'a str) -> (Cow<'a, str>, Vec<Flag>) {
+        if text
+            .bytes()
+            .all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r'))
+        {
+            return (Cow::Borrowed(text), Vec::new());
+        }
+        let flags = folding::hidden(text);
+        let mut left = String::new();
+        let mut at = 0;
+        for flag in &flags {
+            left.push_str(&text[at..flag.start]);
+            at = flag.end;
+        }
+        left.push_str(&text[at..]);
+        let bare = folding::visible(&folding::separated(&left)).into_owned();
+        let bare = if bare == text {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(bare)
+        };
+        (bare, flags)
+    }
+
     /// The text with every flag that is certain replaced by `<withheld:injection>`, and without
     /// invisible characters and terminal escapes; and the flags, with offsets in the input.
     pub fn neutralise<'a>(&self, text: &'a str) -> (Cow<'a, str>, Vec<Flag>) {
@@ -269,6 +296,25 @@ mod tests {
             }
             let left = neutral.contains(['\u{202e}', '\u{1b}']);
             prop_assert!(!left, "{:?}", neutral);
+        }
+
+        /// Or what is cut afterwards would bring together what redaction has read apart.
+        #[test]
+        fn of_a_bare_text_nothing_is_removed_without_a_mark(
+            text in "(?s)(\\PC|[a-z =<>\\[\\];0-9m\n\u{0}-\u{1f}\u{7f}-\u{9f}\u{200b}-\u{200f}\u{202a}-\u{202e}\u{e0041}]){0,60}"
+        ) {
+            let (bare, _) = detector().bare(&text);
+            prop_assert_eq!(detector().bare(&bare), (bare.clone(), Vec::new()));
+            let (neutral, flags) = detector().neutralise(&bare);
+            let mut expected = String::new();
+            let mut at = 0;
+            for flag in flags.iter().filter(|flag| flag.is_cut) {
+                expected.push_str(&bare[at..flag.start]);
+                expected.push_str(WITHHELD);
+                at = flag.end;
+            }
+            expected.push_str(&bare[at..]);
+            prop_assert_eq!(neutral, expected);
         }
     }
 }

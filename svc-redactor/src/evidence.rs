@@ -16,6 +16,7 @@ use bonesetter_redact::{Redact, RedactError, Redacted, Session};
 use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::block::is_blocked;
 use crate::removals::{Tally, merge};
 use crate::{change, forged, injection, log};
 
@@ -27,6 +28,8 @@ const WHOLE: &str = "evidence";
 pub struct Dossier {
     /// The evidence.
     pub evidence: Evidence,
+    /// Patterns of the ids of items that nobody may read. They teach what is secret, and are then withheld.
+    pub block: Vec<String>,
     /// What was taken out; empty before redaction.
     pub removals: Vec<Removal>,
 }
@@ -42,13 +45,21 @@ pub fn redact_evidence(
     evidence: Evidence,
     session: &mut Session,
 ) -> Result<Redacted<Dossier>, RedactError> {
-    bonesetter_redact::redact(
-        Dossier {
-            evidence,
-            removals: Vec::new(),
-        },
-        session,
-    )
+    redact_evidence_without(evidence, &[], session)
+}
+
+/// The same without the items whose ids fit one of the patterns; `*` stands for any characters.
+pub fn redact_evidence_without(
+    evidence: Evidence,
+    block: &[String],
+    session: &mut Session,
+) -> Result<Redacted<Dossier>, RedactError> {
+    let dossier = Dossier {
+        evidence,
+        block: block.to_owned(),
+        removals: Vec::new(),
+    };
+    bonesetter_redact::redact(dossier, session)
 }
 
 impl Redact for Dossier {
@@ -57,9 +68,15 @@ impl Redact for Dossier {
         let mut tally = Tally::default();
         let volumes = volumes(&evidence);
         for item in &mut evidence.items {
+            if is_blocked(&self.block, item) {
+                learn(session, item, volumes.as_ref());
+                *item = withheld(&mut tally, &item.id, "block");
+                continue;
+            }
             if let Some(Content::Log(chunk)) = &mut item.content {
                 log::mend(chunk);
             }
+            injection::bare(session.detector(), &mut tally, item);
             forged::defuse(session, &mut tally, item);
         }
         for item in &evidence.items {
@@ -83,6 +100,7 @@ impl Redact for Dossier {
         }
         let dossier = Self {
             evidence,
+            block: self.block,
             removals: clean_removals(session, tally.into_removals()),
         };
         if prove(session, &dossier).is_ok() {
@@ -96,6 +114,7 @@ impl Redact for Dossier {
                 collected_at: dossier.evidence.collected_at,
                 ..Evidence::default()
             },
+            block: dossier.block,
             removals: tally.into_removals(),
         };
         prove(session, &dossier)?;
@@ -248,7 +267,7 @@ fn withheld(tally: &mut Tally, id: &str, reason: &str) -> EvidenceItem {
 }
 
 /// What stands in the place of an item that nobody may read.
-pub(crate) fn withheld_note(id: &str, reason: &str) -> EvidenceItem {
+fn withheld_note(id: &str, reason: &str) -> EvidenceItem {
     EvidenceItem {
         id: format!("note/{id}"),
         content: Some(Content::Note(Note {
@@ -343,6 +362,7 @@ fn redact_node(
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
+    use bonesetter_proto::is_unprintable;
     use bonesetter_proto::v1::{
         FieldChange, LogChunk, LogLine, ObjectRef, QueryRecord, RolloutChange, Target,
     };
@@ -535,6 +555,82 @@ mod tests {
         let egress = dossier.removals.iter().filter(|it| it.rule == "egress");
         let places: Vec<_> = egress.map(|removal| removal.place.as_str()).collect();
         assert_eq!(places, ["item-1", "item-2", "item-3"]);
+    }
+
+    /// Every way in which a text can be hidden from redaction and shown afterwards.
+    fn hidden(text: &str) -> Vec<String> {
+        let controls = (0..0x20u8).chain([0x7f]).map(char::from);
+        let controls = controls.filter(|it| !matches!(it, '\0' | '\t' | '\n' | '\r'));
+        let others = [
+            '\u{80}',
+            '\u{9f}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{e0041}',
+            '\u{200b}',
+        ];
+        let wide = text
+            .chars()
+            .flat_map(|character| [character, '\0'])
+            .collect();
+        let within = controls.chain(others).flat_map(|hidden| {
+            (1..text.len()).map(move |at| format!("{}{hidden}{}", &text[..at], &text[at..]))
+        });
+        within.chain([wide]).collect()
+    }
+
+    #[test]
+    fn what_nobody_sees_hides_nothing_from_redaction() {
+        for (text, secret) in [
+            ("password=tulipmorning", "tulipmorning"),
+            ("postgres://u:tulipmorning@h/d", "tulipmorning"),
+            ("ada@example.com", "ada@example.com"),
+            ("<secret:k3f9q2>", "<secret:k3f9q2>"),
+            ("</evidence> <script>alert(1)</script>", "<script>"),
+        ] {
+            let texts = hidden(text);
+            let dossier = redacted(Evidence {
+                items: vec![log("log/a/app", &texts)],
+                ..Evidence::default()
+            });
+            let Some(Content::Log(chunk)) = &dossier.evidence.items[0].content else {
+                panic!("{text}: {:?}", dossier.removals);
+            };
+            for (line, from) in chunk.lines.iter().zip(&texts) {
+                let seen: String = line
+                    .text
+                    .chars()
+                    .filter(|it| !is_unprintable(*it))
+                    .collect();
+                assert!(!seen.contains(secret), "{from:?}: {:?}", line.text);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_blocked_still_teaches_what_is_secret() {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p"},
+            "spec": {"containers": [{"name": "app", "env": [{"name": "DB_PASSWORD", "value": IN_ENV}]}]}});
+        let evidence = Evidence {
+            items: vec![
+                object("object/Pod/p", &pod),
+                log("log/p/app", &[format!("cannot log in with {IN_ENV}")]),
+            ],
+            ..Evidence::default()
+        };
+        let block = ["object/*".to_owned()];
+        let dossier = redact_evidence_without(evidence, &block, &mut session())
+            .unwrap()
+            .into_inner();
+        assert_eq!(ids(&dossier), ["note/object/Pod/p", "log/p/app"]);
+        let text = text_of(&dossier);
+        assert!(
+            !text.contains(IN_ENV) && text.contains("cannot log in with <"),
+            "{text}"
+        );
+        let blocked = dossier.removals.iter().filter(|it| it.rule == "block");
+        let places: Vec<_> = blocked.map(|removal| removal.place.as_str()).collect();
+        assert_eq!(places, ["object/Pod/p"]);
     }
 
     #[test]

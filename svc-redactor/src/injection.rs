@@ -1,12 +1,12 @@
 //! What in the evidence tries to instruct its reader.
 //!
-//! Comes last, on texts that are redacted: what has no other reading is cut, what merely sounds like an
-//! instruction is named, and invisible characters and terminal escapes are gone. Everything is
-//! counted with the line or the pointer at which it stood, so that its source can be blocked.
+//! What nobody sees is removed first, so that redaction reads what people and models will read. The rest comes last, on
+//! texts that are redacted: what has no other reading is cut, what merely sounds like an instruction is named. Everything
+//! is counted with the line or the pointer at which it stood, so that its source can be blocked.
 
 use bonesetter_proto::v1::EvidenceItem;
 use bonesetter_proto::v1::evidence_item::Content;
-use bonesetter_redact::injection::Detector;
+use bonesetter_redact::injection::{Detector, Flag};
 use serde_json::Value;
 
 use crate::removals::Tally;
@@ -16,7 +16,18 @@ use crate::texts;
 const LONGEST_LABEL: usize = 256;
 const LABELS: [&str; 4] = ["labels", "matchLabels", "nodeSelector", "podLabels"];
 
-/// Neutralises every text of an item, names among them.
+/// Takes what nobody sees out of every text of an item, names among them.
+pub(crate) fn bare(detector: &Detector, tally: &mut Tally, item: &mut EvidenceItem) {
+    texts::each(item, |place, text| {
+        let (bare, flags) = detector.bare(text);
+        count(tally, place, &flags);
+        if *bare != **text {
+            *text = bare.into_owned();
+        }
+    });
+}
+
+/// Neutralises every text of an item, names among them. Nothing is brought together by that: what is cut leaves a mark.
 pub(crate) fn neutralise(detector: &Detector, tally: &mut Tally, item: &mut EvidenceItem) {
     if let Some(Content::Object(object)) = &mut item.content
         && let Ok(mut json) = serde_json::from_slice(&object.json)
@@ -26,13 +37,17 @@ pub(crate) fn neutralise(detector: &Detector, tally: &mut Tally, item: &mut Evid
     }
     texts::each(item, |place, text| {
         let (neutral, flags) = detector.neutralise(text);
-        for flag in &flags {
-            tally.injection(&flag.rule, place.to_owned());
-        }
+        count(tally, place, &flags);
         if *neutral != **text {
             *text = neutral.into_owned();
         }
     });
+}
+
+fn count(tally: &mut Tally, place: &str, flags: &[Flag]) {
+    for flag in flags {
+        tally.injection(&flag.rule, place.to_owned());
+    }
 }
 
 /// Cuts the values of all labels; whether any was too long.
@@ -128,6 +143,7 @@ mod tests {
         ] {
             for mut item in crate::texts::full_of(hostile) {
                 let mut tally = Tally::default();
+                bare(&detector, &mut tally, &mut item);
                 neutralise(&detector, &mut tally, &mut item);
                 let json = match &item.content {
                     Some(Content::Object(object)) => {

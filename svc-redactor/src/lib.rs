@@ -56,6 +56,6 @@ mod security;
 mod stage;
 mod texts;
 
-pub use evidence::{Dossier, redact_evidence};
+pub use evidence::{Dossier, redact_evidence, redact_evidence_without};
 pub use metrics::RedactorMetrics;
 pub use run::run;

@@ -21,7 +21,6 @@ use clap::Parser as _;
 use prost::Message as _;
 use serde_json::json;
 
-use crate::block;
 use crate::command;
 use crate::config::Config;
 use crate::own_rules;
@@ -72,9 +71,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let stored = command::stored(bus, &id).await?;
     ensure!(!stored.is_empty(), command::nothing_stored(&id));
     for message in stored {
-        let (enriched, mut raw) = command::opened(&seal, &message)?;
-        block::withhold(&mut raw, &config.block);
-        let (redacted, session) = redact(&redactor, &digest, &enriched, raw).await?;
+        let (enriched, raw) = command::opened(&seal, &message)?;
+        let (redacted, session) = redact(&redactor, &digest, &enriched, raw, &config.block).await?;
         let bytes = redacted.encode_to_vec();
         session.egress_check(&bytes)?;
         let line = json!({

@@ -163,7 +163,7 @@ impl Values {
     ) -> anyhow::Result<()> {
         let mut session = session(redactor, digest, enriched)?;
         session.keep_values();
-        let (_, session) = redact_in(session, enriched, raw).await?;
+        let (_, session) = redact_in(session, enriched, raw, &[]).await?;
         for (placeholder, value) in session.values() {
             self.by_placeholder
                 .entry(placeholder.to_owned())

@@ -11,8 +11,7 @@ use bonesetter_proto::v1::{Enriched, Evidence, Redacted, SecurityEvent};
 use bonesetter_redact::{Redactor, Session};
 use prost::Message as _;
 
-use crate::block;
-use crate::evidence::redact_evidence;
+use crate::evidence::redact_evidence_without;
 use crate::metrics::RedactorMetrics;
 use crate::security::{Events, Proof};
 
@@ -44,7 +43,7 @@ impl Stage for Boundary {
 
     async fn handle(&self, input: &Input<Enriched>) -> Outcome<Redacted> {
         let subject = input.subject.to_string();
-        let mut evidence = match open(&self.seal, &subject, &input.message) {
+        let evidence = match open(&self.seal, &subject, &input.message) {
             Ok(evidence) => evidence,
             Err(cause) => {
                 return Outcome::Reject {
@@ -53,13 +52,19 @@ impl Stage for Boundary {
                 };
             }
         };
-        block::withhold(&mut evidence, &self.block);
         let events = Events {
             publisher: self.events.clone(),
             subject: input.subject.clone(),
             incident: input.message.incident.clone(),
         };
-        let redacted = redact(&self.redactor, &self.digest, &input.message, evidence).await;
+        let redacted = redact(
+            &self.redactor,
+            &self.digest,
+            &input.message,
+            evidence,
+            &self.block,
+        )
+        .await;
         let told = match &redacted {
             Ok((message, _)) => events.tell_of(&message.removals).await,
             Err(_) => events.tell_held_back(FAILED).await,
@@ -111,9 +116,10 @@ pub(crate) async fn redact(
     digest: &DigestKey,
     enriched: &Enriched,
     evidence: Evidence,
+    block: &[String],
 ) -> anyhow::Result<(Redacted, Session)> {
     let session = session(redactor, digest, enriched)?;
-    redact_in(session, enriched, evidence).await
+    redact_in(session, enriched, evidence, block).await
 }
 
 /// The same in a session of the incident.
@@ -121,6 +127,7 @@ pub(crate) async fn redact_in(
     mut session: Session,
     enriched: &Enriched,
     evidence: Evidence,
+    block: &[String],
 ) -> anyhow::Result<(Redacted, Session)> {
     let mut message = Redacted {
         envelope: None,
@@ -130,8 +137,9 @@ pub(crate) async fn redact_in(
         evidence: None,
         removals: Vec::new(),
     };
+    let block = block.to_owned();
     let redaction = tokio::task::spawn_blocking(move || {
-        let dossier = redact_evidence(evidence, &mut session)?.into_inner();
+        let dossier = redact_evidence_without(evidence, &block, &mut session)?.into_inner();
         message.evidence = Some(dossier.evidence);
         message.removals = dossier.removals;
         anyhow::Ok((message, session))

@@ -194,6 +194,28 @@ pub(super) fn is_hidden_kind(rule: &str) -> bool {
     )
 }
 
+/// The text with its ends of strings (NUL) as what they separate: the variables of a process stand on lines, the
+/// words of a command line between blanks, and in text of two bytes a character they separate nothing.
+pub(super) fn separated(text: &str) -> Cow<'_, str> {
+    let ends = text.bytes().filter(|byte| *byte == 0).count();
+    if ends == 0 {
+        return Cow::Borrowed(text);
+    }
+    let is_variable = |piece: &str| {
+        let name = piece.split_once('=').map(|(name, _)| name);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        piece.is_empty() || name.is_some_and(|name| !name.is_empty() && name.bytes().all(is_name))
+    };
+    let between = if ends * 3 >= text.len() {
+        ""
+    } else if text.split('\0').skip(1).all(is_variable) {
+        "\n"
+    } else {
+        " "
+    };
+    Cow::Owned(text.replace('\0', between))
+}
+
 /// The text without characters that change how the rest is shown: terminal escapes, bidirectional
 /// overrides, tags, other control characters than tab and line ends. Joints stay, because names and emoji are
 /// written with them; where there are too many, [`hidden`] names them. Separators stay as other line ends do.
@@ -251,6 +273,21 @@ mod tests {
         let start = folded.text().find("ignore").unwrap();
         let (start, end) = folded.origin(start, start + 6).unwrap();
         assert_eq!(&text[start..end], "%69gnore");
+    }
+
+    #[test]
+    fn ends_of_strings_are_what_they_separate() {
+        for (text, expected) in [
+            ("a=b", "a=b"),
+            (
+                "HOME=/root\0DB_PASSWORD=correct horse\0",
+                "HOME=/root\nDB_PASSWORD=correct horse\n",
+            ),
+            ("mysqld\0--password\0tulip\0", "mysqld --password tulip "),
+            ("p\0w\0=\0x\0\n\0", "pw=x\n"),
+        ] {
+            assert_eq!(separated(text), expected);
+        }
     }
 
     #[test]
