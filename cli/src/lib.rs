@@ -54,6 +54,8 @@ enum Command {
     #[command(subcommand)]
     Dlq(dlq::Command),
     /// Redact standard input.
+    ///
+    /// Exits 2 when more than single values had to be withheld, 0 otherwise, 1 on error.
     Redact(redact::Arguments),
     /// Diagnose redacted evidence from a file, offline.
     Diagnose(diagnose::Arguments),

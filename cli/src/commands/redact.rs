@@ -3,10 +3,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use bonesetter_redact::{Redactor, Rules};
+use bonesetter_redact::{Limits, Redactor, Rules, Session};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 
+use crate::layout;
 use crate::pipe;
 
 /// More than this on standard input is refused; evidence is far smaller.
@@ -25,6 +26,9 @@ pub(crate) struct Arguments {
         reason = "clap tells an absent option from one without a value by this"
     )]
     rules: Option<Option<PathBuf>>,
+    /// Print on standard error what was taken out of a text, by kind and rule.
+    #[arg(long)]
+    report: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -65,12 +69,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
     };
-    let redactor = Redactor::new(rules)?;
+    // What is read here is in memory anyway, and nobody waits for anything else.
+    let limits = Limits {
+        text_bytes: usize::MAX,
+        findings: usize::MAX,
+        ..Limits::default()
+    };
+    let redactor = Redactor::new(rules)?.with_limits(limits);
     match arguments.format {
-        Format::Text => text(&redactor)?,
-        Format::Jsonl => jsonl(&redactor)?,
+        Format::Text => text(&redactor, arguments.report),
+        Format::Jsonl => jsonl(&redactor).map(|()| ExitCode::SUCCESS),
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 fn own_rules(file: &Path) -> anyhow::Result<Rules> {
@@ -80,7 +89,8 @@ fn own_rules(file: &Path) -> anyhow::Result<Rules> {
     own.with_context(|| format!("cannot use the rules in {}", file.display()))
 }
 
-fn text(redactor: &Redactor) -> anyhow::Result<()> {
+/// Exits 2 where something had to be withheld that is more than a value.
+fn text(redactor: &Redactor, with_report: bool) -> anyhow::Result<ExitCode> {
     let mut input = Vec::new();
     let read = io::stdin()
         .lock()
@@ -92,8 +102,61 @@ fn text(redactor: &Redactor) -> anyhow::Result<()> {
     );
     let input = String::from_utf8_lossy(&input);
     let key: [u8; 32] = rand::random();
-    pipe::print(&redactor.session(&key).redact_text(&input).text)?;
-    Ok(())
+    let mut session = redactor.session(&key);
+    let redacted = session.redact_text(&input);
+    let withheld = redacted.findings.iter().filter(|it| it.kind == "withheld");
+    let mut lost: Vec<String> = withheld.map(|it| it.rule.clone().into_owned()).collect();
+    let (output, lines) = proved(&session, redacted.text)?;
+    if lines > 0 {
+        lost.push(format!(
+            "lines in which what was taken out is written otherwise: {lines}"
+        ));
+    }
+    pipe::is_handed_on(&output)?;
+    if with_report {
+        let mut table = layout::table(["KIND", "RULE", "COUNT"], &[2]);
+        for entry in session.report().entries() {
+            table.add_row([entry.kind, entry.rule, entry.count.to_string()]);
+        }
+        pipe::say_error(&table.to_string());
+    }
+    if lost.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    pipe::say_error(&format!("withheld: {}", lost.join("; ")));
+    Ok(ExitCode::from(2))
+}
+
+/// The text without the lines in which something that was taken out is left, encoded for example; and how many
+/// these are.
+fn proved(session: &Session, text: String) -> anyhow::Result<(String, usize)> {
+    let is_clean = |text: &str| {
+        let is_left = session.egress_check(text.as_bytes()).is_err();
+        !is_left && session.check_ends_of_lines(text).is_ok()
+    };
+    if is_clean(&text) {
+        return Ok((text, 0));
+    }
+    let mut lines = 0;
+    let kept: String = text
+        .split_inclusive('\n')
+        .map(|line| {
+            if session.egress_check(line.as_bytes()).is_ok() {
+                return line;
+            }
+            lines += 1;
+            if line.ends_with('\n') {
+                "<withheld:egress>\n"
+            } else {
+                "<withheld:egress>"
+            }
+        })
+        .collect();
+    anyhow::ensure!(
+        is_clean(&kept),
+        "something that was taken out is left over the ends of lines, so nothing is printed"
+    );
+    Ok((kept, lines))
 }
 
 /// Every line is a session of its own, so that memory does not grow; all share one key, so that the
@@ -140,7 +203,7 @@ fn jsonl(redactor: &Redactor) -> anyhow::Result<()> {
             output: redacted.text,
             findings: removed.chain(suspicious).collect(),
         };
-        if !pipe::is_printed(&format!("{}\n", serde_json::to_string(&answer)?))? {
+        if !pipe::is_handed_on(&format!("{}\n", serde_json::to_string(&answer)?))? {
             break;
         }
     }

@@ -136,6 +136,31 @@ fn text_is_redacted_from_standard_input() {
 }
 
 #[test]
+fn what_is_no_secret_comes_out_as_it_went_in_however_long_it_is() {
+    let line = "\u{1b}[31mred\u{1b}[0m bell\u{7} nul\0 end\r\n";
+    let long = line.repeat(1 + (5 << 20) / line.len());
+    let output = bonesetter(&["redact"], &long);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output) == long, "it was changed");
+}
+
+#[test]
+fn what_was_taken_out_is_reported_and_its_line_withheld_where_it_stands_encoded() {
+    let encoded = "%54%75%6c%69%70%2d%6d%6f%72%6e%37%6e%67%2f%39%78";
+    let input = format!("DB_PASSWORD=Tulip-morn7ng/9x\nretry {encoded} x\nbye");
+    let output = bonesetter(&["redact", "--report"], &input);
+    let (text, said) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let (first, rest) = text.split_once('\n').unwrap();
+    assert!(first.starts_with("DB_PASSWORD=<secret:"), "{first}");
+    assert_eq!(rest, "<withheld:egress>\nbye");
+    assert!(
+        said.contains("key-value") && said.contains("otherwise: 1"),
+        "{said}"
+    );
+}
+
+#[test]
 fn lines_of_json_say_what_was_found_where() {
     let input = "{\"id\": 7, \"text\": \"token=abcdef0123456789abcdef ok\"}\n\n{\"id\": \"b\", \"text\": \"nothing\"}\n";
     let output = bonesetter(&["redact", "--format", "jsonl"], input);
