@@ -54,7 +54,10 @@ fn main() -> anyhow::Result<()> {
         let content = fs::read(&path)?;
         let content = String::from_utf8_lossy(&content);
         let lines = content.lines().step_by(LOG_STRIDE);
-        texts.extend(lines.map(|line| own(line, 0, "log", &format!("log:{path}"))));
+        // Where the file lies must not change the model.
+        let name = Path::new(&path).file_name().unwrap_or_default();
+        let source = format!("log:{}", name.to_string_lossy());
+        texts.extend(lines.map(|line| own(line, 0, "log", &source)));
     }
     let training = Path::new(env!("CARGO_MANIFEST_DIR")).join("training");
     for (name, label) in [("hostile.txt", 1), ("harmless.txt", 0)] {

@@ -11,6 +11,8 @@ use crate::view::{View, escape_end, is_invisible};
 
 /// So many joints are in a name or an emoji; more may spell something.
 const HARMLESS_JOINTS: usize = 3;
+/// Fewer words that are spelled are abbreviations.
+const FEWEST_SPELLED: usize = 3;
 
 /// A folded text, with a way back.
 pub(super) enum Folded<'a> {
@@ -48,10 +50,13 @@ impl<'a> Folded<'a> {
         }
     }
 
-    /// Base64 of readable text: its place in the original, and what it says.
+    /// Base64 or hexadecimal digits of readable text, and words that are spelled: their place in the original, and
+    /// what they say.
     pub(super) fn encoded(&self) -> Vec<(usize, usize, String)> {
         let (Self::Plain { original, .. } | Self::Mapped { original, .. }) = self;
-        decode::texts(original)
+        let mut texts = decode::texts(original);
+        texts.extend(spelled(original));
+        texts
     }
 }
 
@@ -104,12 +109,57 @@ fn unescaped(bytes: &[u8], index: usize, character: char) -> (char, usize) {
         },
         ('\\', Some(b'n' | b'r' | b't')) => ('\n', end + 1),
         ('\\', Some(b'"')) => ('"', end + 1),
-        ('%', Some(_)) => match hex(end, 2).filter(|decoded| matches!(decoded, ' '..='~')) {
-            Some(decoded) => (decoded, end + 2),
-            None => (character, end),
-        },
+        ('%', Some(_)) => percent(bytes, index).unwrap_or((character, end)),
         _ => (character, end),
     }
+}
+
+/// The character that `%XX`, or the two to four of them that UTF-8 has for others than ASCII, stand for, and where they
+/// end.
+fn percent(bytes: &[u8], index: usize) -> Option<(char, usize)> {
+    let mut decoded = [0; 4];
+    let mut at = index;
+    for length in 0..decoded.len() {
+        let code = bytes.get(at..at + 3)?.strip_prefix(b"%")?;
+        decoded[length] = u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok()?;
+        at += 3;
+        let character = std::str::from_utf8(&decoded[..=length]).ok();
+        if let Some(character) = character.and_then(|text| text.chars().next()) {
+            return (!character.is_control()).then_some((character, at));
+        }
+    }
+    None
+}
+
+/// What is spelled in a text, letter by letter with marks between: `i-g-n-o-r-e a-l-l`.
+fn spelled(text: &str) -> Option<(usize, usize, String)> {
+    let mut words: Vec<String> = Vec::new();
+    let (mut start, mut end) = (0, 0);
+    for word in text.split_whitespace() {
+        let Some(letters) = letters(word) else {
+            continue;
+        };
+        let at = word.as_ptr().addr() - text.as_ptr().addr();
+        if words.is_empty() {
+            start = at;
+        }
+        end = at + word.len();
+        words.push(letters);
+    }
+    (words.len() >= FEWEST_SPELLED).then(|| (start, end, words.join(" ")))
+}
+
+/// The letters of a word that is spelled with one mark between any two of them.
+fn letters(word: &str) -> Option<String> {
+    let bytes = word.as_bytes();
+    let mark = *bytes.get(1).filter(|mark| b"-._*+~".contains(mark))?;
+    let is_spelled = |(index, byte): (usize, &u8)| match index % 2 {
+        0 => byte.is_ascii_alphabetic(),
+        _ => *byte == mark,
+    };
+    let letters = bytes.iter().step_by(2).map(|byte| char::from(*byte));
+    (bytes.len() >= 5 && bytes.len() % 2 == 1 && bytes.iter().enumerate().all(is_spelled))
+        .then(|| letters.collect())
 }
 
 /// Letters of other scripts that look like Latin ones. Words wholly in those scripts lose their
