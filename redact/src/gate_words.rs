@@ -204,9 +204,11 @@ fn is_handle_after(rest: &str) -> bool {
 }
 
 /// Separators of more than one byte: an arrow, an entity, the end of an element, and the wide ones.
-const LEADS: [&[u8]; 5] = [
+const LEADS: [&[u8]; 7] = [
     b"->",
     b"&quot;",
+    b"&apos;",
+    b"&#",
     b"</",
     "\u{ff1a}".as_bytes(),
     "\u{ff1d}".as_bytes(),

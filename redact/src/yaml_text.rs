@@ -103,6 +103,12 @@ impl Block {
         }
         if self.mapping {
             push(hits, start, content);
+        } else if let Some(value) = content.strip_prefix("value: ").map(str::trim_start)
+            && self.naming >= Naming::Strong
+            && is_secret_value(self.naming, value)
+        {
+            let start = start + content.len() - value.len();
+            hits.push(Hit::secret(start, start + value.len(), "yaml-block"));
         } else if !content.contains(": ")
             && !content.ends_with(':')
             && let Some(value) = self.item(content)
@@ -161,6 +167,7 @@ mod tests {
     #[test]
     fn takes_out_blocks_under_a_secret_name() {
         assert_eq!(found("password: |\n  hunter2\nuser: x\n"), ["hunter2"]);
+        assert_eq!(found("password:\n  value: hunter2\n  n: 3\n"), ["hunter2"]);
         assert_eq!(found("password: !vault |\n  6638\nuser: x\n"), ["6638"]);
         assert_eq!(
             found("passwords:\n- hunter2\n- hunter3\nports:\n- 8080\n"),
