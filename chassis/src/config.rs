@@ -157,7 +157,7 @@ pub struct MissingKey(String);
 pub struct TelemetrySettings {
     /// Filter, for example `info` or `info,svc_llm=debug`.
     pub log: String,
-    /// Base URL of an OTLP/HTTP receiver; none exports nothing.
+    /// Base URL of an OTLP/HTTP receiver; without one no spans are made.
     pub otlp_endpoint: Option<String>,
 }
 

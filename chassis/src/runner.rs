@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use crate::bus::{Bus, Dead, DeadLetters, Publisher, Pulled, Puller};
+use crate::bus::{Bus, Dead, DeadLetters, Publisher, Pulled, Puller, header};
 use crate::clock::Clock;
 use crate::errors::chain;
 use crate::health::Waiting;
@@ -108,10 +108,9 @@ impl Runner {
         let started = Instant::now();
         let span = self.span(&pulled);
         let dead = Dead::of(&self.spec, &pulled);
-        let end = self
-            .work_alive(work, &pulled)
-            .instrument(span.clone())
-            .await;
+        let sender = pulled.headers.get(header::TRACEPARENT);
+        let working = self.work_alive(work, &pulled).instrument(span.clone());
+        let end = telemetry::hand_on(sender.map(String::as_str), working).await;
         self.finish::<W>(&label, &pulled, &dead, end)
             .instrument(span)
             .await;

@@ -17,8 +17,9 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::runtime::Tokio;
 use opentelemetry_sdk::trace::span_processor_with_async_runtime::BatchSpanProcessor;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
-use tracing_subscriber::filter::{LevelFilter, ParseError};
+use tracing::Metadata;
+use tracing_opentelemetry::{OpenTelemetrySpanExt as _, SetParentError};
+use tracing_subscriber::filter::{FilterExt as _, FilterFn, LevelFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -29,6 +30,14 @@ use crate::config::TelemetrySettings;
 use crate::http::{self, HttpError, HttpOptions};
 
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The target of spans that only traces show: a log line is about the message that is handled.
+pub(crate) const TRACES_ONLY: &str = "bonesetter_traces";
+
+tokio::task_local! {
+    /// The trace context of the message that is handled.
+    static HANDLED: Context;
+}
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -46,40 +55,31 @@ pub enum TelemetryError {
 
 /// Ends telemetry when it is dropped, after what is buffered has been sent.
 #[derive(Debug)]
-pub struct Telemetry(SdkTracerProvider);
+pub struct Telemetry(Option<SdkTracerProvider>);
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        if let Err(error) = self.0.shutdown_with_timeout(EXPORT_TIMEOUT) {
+        let Some(provider) = &self.0 else { return };
+        if let Err(error) = provider.shutdown_with_timeout(EXPORT_TIMEOUT) {
             tracing::debug!(%error, "the last spans were not exported");
         }
     }
 }
 
-/// Starts logs and traces for this process. Without an endpoint trace context is still made and passed on.
+/// Starts logs for this process, and traces where there is an endpoint. Without one no span is made that
+/// nobody would see, and trace context is passed on as it came.
 pub fn init(
     service: &'static str,
     settings: &TelemetrySettings,
 ) -> Result<Telemetry, TelemetryError> {
-    let mut builder = SdkTracerProvider::builder()
-        .with_resource(Resource::builder().with_service_name(service).build());
-    if let Some(endpoint) = &settings.otlp_endpoint {
-        let client = http::client(&HttpOptions {
-            timeout: EXPORT_TIMEOUT,
-            ..HttpOptions::to(endpoint)
-        })?;
-        let exporter = opentelemetry_otlp::SpanExporter::builder()
-            .with_http()
-            .with_http_client(client)
-            .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
-            .with_timeout(EXPORT_TIMEOUT)
-            .build()?;
-        // The exporter's HTTP client needs the runtime; the default processor exports from a thread without one.
-        builder = builder.with_span_processor(BatchSpanProcessor::builder(exporter, Tokio).build());
-    }
-    let provider = builder.build();
-    let log = filter(settings)?;
-    let registry = tracing_subscriber::registry().with(traces(provider.tracer(service)));
+    let endpoint = settings.otlp_endpoint.as_deref();
+    let provider = endpoint.map(|endpoint| provider(service, endpoint));
+    let provider = provider.transpose()?;
+    let traces = provider
+        .as_ref()
+        .map(|provider| traces(provider.tracer(service)));
+    let log = filter(settings)?.and(logged());
+    let registry = tracing_subscriber::registry().with(traces);
     let result = if std::io::stderr().is_terminal() {
         let lines = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
@@ -100,9 +100,35 @@ pub fn init(
     Ok(Telemetry(provider))
 }
 
+/// Exports spans over OTLP.
+fn provider(service: &'static str, endpoint: &str) -> Result<SdkTracerProvider, TelemetryError> {
+    let client = http::client(&HttpOptions {
+        timeout: EXPORT_TIMEOUT,
+        ..HttpOptions::to(endpoint)
+    })?;
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_http_client(client)
+        .with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+        .with_timeout(EXPORT_TIMEOUT)
+        .build()?;
+    // The exporter's HTTP client needs the runtime; the default processor exports from a thread without one.
+    let processor = BatchSpanProcessor::builder(exporter, Tokio).build();
+    Ok(SdkTracerProvider::builder()
+        .with_resource(Resource::builder().with_service_name(service).build())
+        .with_span_processor(processor)
+        .build())
+}
+
 /// What is logged.
 pub(crate) fn filter(settings: &TelemetrySettings) -> Result<EnvFilter, ParseError> {
     EnvFilter::builder().parse(&settings.log)
+}
+
+/// Whatever the settings say, what only traces show is not logged.
+fn logged() -> FilterFn {
+    let is_logged: fn(&Metadata<'_>) -> bool = |metadata| metadata.target() != TRACES_ONLY;
+    FilterFn::new(is_logged).with_max_level_hint(LevelFilter::TRACE)
 }
 
 /// Spans are made whatever is logged: a quiet log must not break the traces of other services.
@@ -144,37 +170,69 @@ impl Extractor for OneHeader<'_> {
     }
 }
 
-/// Writes the trace context of the current span into the headers of a message.
-pub(crate) fn inject(headers: &mut HeaderMap) {
-    let context = tracing::Span::current().context();
+/// Does what a delivery asks for. Where no spans are made, the trace context that came with it goes out
+/// with what is sent meanwhile.
+pub(crate) fn hand_on<F: Future>(
+    traceparent: Option<&str>,
+    handling: F,
+) -> impl Future<Output = F::Output> {
+    let context = traceparent.map(context_of).unwrap_or_default();
+    HANDLED.scope(context, handling)
+}
+
+/// Writes a trace context into the headers of a message about an incident: that of the current span; where
+/// no spans are made, that of the message that is handled, or else the incident's own.
+pub(crate) fn inject(headers: &mut HeaderMap, incident: &str) {
+    let is_valid = |context: &Context| context.span().span_context().is_valid();
+    let current = tracing::Span::current().context();
+    let context = Some(current)
+        .filter(is_valid)
+        .or_else(|| HANDLED.try_with(Context::clone).ok().filter(is_valid))
+        .or_else(|| context_of_incident(incident));
+    let context = context.unwrap_or_default();
     TraceContextPropagator::new().inject_context(&context, &mut HeaderInjector(headers));
 }
 
 /// Puts a span that continues no trace into the trace of its incident.
-///
-/// Its id is a hash of the incident's, so that every replica and every later observation finds the
-/// same one without remembering it. The parent that it names is the incident itself, which is no span.
 pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
+    if span.is_disabled() {
+        return;
+    }
     let current = tracing::Span::current().context();
     if current.span().span_context().is_valid() {
         return;
     }
+    if let Some(context) = context_of_incident(incident) {
+        set_parent(span, context);
+    }
+}
+
+/// The trace context of an incident.
+///
+/// The ids are a hash of the incident's, so that every replica and every later observation finds the
+/// same ones without remembering them. The parent that they name is the incident itself, which is no span.
+fn context_of_incident(incident: &str) -> Option<Context> {
     let hash = bonesetter_keys::content_hash(incident.as_bytes());
-    let (Ok(trace), Ok(parent)) = (
-        TraceId::from_hex(&hash[..32]),
-        SpanId::from_hex(&hash[32..48]),
-    ) else {
-        return;
-    };
     let incident = SpanContext::new(
-        trace,
-        parent,
+        TraceId::from_hex(&hash[..32]).ok()?,
+        SpanId::from_hex(&hash[32..48]).ok()?,
         TraceFlags::SAMPLED,
         true,
         TraceState::default(),
     );
-    if let Err(error) = span.set_parent(Context::new().with_remote_span_context(incident)) {
-        tracing::debug!(%error, "trace context was not begun");
+    Some(Context::new().with_remote_span_context(incident))
+}
+
+/// The trace context that a header holds: an invalid one where it cannot be read.
+fn context_of(traceparent: &str) -> Context {
+    TraceContextPropagator::new().extract(&OneHeader(traceparent))
+}
+
+fn set_parent(span: &tracing::Span, context: Context) {
+    match span.set_parent(context) {
+        // Where no spans are made, `inject` passes on what there is.
+        Ok(()) | Err(SetParentError::LayerNotFound) => {}
+        Err(error) => tracing::debug!(%error, "trace context was not continued"),
     }
 }
 
@@ -201,6 +259,9 @@ impl Messaging<'_> {
 
     /// Sets the attributes on the span alone: log lines say what is theirs in fewer words.
     pub(crate) fn describe(&self, span: &tracing::Span) {
+        if span.is_disabled() {
+            return;
+        }
         span.set_attribute("messaging.system", "nats");
         span.set_attribute("messaging.operation.name", self.operation);
         span.set_attribute("messaging.operation.type", self.operation_type);
@@ -244,33 +305,37 @@ pub(crate) fn join_trace(span: &tracing::Span, traceparent: Option<&str>, subjec
 /// Links the span to the one that sent the message, and makes it its child; one incident is one trace.
 /// Says whether there was one.
 fn continue_trace(span: &tracing::Span, traceparent: &str) -> bool {
-    let context = TraceContextPropagator::new().extract(&OneHeader(traceparent));
+    let context = context_of(traceparent);
     let sender = context.span().span_context().clone();
     if !sender.is_valid() {
         return false;
     }
     span.add_link(sender);
-    if let Err(error) = span.set_parent(context) {
-        tracing::debug!(%error, "trace context was not continued");
-    }
+    set_parent(span, context);
     true
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+    use tracing::Instrument as _;
+
     use super::*;
 
     const SENDER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+    const INCIDENT: &str = "abcdefghijklmnopqrstuvwx23";
+
     /// The trace context that goes out with what is sent while a message is handled.
     fn handled(subscriber: impl tracing::Subscriber + Send + Sync, sender: Option<&str>) -> String {
-        let incident = "abcdefghijklmnopqrstuvwx23";
-        let subject = format!("bonesetter.v1.detected.test.shop.Deployment.{incident}.open");
+        let subject = format!("bonesetter.v1.detected.test.shop.Deployment.{INCIDENT}.open");
         let mut headers = HeaderMap::new();
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!("process");
             join_trace(&span, sender, &subject);
-            span.in_scope(|| inject(&mut headers));
+            let sending = async { inject(&mut headers, INCIDENT) };
+            let sending = hand_on(sender, sending).instrument(span);
+            sending.now_or_never().unwrap();
         });
         let sent = headers.get(crate::bus::header::TRACEPARENT).unwrap();
         sent.as_str().to_owned()
@@ -278,10 +343,10 @@ mod tests {
 
     #[test]
     fn what_comes_without_a_readable_context_is_in_the_trace_of_its_incident() {
-        let hash = bonesetter_keys::content_hash(b"abcdefghijklmnopqrstuvwx23");
-        let own = format!("00-{}-", &hash[..32]);
-        for (sender, trace) in [
-            (Some(SENDER), &SENDER[..36]),
+        let hash = bonesetter_keys::content_hash(INCIDENT.as_bytes());
+        let own = format!("00-{}-{}-01", &hash[..32], &hash[32..48]);
+        for (sender, before) in [
+            (Some(SENDER), SENDER),
             (None, own.as_str()),
             (Some("00-nonsense"), &own),
             (
@@ -292,8 +357,24 @@ mod tests {
             let provider = SdkTracerProvider::builder().build();
             let subscriber = tracing_subscriber::registry().with(traces(provider.tracer("test")));
             let sent = handled(subscriber, sender);
-            assert!(sent.starts_with(trace), "{sender:?}: {sent}");
+            assert!(sent.starts_with(&before[..36]), "{sender:?}: {sent}");
+            assert_ne!(sent, before, "it names the span that sends");
+
+            let lines = tracing_subscriber::fmt::layer().with_filter(logged());
+            let sent = handled(tracing_subscriber::registry().with(lines), sender);
+            assert_eq!(sent, before, "no span comes between");
         }
+    }
+
+    #[test]
+    fn a_log_makes_no_span_that_only_traces_show() {
+        let log = filter(&TelemetrySettings::default()).unwrap().and(logged());
+        let lines = tracing_subscriber::fmt::layer().with_filter(log);
+        let quiet = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(quiet, || {
+            assert!(tracing::info_span!(target: TRACES_ONLY, "send").is_disabled());
+            assert!(!tracing::info_span!("process").is_disabled());
+        });
     }
 
     #[test]
@@ -303,7 +384,8 @@ mod tests {
             log: "off".to_owned(),
             ..TelemetrySettings::default()
         };
-        let lines = tracing_subscriber::fmt::layer().with_filter(filter(&settings).unwrap());
+        let lines =
+            tracing_subscriber::fmt::layer().with_filter(filter(&settings).unwrap().and(logged()));
         let subscriber = tracing_subscriber::registry()
             .with(traces(provider.tracer("test")))
             .with(lines);

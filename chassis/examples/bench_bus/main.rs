@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(prefix: &str) -> anyhow::Result<bool> {
-    // As in the services: logs are written and spans are made.
+    // As in services without an endpoint for traces: logs are written, and no spans are made.
     let _telemetry = bonesetter_chassis::telemetry::init("bench", &TelemetrySettings::default())?;
     println!(
         "{:8} {:>7} {:8} {:>9} {:>9} {:>6} {:>15} {:>15} {:>11} {:>11}",

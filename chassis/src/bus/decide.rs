@@ -68,7 +68,7 @@ impl Bus {
             ..envelope
         });
         let mut headers = HeaderMap::new();
-        inject(&mut headers);
+        inject(&mut headers, subject.incident.as_str());
         headers.insert(header::SCHEMA, "1");
         headers.insert("ce-specversion", "1.0");
         headers.insert("ce-type", Redrive::EVENT_TYPE);

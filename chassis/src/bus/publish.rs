@@ -20,7 +20,7 @@ use super::attributes::describe;
 use super::{Bus, ReadError, StreamReader, header};
 use crate::clock::Clock;
 use crate::stage::{Guard, Wire};
-use crate::telemetry::{self, Messaging, begin_trace, inject};
+use crate::telemetry::{self, Messaging, TRACES_ONLY, begin_trace, inject};
 use crate::topology::{MAX_MESSAGE_BYTES, stream_of};
 
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -176,6 +176,7 @@ impl<M: Event> Publisher<M> {
             bus: &self.bus,
         };
         let span = tracing::info_span!(
+            target: TRACES_ONLY,
             "send",
             otel.name = messaging.name(),
             otel.kind = "producer",
@@ -221,7 +222,7 @@ impl<M: Event> Publisher<M> {
             });
         }
         let mut headers = HeaderMap::new();
-        inject(&mut headers);
+        inject(&mut headers, subject.incident.as_str());
         describe::<M>(&mut headers, subject, id, self.producer.name, now);
         if let Some(signer) = &self.signer {
             let signature = signer.sign(&name, &payload);

@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 use super::Runner;
 use crate::bus::{Pulled, header};
 use crate::metrics::ConsumerLabel;
-use crate::telemetry::{Messaging, join_trace, set_body_size};
+use crate::telemetry::{Messaging, TRACES_ONLY, join_trace, set_body_size};
 
 impl Runner {
     pub(super) fn received(&self, pulled: &Pulled) -> ConsumerLabel {
@@ -53,6 +53,7 @@ impl Runner {
     ) -> T {
         let messaging = self.messaging(pulled, operation, "settle");
         let span = tracing::info_span!(
+            target: TRACES_ONLY,
             "settle",
             otel.name = messaging.name(),
             otel.kind = "client",

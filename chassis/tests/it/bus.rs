@@ -1,6 +1,5 @@
 use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, header, provision};
-use bonesetter_chassis::config::TelemetrySettings;
-use bonesetter_chassis::{telemetry, topology};
+use bonesetter_chassis::topology;
 use bonesetter_proto::v1::{Detected, Enriched, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
@@ -62,8 +61,6 @@ async fn a_message_is_stored_once_however_often_it_is_published() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_is_published_about_an_incident_is_one_trace() {
-    // Without the layer of this there is no trace context at all.
-    let _telemetry = telemetry::init("test", &TelemetrySettings::default()).unwrap();
     let bed = Bed::start().await;
     // Two replicas, or one before and after a restart.
     for (number, step) in [(0, "open"), (0, "resolved"), (1, "open")] {

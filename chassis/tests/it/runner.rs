@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bonesetter_chassis::bus::header;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER, LLM, REDACTOR};
-use bonesetter_proto::v1::{DeadLetter, Detected, Diagnosed, Enriched, Evidence, Redacted};
-use bonesetter_proto::{Message, Stage as StageName};
+use bonesetter_proto::v1::{
+    DeadLetter, Detected, Diagnosed, Enriched, Envelope, Evidence, Redacted,
+};
+use bonesetter_proto::{Event as _, Message, Stage as StageName};
 use prost::Message as _;
 use tokio::task::JoinHandle;
 
@@ -112,6 +115,30 @@ async fn a_stage_passes_messages_on_once_and_names_what_caused_them() {
         assert_eq!(*times, 1, "{subject}");
         assert_eq!(caused_by, &subject.replace(".enriched.", ".detected."));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_exports_no_traces_passes_trace_context_on_as_it_came() {
+    const CONTEXT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let bed = Bed::start().await;
+    let subject = subject(0, "open").at(StageName::Enriched, "open");
+    let payload = Enriched::default().into_bytes(Envelope {
+        subject: subject.to_string(),
+        ..Envelope::default()
+    });
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert(header::TRACEPARENT, CONTEXT);
+    let raw = nats_client(&bed, "svc-enricher").await;
+    raw.publish_with_headers(subject.to_string(), headers, payload.into())
+        .await
+        .unwrap();
+    raw.flush().await.unwrap();
+    let redactor = bed.service("svc-redactor").await;
+    let (_, running) = run::<Enriched, Redacted>(&redactor, REDACTOR, pass);
+    let found = stored(&bed.bus("operator").await, StageName::Redacted, 1).await;
+    redactor.shutdown.cancel();
+    running.await.unwrap().unwrap();
+    assert_eq!(found[0].header(header::TRACEPARENT), Some(CONTEXT));
 }
 
 #[tokio::test(flavor = "multi_thread")]
