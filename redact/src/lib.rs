@@ -44,7 +44,7 @@
 //! What tries to instruct the reader of a text is another question, and asked last: [`injection`].
 //!
 //! Everything fails closed: what cannot be handled is withheld as `<withheld:reason>`. Reasons are
-//! `too-long` (a text of more than [`Limits::text_bytes`]), `too-many-findings`, `too-deep`, `unstable`
+//! `too-long` (a text of more than [`Limits::text_bytes`]), `too-many-findings`, `too-deep`, `too-slow` ([`Session::end_by`]), `unstable`
 //! (something is still uncovered after six rounds) and `internal-error` (a part of the engine has panicked).
 //! No pattern backtracks, and whatever looks around from a byte looks at a bounded number of them.
 //!

@@ -12,7 +12,7 @@ use crate::lexicon::{Naming, classify};
 use crate::placeholder::has_placeholder;
 use crate::schema::{self, Shape};
 use crate::session::Session;
-use crate::value::{is_vacant, looks_random};
+use crate::value::is_vacant;
 
 pub(crate) use crate::object_text::redact_manifest;
 
@@ -23,6 +23,7 @@ pub(crate) fn redact(session: &mut Session, mut object: Value) -> (Value, Vec<Ob
         findings: Vec::new(),
         pointer: String::new(),
         volumes: BTreeSet::new(),
+        listed: String::new(),
         depth: 0,
     };
     walk.shape(&mut object, &Shape::Object, "object");
@@ -39,23 +40,29 @@ pub(crate) fn redact(session: &mut Session, mut object: Value) -> (Value, Vec<Ob
     (object, findings)
 }
 
-/// Names that explanations need: of the object, its namespace, owners, labels and containers.
+/// Names that explanations need: of the object, its namespace, owners and containers. Not its labels: anybody may write
+/// a secret into one, which must not make it public.
 pub(crate) fn public_names(object: &Value) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    if matches!(object["kind"].as_str(), Some("Secret" | "ConfigMap")) {
-        return names;
-    }
-    for item in object["items"].as_array().into_iter().flatten() {
-        names.extend(public_names(item));
-    }
-    collect_names(object, &mut names, 0);
+    collect_public(object, "", &mut names);
     names
 }
 
-/// Whether the value of a label may be a name: what Kubernetes allows in one, and nothing random.
-fn is_name_like(label: &str) -> bool {
-    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-    label.len() <= 63 && label.bytes().all(is_legal) && !looks_random(label)
+/// `listed` is the kind of an object that does not say one.
+fn collect_public(object: &Value, listed: &str, names: &mut BTreeSet<String>) {
+    let kind = object["kind"].as_str().unwrap_or(listed);
+    if matches!(kind, "Secret" | "ConfigMap") {
+        return;
+    }
+    for item in object["items"].as_array().into_iter().flatten() {
+        collect_public(item, kind_of_items(kind), names);
+    }
+    collect_names(object, names, 0);
+}
+
+/// Of the items of a list; empty for what is no list of one kind.
+fn kind_of_items(kind: &str) -> &str {
+    kind.strip_suffix("List").unwrap_or_default()
 }
 
 fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
@@ -66,11 +73,6 @@ fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
         return;
     };
     let metadata = &value["metadata"];
-    let labels = metadata["labels"]
-        .as_object()
-        .into_iter()
-        .flat_map(Map::values)
-        .filter(|label| label.as_str().is_some_and(is_name_like));
     let singles = [
         &metadata["name"],
         &metadata["namespace"],
@@ -80,7 +82,6 @@ fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
     names.extend(
         singles
             .into_iter()
-            .chain(labels)
             .filter_map(Value::as_str)
             .map(str::to_owned),
     );
@@ -114,6 +115,8 @@ pub(crate) struct Walk<'a> {
     pub(crate) pointer: String,
     /// Names of the volumes of this pod that hold secrets.
     pub(crate) volumes: BTreeSet<String>,
+    /// The kind of the items of the list that is walked: the API server leaves it out in them.
+    listed: String,
     depth: usize,
 }
 
@@ -121,6 +124,9 @@ impl Walk<'_> {
     pub(crate) fn shape(&mut self, value: &mut Value, shape: &Shape, place: &'static str) {
         if self.depth >= self.session.limits.depth {
             return self.withhold(value, "too-deep", place);
+        }
+        if self.session.is_late() {
+            return self.withhold(value, "too-slow", place);
         }
         self.depth += 1;
         match shape {
@@ -139,8 +145,10 @@ impl Walk<'_> {
             Shape::Volume => self.volume(value),
             Shape::VolumeMount => self.volume_mount(value),
             Shape::Object => {
-                let kind = value["kind"].as_str().unwrap_or_default().to_owned();
+                let kind = value["kind"].as_str().unwrap_or(&self.listed).to_owned();
+                let outer = std::mem::replace(&mut self.listed, kind_of_items(&kind).to_owned());
                 self.shape(value, schema::of_kind(&kind), "object");
+                self.listed = outer;
             }
         }
         self.depth -= 1;

@@ -52,6 +52,9 @@ impl Session {
         for _ in 0..ROUNDS {
             let mut found = 0;
             for piece in &mut pieces {
+                if self.is_late() {
+                    return Err("too-slow");
+                }
                 found += self.round(piece)?;
                 if found > self.limits.findings {
                     return Err("too-many-findings");
@@ -228,11 +231,18 @@ fn clear_of(mut hit: Hit, own: &[(usize, usize)], text: &str) -> Option<Hit> {
     Some(hit)
 }
 
-/// Whether a value found in a text is searched for in other texts: not an ordinary word.
+/// Whether a value found in a text is searched for in other texts: not an ordinary word, but the several of a
+/// passphrase (`correct-horse-battery`).
 fn is_worth_learning(value: &str) -> bool {
     let digits = value.bytes().any(|b| b.is_ascii_digit());
     let letters = value.bytes().any(|b| b.is_ascii_alphabetic());
-    (value.len() >= 8 && digits && letters) || looks_random(value)
+    (value.len() >= 8 && digits && letters) || is_phrase(value) || looks_random(value)
+}
+
+fn is_phrase(value: &str) -> bool {
+    let words = value.split(['-', '_', '.', '+', ' ']);
+    let is_word = |word: &&str| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_alphabetic());
+    value.len() >= 15 && words.filter(is_word).count() >= 3
 }
 
 #[cfg(test)]

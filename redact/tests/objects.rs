@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops at the first error")]
 
+use std::time::Instant;
+
 use bonesetter_redact::{Redact, RedactError, Redactor, Rules, Session, redact};
 use serde_json::{Value, json};
 
@@ -179,6 +181,75 @@ fn data_of_secrets_and_config_maps_is_withheld() {
     assert_eq!(
         redacted["items"][1]["data"]["app.yaml"],
         "<withheld:configmap-data>"
+    );
+}
+
+/// As the API server answers a list: the items do not say what they are.
+#[test]
+fn items_of_a_list_are_of_its_kind() {
+    let metadata = json!({"name": "db-cred-12", "namespace": "shop"});
+    let lists = [
+        json!({"kind": "SecretList", "items": [{"metadata": metadata, "data": {"username": "YWRtaW4="}}]}),
+        json!({"kind": "ConfigMapList", "items": [{"metadata": metadata, "data": {"greeting": "YWRtaW4="}}]}),
+        json!({"kind": "PodList", "items": [{"metadata": {"name": "orders-1"}, "spec": {
+            "imagePullSecrets": [{"name": "db-cred-12"}],
+            "containers": [{"name": "app", "env": [{"name": "DB_PASSWORD", "value": "YWRtaW4="}]}]}}]}),
+    ];
+    for mut list in lists {
+        list["apiVersion"] = json!("v1");
+        let mut session = session();
+        let (redacted, _) = session.redact_object(list);
+        let text = redacted.to_string();
+        for gone in ["db-cred-12", "YWRtaW4="] {
+            assert!(!text.contains(gone), "{gone} in {text}");
+        }
+        let log = session.redact_text("db-cred-12 is not there").text;
+        assert!(!log.contains("db-cred-12"), "{log}");
+    }
+}
+
+#[test]
+fn a_label_does_not_make_a_secret_public() {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "orders-1", "labels": {"app": "orders", "x": "hunter22xyz"}},
+        "spec": {"containers": [{"name": "app", "env": [{"name": "DB_PASSWORD", "value": "hunter22xyz"}]}]}});
+    let mut session = session();
+    session.learn_object(&pod);
+    let log = session.redact_text("orders: pw hunter22xyz bad").text;
+    assert!(
+        log.starts_with("orders: pw <") && log.ends_with("> bad"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_passphrase_of_ordinary_words_is_found_again() {
+    let mut session = session();
+    session.learn_text("login with password=correct-horse-battery");
+    for again in [
+        "retry as correct-horse-battery",
+        "Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5",
+    ] {
+        let text = session.redact_text(again).text;
+        assert!(
+            text.contains("<secret:") && !text.contains("horse"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_late_is_withheld() {
+    let mut session = session();
+    session.end_by(Instant::now());
+    session.learn_text("password=hunter22xyz");
+    let text = session.redact_text("all is well").text;
+    assert_eq!(text, "<withheld:too-slow>");
+    let (object, findings) = session.redact_object(deployment());
+    assert_eq!(object, "<withheld:too-slow>");
+    assert_eq!(
+        (&*findings[0].rule, &*findings[0].kind),
+        ("too-slow", "withheld")
     );
 }
 

@@ -1,7 +1,7 @@
 //! Sealed raw evidence in, redacted evidence out.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 use bonesetter_chassis::bus::Publisher;
@@ -19,6 +19,8 @@ use crate::security::{Events, Proof};
 const UNSEALABLE: &str = "unsealable";
 /// Nothing is passed on, because it cannot be proved that nothing secret is in it.
 const FAILED: &str = "redaction-failed";
+/// What is not redacted by then is withheld. It takes milliseconds.
+const LONGEST: Duration = Duration::from_secs(10);
 /// How long to wait before something that must be told is told again.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -139,6 +141,7 @@ pub(crate) async fn redact_in(
     };
     let block = block.to_owned();
     let redaction = tokio::task::spawn_blocking(move || {
+        session.end_by(Instant::now() + LONGEST);
         let dossier = redact_evidence_without(evidence, &block, &mut session)?.into_inner();
         message.evidence = Some(dossier.evidence);
         message.removals = dossier.removals;
