@@ -62,23 +62,7 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// The readable words that hexadecimal digits stand for.
-fn hexadecimal(run: &str) -> Option<String> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16);
-    let pairs = run.as_bytes().chunks_exact(2);
-    if !pairs.remainder().is_empty() {
-        return None;
-    }
-    let text: Option<String> = pairs
-        .map(|pair| {
-            let code = digit(&pair[0])? << 4 | digit(&pair[1])?;
-            char::from_u32(code).filter(|c| matches!(c, ' '..='~' | '\n'))
-        })
-        .collect();
-    text.filter(|text| text.contains(' '))
-}
-
-/// Every run of base64 or hexadecimal digits that is readable text: its place, and what it says.
+/// Every run of base64 that is readable text: its place, and what it says.
 pub(crate) fn texts(text: &str) -> Vec<(usize, usize, String)> {
     let mut found = Vec::new();
     let mut at = 0;
@@ -86,7 +70,7 @@ pub(crate) fn texts(text: &str) -> Vec<(usize, usize, String)> {
         let start = at;
         at += run.len();
         if (SHORTEST..=LONGEST).contains(&run.len())
-            && let Some(decoded) = decode(run).or_else(|| hexadecimal(run))
+            && let Some(decoded) = decode(run)
         {
             found.push((start, at, decoded));
         }

@@ -1,93 +1,202 @@
-//! One reading of a text that the many ways of writing the same thing share.
+//! Readings of a text that the many ways of writing the same thing share.
 
-use std::borrow::Cow;
-
-use bonesetter_proto::Unseen;
 use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
-use super::Flag;
-use crate::decode;
+use super::lookalikes::{is_disguised, is_latin, latin};
+use super::terminal::sequence;
 use crate::view::{View, escape_end, is_invisible};
 
-/// So many joints are in a name or an emoji; more may spell something.
-const HARMLESS_JOINTS: usize = 3;
-/// Fewer words that are spelled are abbreviations.
-const FEWEST_SPELLED: usize = 3;
+/// A word that is written as one and has this many joints, or more, is several words.
+const FEWEST_JOINTS: usize = 2;
 
 /// A folded text, with a way back.
-pub(super) enum Folded<'a> {
+pub(super) enum Folded {
     /// Plain ASCII folds byte by byte.
-    Plain { original: &'a str, text: String },
+    Plain(String),
     /// Anything else.
-    Mapped { original: &'a str, view: View },
+    Mapped(View),
 }
 
-impl<'a> Folded<'a> {
-    pub(super) fn new(original: &'a str) -> Self {
-        let is_plain = |byte: u8| byte.is_ascii() && !matches!(byte, b'%' | b'\\' | 0x1b | 0x7f);
+/// How much is taken for a disguise.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Words whose letters come from several scripts.
+    Careful,
+    /// Every letter that is drawn like a Latin one, and names that are several words in one.
+    Open,
+}
+
+impl Folded {
+    /// The reading that leaves words of other scripts as they are.
+    pub(super) fn new(original: &str) -> Self {
+        let is_plain = |byte: u8| {
+            matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
+                && !matches!(byte, b'%' | b'\\' | b'&')
+        };
         if original.bytes().all(is_plain) {
-            let text = original.to_ascii_lowercase();
-            return Self::Plain { original, text };
+            return Self::Plain(original.to_ascii_lowercase());
         }
-        Self::Mapped {
-            original,
-            view: mapped(original),
-        }
+        Self::Mapped(mapped(original, Reading::Careful))
+    }
+
+    /// The reading in which `ignoreAllRules` is three words and Cyrillic letters may spell Latin ones, if the text
+    /// has anything of that kind. Only a whole sentence means something in it.
+    pub(super) fn open(original: &str) -> Option<Self> {
+        let differs = !original.is_ascii() || original.split_ascii_whitespace().any(has_joints);
+        differs.then(|| Self::Mapped(mapped(original, Reading::Open)))
     }
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Self::Plain { text, .. } => text,
-            Self::Mapped { view, .. } => &view.text,
+            Self::Plain(text) => text,
+            Self::Mapped(view) => &view.text,
         }
     }
 
     /// A place in the folded text as one in the original.
     pub(super) fn origin(&self, start: usize, end: usize) -> Option<(usize, usize)> {
         match self {
-            Self::Plain { .. } => (start < end).then_some((start, end)),
-            Self::Mapped { view, .. } => view.origin(start, end),
+            Self::Plain(_) => (start < end).then_some((start, end)),
+            Self::Mapped(view) => view.origin(start, end),
         }
-    }
-
-    /// Base64 or hexadecimal digits of readable text, and words that are spelled: their place in the original, and
-    /// what they say.
-    pub(super) fn encoded(&self) -> Vec<(usize, usize, String)> {
-        let (Self::Plain { original, .. } | Self::Mapped { original, .. }) = self;
-        let mut texts = decode::texts(original);
-        texts.extend(spelled(original));
-        texts
     }
 }
 
-fn mapped(original: &str) -> View {
-    let bytes = original.as_bytes();
+/// A character of the text, decoded, and where it stands in the original.
+#[derive(Clone, Copy)]
+struct Placed {
+    character: char,
+    start: usize,
+    end: usize,
+}
+
+fn mapped(original: &str, reading: Reading) -> View {
     let mut view = View::empty(original.len());
-    let mut skip_to = 0;
-    for (index, character) in original.char_indices() {
-        if index < skip_to {
+    let characters = characters(original);
+    for run in characters.chunk_by(|a, b| is_of_word(a.character) == is_of_word(b.character)) {
+        if is_of_word(run[0].character) {
+            spell(run, reading, &mut view);
+        } else {
+            for at in run {
+                let is_joint = reading == Reading::Open && is_joint(at.character) && run.len() == 1;
+                let read = if is_joint { ' ' } else { at.character };
+                view.push(read, at.start, at.end);
+            }
+        }
+    }
+    view
+}
+
+fn is_of_word(character: char) -> bool {
+    if character.is_ascii() {
+        return character.is_ascii_alphabetic();
+    }
+    character.is_alphabetic() || is_combining_mark(character) || is_latin(character)
+}
+
+/// Appends a word in lower case.
+fn spell(word: &[Placed], reading: Reading, view: &mut View) {
+    let is_open = reading == Reading::Open;
+    let is_folded = is_open || is_disguised(word.iter().map(|letter| letter.character));
+    let mut was_small = false;
+    for letter in word {
+        let &Placed {
+            character,
+            start,
+            end,
+        } = letter;
+        if is_open && was_small && character.is_uppercase() {
+            view.push(' ', start, end);
+        }
+        was_small = character.is_lowercase();
+        if character.is_ascii() {
+            view.push(character.to_ascii_lowercase(), start, end);
             continue;
         }
-        if let Some(end) = escape_end(bytes, index) {
+        let is_read = is_folded || is_latin(character);
+        match is_read.then(|| latin(character)).flatten() {
+            Some(letters) => letters.chars().for_each(|read| view.push(read, start, end)),
+            None => character
+                .to_lowercase()
+                .for_each(|read| view.push(read, start, end)),
+        }
+    }
+}
+
+/// Whether a character stands between the words of a name.
+const fn is_joint(character: char) -> bool {
+    matches!(character, '_' | '-' | '.' | '+')
+}
+
+/// Whether a name may be a sentence: it has joints, or capitals within.
+fn has_joints(name: &str) -> bool {
+    let pairs = name.as_bytes().windows(2);
+    let is_between = |pair: &&[u8]| match **pair {
+        [before, after] => {
+            before.is_ascii_lowercase() && after.is_ascii_uppercase()
+                || is_joint(char::from(before)) && after.is_ascii_alphabetic()
+        }
+        _ => false,
+    };
+    pairs.filter(is_between).count() >= FEWEST_JOINTS
+}
+
+/// Every character that a reader sees, in its compatibility form, with escapes decoded. Marks on Latin letters are
+/// part of their letter.
+fn characters(original: &str) -> Vec<Placed> {
+    let bytes = original.as_bytes();
+    let mut characters: Vec<Placed> = Vec::with_capacity(original.len());
+    let mut skip_to = 0;
+    for (start, character) in original.char_indices() {
+        if start < skip_to {
+            continue;
+        }
+        let sequence = sequence(original, start).map(|sequence| sequence.end);
+        if let Some(end) = sequence.or_else(|| escape_end(bytes, start)) {
             skip_to = end;
             continue;
         }
-        let (character, end) = unescaped(bytes, index, character);
+        let (character, end) = unescaped(bytes, start, character);
         skip_to = end;
         // Tag characters spell ASCII that nobody sees.
         let character = match u32::from(character) {
             tag @ 0xe_0020..=0xe_007e => char::from_u32(tag - 0xe_0000).unwrap_or(character),
-            _ if is_invisible(character) => continue,
+            _ if is_unseen(character) => continue,
             _ => character,
         };
-        for folded in std::iter::once(character)
-            .nfkc()
-            .flat_map(char::to_lowercase)
-        {
-            view.push(latin(folded), index, end);
+        if character.is_ascii() {
+            characters.push(Placed {
+                character,
+                start,
+                end,
+            });
+            continue;
+        }
+        for character in std::iter::once(character).nfkc().map(punctuation) {
+            match characters.last_mut() {
+                Some(letter) if is_combining_mark(character) && is_latin(letter.character) => {
+                    letter.end = end;
+                }
+                _ => characters.push(Placed {
+                    character,
+                    start,
+                    end,
+                }),
+            }
         }
     }
-    view
+    characters
+}
+
+/// Whether a word is read without this character: what has no width, is blank, or controls a terminal.
+fn is_unseen(character: char) -> bool {
+    let is_line = matches!(character, '\t' | '\n' | '\r');
+    let is_blank = matches!(
+        character,
+        '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{3164}' | '\u{ffa0}'
+    );
+    is_invisible(character) || is_blank || character.is_control() && !is_line
 }
 
 /// The character that an escape stands for, and where the escape ends.
@@ -109,6 +218,9 @@ fn unescaped(bytes: &[u8], index: usize, character: char) -> (char, usize) {
         },
         ('\\', Some(b'n' | b'r' | b't')) => ('\n', end + 1),
         ('\\', Some(b'"')) => ('"', end + 1),
+        ('&', Some(_)) => entity(&bytes[end..]).map_or((character, end), |(decoded, length)| {
+            (decoded, end + length)
+        }),
         ('%', Some(_)) => percent(bytes, index).unwrap_or((character, end)),
         _ => (character, end),
     }
@@ -131,169 +243,40 @@ fn percent(bytes: &[u8], index: usize) -> Option<(char, usize)> {
     None
 }
 
-/// What is spelled in a text, letter by letter with marks between: `i-g-n-o-r-e a-l-l`.
-fn spelled(text: &str) -> Option<(usize, usize, String)> {
-    let mut words: Vec<String> = Vec::new();
-    let (mut start, mut end) = (0, 0);
-    for word in text.split_whitespace() {
-        let Some(letters) = letters(word) else {
-            continue;
-        };
-        let at = word.as_ptr().addr() - text.as_ptr().addr();
-        if words.is_empty() {
-            start = at;
+/// The character of a reference in HTML, behind its `&`, and how long the rest of it is.
+fn entity(rest: &[u8]) -> Option<(char, usize)> {
+    const LONGEST: usize = 10;
+    let length = rest.iter().take(LONGEST).position(|byte| *byte == b';')?;
+    let name = std::str::from_utf8(&rest[..length]).ok()?;
+    let decoded = match name {
+        "lt" => '<',
+        "gt" => '>',
+        "amp" => '&',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => ' ',
+        _ => {
+            let number = name.strip_prefix('#')?;
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => u32::from_str_radix(digits, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)?
         }
-        end = at + word.len();
-        words.push(letters);
-    }
-    (words.len() >= FEWEST_SPELLED).then(|| (start, end, words.join(" ")))
-}
-
-/// The letters of a word that is spelled with one mark between any two of them.
-fn letters(word: &str) -> Option<String> {
-    let bytes = word.as_bytes();
-    let mark = *bytes.get(1).filter(|mark| b"-._*+~".contains(mark))?;
-    let is_spelled = |(index, byte): (usize, &u8)| match index % 2 {
-        0 => byte.is_ascii_alphabetic(),
-        _ => *byte == mark,
     };
-    let letters = bytes.iter().step_by(2).map(|byte| char::from(*byte));
-    (bytes.len() >= 5 && bytes.len() % 2 == 1 && bytes.iter().enumerate().all(is_spelled))
-        .then(|| letters.collect())
+    Some((decoded, length + 1))
 }
 
-/// Letters of other scripts that look like Latin ones. Words wholly in those scripts lose their
-/// meaning to the rules for Latin text, and keep it to the rules written in their own: those match
-/// folded letters too.
-const fn latin(character: char) -> char {
+/// Quotation marks and brackets in the form that the rules know.
+const fn punctuation(character: char) -> char {
     match character {
-        'ɡ' => 'g',
-        'ı' | 'ɩ' | 'ι' | 'і' | 'ӏ' => 'i',
-        'ѕ' => 's',
-        'ј' => 'j',
-        'ԁ' => 'd',
-        'ԛ' => 'q',
-        'ԝ' => 'w',
-        'ɑ' | 'α' => 'a',
-        'ο' | 'օ' => 'o',
-        'ρ' => 'p',
-        'τ' => 't',
-        'κ' => 'k',
-        'ℓ' => 'l',
-        'ո' => 'n',
-        'ν' | 'ѵ' => 'v',
-        'һ' => 'h',
         '‘' | '’' | 'ʼ' => '\'',
         '“' | '”' | '„' => '"',
+        '‹' | '〈' | '⟨' => '<',
+        '›' | '〉' | '⟩' => '>',
+        'ǀ' | '∣' | '│' => '|',
         other => other,
     }
-}
-
-/// Flags for characters that nobody sees and that change what is read.
-pub(super) fn hidden(text: &str) -> Vec<Flag> {
-    if text.bytes().all(|byte| byte.is_ascii() && byte != 0x1b) {
-        return Vec::new();
-    }
-    let mut flags: Vec<Flag> = Vec::new();
-    let mut joints = Vec::new();
-    for (start, character) in text.char_indices() {
-        let end = start + character.len_utf8();
-        let rule = match Unseen::of(character) {
-            Some(Unseen::Tag) => "tag-characters",
-            Some(Unseen::Direction) => "bidirectional",
-            Some(Unseen::Joint) => {
-                joints.push(start..end);
-                continue;
-            }
-            None if opens_terminal_string(text, start) => "terminal-escape",
-            Some(Unseen::Separator) | None => continue,
-        };
-        match flags.last_mut() {
-            Some(last) if last.end == start && last.rule == rule => last.end = end,
-            _ => flags.push(flag(rule, start, end)),
-        }
-    }
-    if joints.len() > HARMLESS_JOINTS {
-        let invisible = joints
-            .into_iter()
-            .map(|at| flag("invisible", at.start, at.end));
-        flags.extend(invisible);
-    }
-    flags
-}
-
-/// Whether an escape stands here that begins a string for the terminal itself (ECMA-48: OSC, DCS, APC, PM).
-fn opens_terminal_string(text: &str, at: usize) -> bool {
-    matches!(text.as_bytes()[at..], [0x1b, b']' | b'P' | b'_' | b'^', ..])
-}
-
-fn flag(rule: &str, start: usize, end: usize) -> Flag {
-    Flag {
-        rule: rule.to_owned(),
-        start,
-        end,
-        is_cut: true,
-    }
-}
-
-/// Whether what a flag names is only removed, and nothing put in its place.
-pub(super) fn is_hidden_kind(rule: &str) -> bool {
-    matches!(
-        rule,
-        "tag-characters" | "bidirectional" | "terminal-escape" | "invisible"
-    )
-}
-
-/// The text with its ends of strings (NUL) as what they separate: the variables of a process stand on lines, the
-/// words of a command line between blanks, and in text of two bytes a character they separate nothing.
-pub(super) fn separated(text: &str) -> Cow<'_, str> {
-    let ends = text.bytes().filter(|byte| *byte == 0).count();
-    if ends == 0 {
-        return Cow::Borrowed(text);
-    }
-    let is_variable = |piece: &str| {
-        let name = piece.split_once('=').map(|(name, _)| name);
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-        piece.is_empty() || name.is_some_and(|name| !name.is_empty() && name.bytes().all(is_name))
-    };
-    let between = if ends * 3 >= text.len() {
-        ""
-    } else if text.split('\0').skip(1).all(is_variable) {
-        "\n"
-    } else {
-        " "
-    };
-    Cow::Owned(text.replace('\0', between))
-}
-
-/// The text without characters that change how the rest is shown: terminal escapes, bidirectional
-/// overrides, tags, other control characters than tab and line ends. Joints stay, because names and emoji are
-/// written with them; where there are too many, [`hidden`] names them. Separators stay as other line ends do.
-pub(super) fn visible(text: &str) -> Cow<'_, str> {
-    let changes = |character: char| match Unseen::of(character) {
-        Some(Unseen::Direction | Unseen::Tag) => true,
-        Some(Unseen::Joint | Unseen::Separator) => false,
-        None => character.is_control() && !matches!(character, '\t' | '\n' | '\r'),
-    };
-    if !text.chars().any(changes) {
-        return Cow::Borrowed(text);
-    }
-    let bytes = text.as_bytes();
-    let mut visible = String::with_capacity(text.len());
-    let mut skip_to = 0;
-    for (index, character) in text.char_indices() {
-        if index < skip_to {
-            continue;
-        }
-        if character == '\u{1b}'
-            && let Some(end) = escape_end(bytes, index)
-        {
-            skip_to = end;
-        } else if !changes(character) {
-            visible.push(character);
-        }
-    }
-    Cow::Owned(visible)
 }
 
 #[cfg(test)]
@@ -307,6 +290,15 @@ mod tests {
             "ＩＧＮＯＲＥ it",
             "ig\u{200b}no\u{ad}re it",
             "i\u{261}n\u{3bf}re it",
+            "іgnоrе іt",
+            "ígñörė ît",
+            "i\u{301}g\u{336}nore\u{301}\u{302} it",
+            "ɪɢɴᴏʀᴇ ɪᴛ",
+            "𝐢𝑔𝓷𝖔𝚛𝕖 ⓘⓣ",
+            "🅘🅖🅝🅞🅡🅔 🇮🇹",
+            "ig\u{1}nore \u{9b}31mit",
+            "ig\u{1b}]0;title\u{7}nore it",
+            "&#105;gnore&nbsp;it",
             "\\u0069gnore it",
             "%69gnore%20it",
             "\u{1b}[31mignore\u{1b}[0m it",
@@ -317,47 +309,40 @@ mod tests {
     }
 
     #[test]
+    fn words_of_one_script_stay_what_they_are() {
+        for (text, folded) in [
+            ("Не удалось открыть файл", "не удалось открыть файл"),
+            ("Η σύνδεση απέτυχε", "η σύνδεση απέτυχε"),
+            ("Les étés précédents à Nîmes", "les etes precedents a nimes"),
+            ("größer als Ørsted", "großer als orsted"),
+            ("接続に失敗しました", "接続に失敗しました"),
+            ("연결 실패", "연결 실패"),
+        ] {
+            assert_eq!(Folded::new(text).text(), folded);
+        }
+    }
+
+    #[test]
+    fn the_open_reading_parts_names_and_reads_every_script_as_latin() {
+        for (text, open) in [
+            ("ignoreAllRules", Some("ignore all rules")),
+            ("ignore_all_rules=1", Some("ignore all rules=1")),
+            ("ignore.all-rules", Some("ignore all rules")),
+            ("рорре сору", Some("poppe copy")),
+            ("systemMode=on", None),
+            ("a plain line -- of 3.5 words", None),
+        ] {
+            let read = Folded::open(text).map(|folded| folded.text().to_owned());
+            assert_eq!(read.as_deref(), open, "{text}");
+        }
+    }
+
+    #[test]
     fn a_place_leads_back_to_the_whole_origin() {
         let text = "x %69gnore y";
         let folded = Folded::new(text);
         let start = folded.text().find("ignore").unwrap();
         let (start, end) = folded.origin(start, start + 6).unwrap();
         assert_eq!(&text[start..end], "%69gnore");
-    }
-
-    #[test]
-    fn ends_of_strings_are_what_they_separate() {
-        for (text, expected) in [
-            ("a=b", "a=b"),
-            (
-                "HOME=/root\0DB_PASSWORD=correct horse\0",
-                "HOME=/root\nDB_PASSWORD=correct horse\n",
-            ),
-            ("mysqld\0--password\0tulip\0", "mysqld --password tulip "),
-            ("p\0w\0=\0x\0\n\0", "pw=x\n"),
-        ] {
-            assert_eq!(separated(text), expected);
-        }
-    }
-
-    #[test]
-    fn hidden_characters_are_named_and_removed() {
-        for (text, rule, left) in [
-            ("a\u{202e}b", "bidirectional", "ab"),
-            ("a\u{e0041}\u{e0042}b", "tag-characters", "ab"),
-            ("a\u{e0158}\u{e0159}b", "tag-characters", "ab"),
-            ("a\u{e0080}\u{e0fff}b", "tag-characters", "ab"),
-            ("a\u{1b}]0;title\u{7}b", "terminal-escape", "a]0;titleb"),
-        ] {
-            let flags = hidden(text);
-            assert_eq!(flags.len(), 1, "{text:?}");
-            assert_eq!(flags[0].rule, rule);
-            assert_eq!(visible(text), left);
-        }
-        assert_eq!(hidden("family \u{1f468}\u{200d}\u{1f469}"), []);
-        let spelt = "a\u{200b}\u{200c}b\u{feff}\u{61c}";
-        assert!(hidden(spelt).iter().all(|flag| flag.rule == "invisible"));
-        assert_eq!(hidden(spelt).len(), 4);
-        assert_eq!(visible("a\u{200d}b\u{2028}c"), "a\u{200d}b\u{2028}c");
     }
 }

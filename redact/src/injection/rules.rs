@@ -5,8 +5,8 @@ use serde::Deserialize;
 use crate::rules::RuleError;
 
 const BUILTIN: &str = include_str!("../../injection.yaml");
-/// Of one rule in one part; more add nothing.
-const MOST_MATCHES: usize = 16;
+/// Of one rule that only flags, in one part; more add nothing.
+const MOST_FLAGS: usize = 16;
 
 /// One rule of `injection.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -89,7 +89,8 @@ impl Compiled {
             if candidates & (1 << index) == 0 {
                 continue;
             }
-            for place in self.patterns[index].find_iter(folded).take(MOST_MATCHES) {
+            let most = if rule.cut { usize::MAX } else { MOST_FLAGS };
+            for place in self.patterns[index].find_iter(folded).take(most) {
                 found(rule, place.start(), place.end());
             }
         }
