@@ -23,11 +23,26 @@ fn signal(bed: &Bed, signal: &str) {
     assert!(status.success());
 }
 
+/// Until every thread of the server stands still: one that waits for the disk does so later.
+async fn stand_still(bed: &Bed) {
+    signal(bed, "-STOP");
+    let tasks = format!("/proc/{}/task", bed.nats.pid());
+    let is_still = |task: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    };
+    while !std::fs::read_dir(&tasks).unwrap().flatten().all(is_still) {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_that_timed_out_and_was_stored_is_stored_once() {
     let bed = Bed::start().await;
     let watcher = bed.service("svc-watcher").await;
-    signal(&bed, "-STOP");
+    stand_still(&bed).await;
     let publisher = watcher.publisher::<Detected>().unwrap();
     let subject = subject(0, "open");
     let message = detected(&subject);
