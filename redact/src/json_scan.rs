@@ -1,5 +1,7 @@
 //! What JSON members say: names, pairs of name and value, arguments; every string is a text of its own.
 
+use std::borrow::Cow;
+
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
 use crate::json_marks;
@@ -98,14 +100,31 @@ impl Scan<'_> {
             }
             Node::Array(_, _, items) => self.array(items, naming),
             Node::Text(start, end) => self.leaf(*start, *end, naming),
-            Node::Scalar(start, end) => {
-                let value = &self.text[*start..*end];
-                if naming >= Naming::Strong && value.len() >= 6 && is_secret_value(naming, value) {
-                    self.hits.push(Hit {
-                        bare: true,
-                        ..Hit::secret(*start, *end, "json-member")
-                    });
-                }
+            Node::Scalar(start, end) => self.scalar(*start, *end, naming),
+        }
+    }
+
+    /// A number, or a word without quotes.
+    fn scalar(&mut self, start: usize, end: usize, naming: Naming) {
+        let value = &self.text[start..end];
+        let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+        let is_secret = if is_number {
+            is_secret_number(naming, value)
+        } else {
+            naming >= Naming::Strong && value.len() >= 6 && is_secret_value(naming, value)
+        };
+        if is_secret {
+            let hit = Hit::secret(start, end, "json-member");
+            self.hits.push(Hit { bare: true, ..hit });
+        } else if is_number && value.len() >= SHORTEST_CARD {
+            for hit in self.engine.scan_personal(value) {
+                let (from, to) = (start + hit.start, start + hit.end);
+                self.hits.push(Hit {
+                    start: from,
+                    end: to,
+                    bare: true,
+                    ..hit
+                });
             }
         }
     }
@@ -120,7 +139,8 @@ impl Scan<'_> {
         let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
         for (key, value) in members {
-            let name = &self.text[key.0..key.1];
+            let name = unescaped(&self.text[key.0..key.1]);
+            let name = name.as_ref();
             self.leaf(key.0, key.1, Naming::Ordinary);
             let naming = match named {
                 Some(naming) if is_value_key(name) => naming,
@@ -244,6 +264,23 @@ impl Scan<'_> {
         for hit in merge(self.engine.scan_at(&view.text, self.learnt, self.depth + 1)) {
             self.hits.extend(view.back(hit));
         }
+    }
+}
+
+/// Digits of the shortest payment card; in shorter numbers nothing is looked for.
+pub(crate) const SHORTEST_CARD: usize = 12;
+
+/// Whether a number is a secret by its name: a code of four digits is one where the name is a password's.
+pub(crate) fn is_secret_number(naming: Naming, digits: &str) -> bool {
+    naming >= Naming::Strong && digits.len() >= 4 && is_secret_value(naming, digits)
+}
+
+/// A name as it is meant: `pass\u0077ord`.
+fn unescaped(name: &str) -> Cow<'_, str> {
+    if name.contains('\\') {
+        Cow::Owned(unescape(name, 0).text)
+    } else {
+        Cow::Borrowed(name)
     }
 }
 

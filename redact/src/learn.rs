@@ -8,10 +8,12 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
+use crate::decode::decode;
 use crate::engine::{Hit, Strength};
 use crate::needles::Needles;
 use crate::splits::Splits;
 use crate::value::is_distinctive;
+use crate::view::percent_decoded;
 
 const MOST_VALUES: usize = 4096;
 const LONGEST: usize = 16 << 10;
@@ -79,6 +81,29 @@ impl Learnt {
             {
                 self.insert_value(line, kind);
             }
+        }
+    }
+
+    /// A secret that stands for another one: base64 or percent-encoding of it, and a password behind the name of its user
+    /// (`ada:hunter2`). Both are known from then on.
+    pub(crate) fn written_value(&mut self, value: &str, kind: &str) {
+        self.value(value, kind);
+        let percent = value.contains('%').then(|| percent_decoded(value).text);
+        let decoded = decode(value.trim_end_matches('=')).or(percent);
+        let plain = decoded.as_deref();
+        if let Some(plain) = plain {
+            self.value(plain, kind);
+        }
+        let pair = plain.unwrap_or(value).split_once(':');
+        let is_login = |(user, _): &(&str, &str)| {
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte);
+            !user.is_empty() && user.bytes().all(is_name)
+        };
+        if let Some((_, password)) = pair.filter(is_login)
+            && !password.starts_with("//")
+            && !password.contains(char::is_whitespace)
+        {
+            self.value(password, kind);
         }
     }
 

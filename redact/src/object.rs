@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::finding::ObjectFinding;
-use crate::json_scan::{is_name_key, is_value_key};
+use crate::json_scan::{SHORTEST_CARD, is_name_key, is_secret_number, is_value_key};
 use crate::lexicon::{Naming, classify};
 use crate::placeholder::has_placeholder;
 use crate::schema::{self, Shape};
@@ -244,8 +244,16 @@ impl Walk<'_> {
                     walk.free(value, naming, place);
                 });
             }
-            Value::Number(number) if naming >= Naming::Strong && number.to_string().len() >= 9 => {
-                self.secret(value, "secret", place);
+            Value::Number(number) => {
+                let digits = number.to_string();
+                if is_secret_number(naming, &digits) {
+                    self.secret(value, "secret", place);
+                } else if digits.len() >= SHORTEST_CARD {
+                    let text = self.text(&digits, place);
+                    if text != digits {
+                        *value = Value::String(text);
+                    }
+                }
             }
             _ => {}
         }
@@ -257,7 +265,7 @@ impl Walk<'_> {
         if !is_secret_value(naming, secret) || self.session.has_placeholder(secret) {
             return self.text(text, place);
         }
-        self.session.learn_value(secret);
+        self.learn_within(secret);
         let placeholder = self.replace(secret, "secret", "json-member", place);
         format!("{}{placeholder}", &text[..text.len() - secret.len()])
     }
@@ -328,14 +336,22 @@ impl Walk<'_> {
                     .as_str()
                     .map_or_else(|| scalar.to_string(), str::to_owned);
                 if kind == "secret" {
-                    self.session.learn_value(&text);
-                    if let Some(decoded) = crate::decode::decode(text.trim_end_matches('=')) {
-                        self.session.learn_value(&decoded);
-                    }
+                    self.learn_within(&text);
                 }
                 *scalar = Value::String(self.replace(&text, kind, "secret-field", place));
             }
         }
+    }
+
+    /// A secret value, and those that it holds: a file of settings or a document is a secret of several. These first:
+    /// what is known as a whole is not read any more.
+    fn learn_within(&mut self, text: &str) {
+        let decoded = crate::decode::decode(text.trim_end_matches('='));
+        let plain = decoded.as_deref().unwrap_or(text);
+        if plain.contains(['=', ':']) {
+            self.session.learn_text(plain);
+        }
+        self.session.learn_value(text);
     }
 
     pub(crate) fn name(&mut self, value: &mut Value, kind: &'static str, place: &'static str) {

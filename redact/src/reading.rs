@@ -161,7 +161,7 @@ impl Session {
                 .value
                 .unwrap_or_else(|| earlier.text[hit.start..hit.end].to_owned());
             if hit.strength >= Strength::Carrier && is_worth_learning(&value) {
-                self.learnt.value(&value, &hit.kind);
+                self.learnt.written_value(&value, &hit.kind);
             }
             let placeholder = self.placeholder(&hit.kind, &value);
             let quote = if hit.bare { "\"" } else { "" };

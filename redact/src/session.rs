@@ -256,7 +256,7 @@ impl Session {
 
     /// Remembers a value that is secret.
     pub fn learn_value(&mut self, value: &str) {
-        self.learnt.value(value, "secret");
+        self.learnt.written_value(value, "secret");
     }
 
     pub(crate) fn learn_public(&mut self, name: &str) {

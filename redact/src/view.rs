@@ -209,7 +209,7 @@ pub(crate) fn partial_head(line: &str) -> Option<(usize, bool)> {
 }
 
 /// The text with `%XX` of ASCII characters decoded.
-fn percent_decoded(text: &str) -> View {
+pub(crate) fn percent_decoded(text: &str) -> View {
     let bytes = text.as_bytes();
     let mut view = View::with_capacity(text.len());
     let mut skip_to = 0;

@@ -238,6 +238,62 @@ fn a_passphrase_of_ordinary_words_is_found_again() {
     }
 }
 
+/// What a secret value holds is secret by itself.
+#[test]
+fn a_secret_within_a_secret_is_found_again() {
+    let basic = "YWRhOmh1bnRlcjIyeHl6";
+    for (name, value) in [
+        ("APP_SECRET", r#"{"password":"hunter22xyz","user":"ada"}"#),
+        ("BASIC_AUTH_SECRET", basic),
+        ("DB_PASSWORD", "ada:hunter22xyz"),
+        ("ENV_SECRET", "REGION=eu\nDB_PASSWORD=hunter22xyz\n"),
+    ] {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "orders-1"},
+            "spec": {"containers": [{"name": "app", "env": [{"name": name, "value": value}]}]}});
+        let mut session = session();
+        session.learn_object(&pod);
+        let log = session.redact_text("orders: hunter22xyz is wrong").text;
+        assert!(!log.contains("hunter22xyz"), "{name}: {log}");
+    }
+    for text in [
+        format!("Authorization: Basic {basic}"),
+        "DATABASE_URL=postgres://u:hunter22%2Fxyz@h/d".to_owned(),
+    ] {
+        let mut session = session();
+        session.learn_text(&text);
+        let log = session.redact_text("hunter22xyz or hunter22/xyz").text;
+        assert!(log.contains('<'), "{text}: {log}");
+    }
+}
+
+#[test]
+fn numbers_are_secrets_and_cards_too() {
+    let object = json!({"apiVersion": "v1", "kind": "Setting",
+        "spec": {"adminPassword": 12_345_678, "card": 4_111_111_111_111_111_u64, "port": 8080,
+            "generation": 4_111_111_111_111_112_u64}});
+    let (redacted, _) = session().redact_object(object.clone());
+    for text in [
+        redacted.to_string(),
+        session().redact_text(&format!("got {object}!")).text,
+    ] {
+        for gone in ["12345678", "4111111111111111"] {
+            assert!(!text.contains(gone), "{gone} in {text}");
+        }
+        assert!(
+            text.contains("8080") && text.contains("4111111111111112"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn an_escape_in_a_name_hides_nothing() {
+    let text = session()
+        .redact_text(r#"got {"pass\u0077ord":"tulipmorning"}"#)
+        .text;
+    assert!(!text.contains("tulipmorning"), "{text}");
+}
+
 #[test]
 fn what_is_late_is_withheld() {
     let mut session = session();
