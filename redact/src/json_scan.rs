@@ -130,6 +130,9 @@ impl Scan<'_> {
     }
 
     fn object(&mut self, members: &[((usize, usize), Node)], outer: Outer<'_>) {
+        if self.is_kept_apart(members) {
+            return self.kept_apart(members);
+        }
         let named = if json_marks::is_marked(self.text, members) {
             Some(Naming::Password)
         } else {
@@ -162,6 +165,67 @@ impl Scan<'_> {
                 is_crypto: CRYPTO.iter().any(|of| name.eq_ignore_ascii_case(of)),
             };
             self.member(value, outer);
+        }
+    }
+
+    /// A Secret or a ConfigMap, wherever it stands: in a log, in a message, in another object.
+    fn is_kept_apart(&self, members: &[((usize, usize), Node)]) -> bool {
+        let of_kind = |name: &str, value: &Node| match value {
+            Node::Text(start, end) if name == "kind" => {
+                matches!(&self.text[*start..*end], "Secret" | "ConfigMap")
+            }
+            _ => false,
+        };
+        let mut named = members
+            .iter()
+            .map(|(key, value)| (unescaped(&self.text[key.0..key.1]), value));
+        named.any(|(name, value)| of_kind(&name, value))
+            && members
+                .iter()
+                .any(|(key, _)| is_data(&unescaped(&self.text[key.0..key.1])))
+    }
+
+    /// Its data are secret whatever they are, and so is its name.
+    fn kept_apart(&mut self, members: &[((usize, usize), Node)]) {
+        for (key, value) in members {
+            let name = unescaped(&self.text[key.0..key.1]);
+            self.leaf(key.0, key.1, Naming::Ordinary);
+            match value {
+                _ if is_data(&name) => self.every_value(value),
+                Node::Object(_, _, inner) if name == "metadata" => {
+                    self.object(inner, Outer::NOTHING);
+                    let names = inner
+                        .iter()
+                        .filter(|(key, _)| &self.text[key.0..key.1] == "name");
+                    for (_, name) in names {
+                        if let Node::Text(start, end) = *name {
+                            let kind = "secret-name";
+                            let hit = Hit::new(start, end, kind, "object-name", Strength::Carrier);
+                            self.hits.push(hit);
+                        }
+                    }
+                }
+                _ => self.member(value, Outer::NOTHING),
+            }
+        }
+    }
+
+    fn every_value(&mut self, node: &Node) {
+        match node {
+            Node::Object(_, _, members) => {
+                for (_, value) in members {
+                    self.every_value(value);
+                }
+            }
+            Node::Array(_, _, items) => items.iter().for_each(|item| self.every_value(item)),
+            Node::Text(start, end) if start < end => {
+                self.hits.push(Hit::secret(*start, *end, "secret-data"));
+            }
+            Node::Scalar(start, end) if self.text[*start..*end] != *"null" => {
+                let hit = Hit::secret(*start, *end, "secret-data");
+                self.hits.push(Hit { bare: true, ..hit });
+            }
+            Node::Text(..) | Node::Scalar(..) => {}
         }
     }
 
@@ -273,6 +337,10 @@ pub(crate) const SHORTEST_CARD: usize = 12;
 /// Whether a number is a secret by its name: a code of four digits is one where the name is a password's.
 pub(crate) fn is_secret_number(naming: Naming, digits: &str) -> bool {
     naming >= Naming::Strong && digits.len() >= 4 && is_secret_value(naming, digits)
+}
+
+fn is_data(name: &str) -> bool {
+    matches!(name, "data" | "stringData" | "binaryData")
 }
 
 /// A name as it is meant: `pass\u0077ord`.

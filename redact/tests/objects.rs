@@ -287,6 +287,30 @@ fn numbers_are_secrets_and_cards_too() {
 }
 
 #[test]
+fn a_secret_object_within_a_text_is_one() {
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db-login", "namespace": "shop"},
+        "data": {"user": "YWRtaW4="}, "stringData": {"note": "tulipmorning", "pin": 4711}});
+    let other = json!({"kind": "ConfigMap", "metadata": {"name": "db-login"}, "data": {"greeting": "tulipmorning"}});
+    for text in [
+        format!("got {object} for orders"),
+        format!("{object}\n{other}\n"),
+        format!("\u{feff}{object}"),
+        json!({"msg": "updated", "obj": object}).to_string(),
+        json!([object, other]).to_string(),
+        json!({"msg": "updated", "raw": object.to_string()}).to_string(),
+        object.to_string().replace("\"kind\"", "\"\\u006bind\""),
+    ] {
+        let redacted = session().redact_text(&text).text;
+        for gone in ["db-login", "YWRtaW4=", "tulipmorning", "4711"] {
+            assert!(!redacted.contains(gone), "{gone} in {redacted}");
+        }
+        assert!(redacted.contains("metadata"), "{redacted}");
+    }
+    let event = r#"{"kind":"Secret","name":"db","reason":"FailedMount"}"#;
+    assert!(session().redact_text(event).text.contains("FailedMount"));
+}
+
+#[test]
 fn an_escape_in_a_name_hides_nothing() {
     let text = session()
         .redact_text(r#"got {"pass\u0077ord":"tulipmorning"}"#)
