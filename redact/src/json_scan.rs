@@ -9,6 +9,7 @@ use crate::json_text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
+use crate::view::is_invisible;
 
 /// In an object with more members no name is looked for beside each value.
 const MOST_TWINS: usize = 16;
@@ -343,13 +344,14 @@ fn is_data(name: &str) -> bool {
     matches!(name, "data" | "stringData" | "binaryData")
 }
 
-/// A name as it is meant: `pass\u0077ord`.
+/// A name as it is meant: without escapes (`pass\u0077ord`), and without what nobody sees.
 fn unescaped(name: &str) -> Cow<'_, str> {
-    if name.contains('\\') {
-        Cow::Owned(unescape(name, 0).text)
-    } else {
-        Cow::Borrowed(name)
+    if name.is_ascii() && !name.contains('\\') {
+        return Cow::Borrowed(name);
     }
+    let mut meant = unescape(name, 0).text;
+    meant.retain(|character| !is_invisible(character));
+    Cow::Owned(meant)
 }
 
 /// What stands before `Value` in the name of a member.

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::lexicon::{Naming, classify};
+
 /// The treatment of a value.
 #[derive(Debug)]
 pub(crate) enum Shape {
@@ -204,16 +206,34 @@ static VOLUME_SOURCES: &[(&str, &Shape)] = &[
     ("scaleIO", &SECRET_OWNER),
 ];
 
-/// What members are called that refer to a Secret or a ConfigMap, in kinds that have no table.
+/// Members that refer to a Secret or a ConfigMap, in kinds that have no table.
 pub(crate) fn of_member(key: &str, value: &Value) -> Option<&'static Shape> {
-    match key {
-        "secretName" | "existingSecret" if value.is_string() => Some(&SECRET_NAME),
-        "configMapName" if value.is_string() => Some(&CONFIG_NAME),
-        "secretRef" | "secretKeyRef" if value.is_object() => Some(&SECRET_REF),
-        "configMapRef" | "configMapKeyRef" if value.is_object() => Some(&CONFIG_REF),
-        "caBundle" if value.is_string() => Some(&CA_BUNDLE),
+    let name = key.to_ascii_lowercase();
+    let ends_in = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+    match value {
+        Value::String(_)
+            if ends_in(&["secretname", "secret-name", "secretref", "existingsecret"]) =>
+        {
+            Some(&SECRET_NAME)
+        }
+        Value::String(_) if key == "configMapName" => Some(&CONFIG_NAME),
+        Value::String(_) if key == "caBundle" => Some(&CA_BUNDLE),
+        Value::Object(_) if matches!(key, "configMapRef" | "configMapKeyRef") => Some(&CONFIG_REF),
+        Value::Object(_) if refers_to_secret(&name, key, value) => Some(&SECRET_REF),
+        Value::Array(_) if matches!(key, "imagePullSecrets" | "certificateRefs") => {
+            Some(&NAMED_SECRETS)
+        }
         _ => None,
     }
+}
+
+/// `passwordSecret: {name: x}`, and `password: {name: x, key: y}`.
+fn refers_to_secret(lower: &str, key: &str, value: &Value) -> bool {
+    let is_named = value["name"].is_string();
+    let is_called = lower.contains("secret") || lower.contains("credential");
+    matches!(key, "secretRef" | "secretKeyRef")
+        || is_named && is_called
+        || is_named && value["key"].is_string() && classify(key) >= Naming::Strong
 }
 
 /// Whether a mapping without a table is `{kind: Secret, name: ...}`.
@@ -222,6 +242,7 @@ pub(crate) fn is_reference(value: &Value) -> bool {
 }
 
 static SECRET_NAME: Shape = Name("secret-name");
+static NAMED_SECRETS: Shape = Each(&NAMED_SECRET);
 static CONFIG_NAME: Shape = Name("configmap-name");
 static CA_BUNDLE: Shape = Withhold("ca-bundle");
 
@@ -311,6 +332,16 @@ static OTHER: Shape = Fields(
     ],
 );
 
+/// Of other groups of the API.
+static SECRET_LIKE: Shape = Fields(
+    "object",
+    &[
+        ("metadata", &METADATA),
+        ("data", &Secret("object", "secret")),
+        ("stringData", &Secret("object", "secret")),
+    ],
+);
+
 /// The table of a kind. Kinds without one have their metadata walked and are free text otherwise.
 pub(crate) fn of_kind(kind: &str) -> &'static Shape {
     match kind {
@@ -333,6 +364,7 @@ pub(crate) fn of_kind(kind: &str) -> &'static Shape {
         "CustomResourceDefinition" | "APIService" => &EXTENSION,
         "PersistentVolume" => &PERSISTENT_VOLUME,
         _ if kind.ends_with("List") => &LIST,
+        _ if kind.ends_with("Secret") => &SECRET_LIKE,
         _ => &OTHER,
     }
 }

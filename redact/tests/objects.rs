@@ -311,11 +311,36 @@ fn a_secret_object_within_a_text_is_one() {
 }
 
 #[test]
-fn an_escape_in_a_name_hides_nothing() {
-    let text = session()
-        .redact_text(r#"got {"pass\u0077ord":"tulipmorning"}"#)
-        .text;
-    assert!(!text.contains("tulipmorning"), "{text}");
+fn nothing_in_a_name_hides_what_it_says() {
+    for name in [r"pass\u0077ord", "pass\u{200b}word", "pass\u{202e}word"] {
+        let text = format!("got {{\"{name}\":\"tulipmorning\"}}");
+        let text = session().redact_text(&text).text;
+        assert!(!text.contains("tulipmorning"), "{text}");
+    }
+}
+
+#[test]
+fn secrets_are_named_in_kinds_that_nobody_knows() {
+    for spec in [
+        json!({"passwordSecret": {"name": "db-login-12"}}),
+        json!({"credentialsSecretRef": {"name": "db-login-12"}}),
+        json!({"auth": {"secret": {"name": "db-login-12"}}}),
+        json!({"basicAuth": {"password": {"name": "db-login-12", "key": "p"}}}),
+        json!({"authSecretRef": "db-login-12"}),
+        json!({"imagePullSecrets": [{"name": "db-login-12"}]}),
+        json!({"listeners": [{"tls": {"certificateRefs": [{"name": "db-login-12"}]}}]}),
+        json!({"parameters": {"csi.storage.k8s.io/provisioner-secret-name": "db-login-12"}}),
+        json!({"parameters": {"userSecretName": "db-login-12"}}),
+    ] {
+        let object = json!({"apiVersion": "example.org/v1", "kind": "Thing",
+            "metadata": {"name": "orders"}, "spec": spec});
+        let (redacted, _) = session().redact_object(object);
+        assert!(!redacted.to_string().contains("db-login-12"), "{redacted}");
+    }
+    let object = json!({"apiVersion": "example.org/v1", "kind": "VaultSecret",
+        "metadata": {"name": "orders"}, "data": {"a": "tulipmorning"}, "stringData": {"b": "tulipmorning"}});
+    let (redacted, _) = session().redact_object(object);
+    assert!(!redacted.to_string().contains("tulipmorning"), "{redacted}");
 }
 
 #[test]
