@@ -10,8 +10,8 @@
 //!
 //! # Guarantees
 //! - Nothing unredacted leaves. Subject, headers and payload are searched once more, as they stand on the bus,
-//!   for everything that was taken out or learnt to be secret, also encoded; each item is scanned once more for
-//!   secrets of a known format.
+//!   for every distinctive value that was taken out or learnt to be secret, also encoded; each item is scanned once more
+//!   for secrets of a known format.
 //! - Within an incident, equal values and names have equal placeholders, in specs, events and logs;
 //!   nobody without the key can test a guess. Different incidents have nothing in common.
 //! - What tries to instruct the reader of evidence is counted with its place; what has no other
