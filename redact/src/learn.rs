@@ -84,26 +84,18 @@ impl Learnt {
         }
     }
 
-    /// A secret that stands for another one: base64 or percent-encoding of it, and a password behind the name of its user
-    /// (`ada:hunter2`). Both are known from then on.
+    /// A secret that stands for another one: base64 or percent-encoding of it, and the password behind the name of its
+    /// user (`ada:hunter2`) in base64. Both are known from then on.
     pub(crate) fn written_value(&mut self, value: &str, kind: &str) {
         self.value(value, kind);
-        let percent = value.contains('%').then(|| percent_decoded(value).text);
-        let decoded = decode(value.trim_end_matches('=')).or(percent);
-        let plain = decoded.as_deref();
-        if let Some(plain) = plain {
-            self.value(plain, kind);
+        if value.contains('%') {
+            self.value(&percent_decoded(value).text, kind);
         }
-        let pair = plain.unwrap_or(value).split_once(':');
-        let is_login = |(user, _): &(&str, &str)| {
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte);
-            !user.is_empty() && user.bytes().all(is_name)
-        };
-        if let Some((_, password)) = pair.filter(is_login)
-            && !password.starts_with("//")
-            && !password.contains(char::is_whitespace)
-        {
-            self.value(password, kind);
+        if let Some(plain) = decode(value.trim_end_matches('=')) {
+            self.value(&plain, kind);
+            if let Some((_, password)) = plain.split_once(':').filter(is_login) {
+                self.value(password, kind);
+            }
         }
     }
 
@@ -327,6 +319,15 @@ fn phrases(kind: &str) -> &'static [(&'static str, &'static str)] {
             ("the key '", "'"),
         ],
     }
+}
+
+/// `user:password`, as HTTP's Basic scheme has it (RFC 7617).
+fn is_login((user, password): &(&str, &str)) -> bool {
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@+".contains(&byte);
+    !user.is_empty()
+        && user.bytes().all(is_name)
+        && !password.starts_with("//")
+        && !password.contains(char::is_whitespace)
 }
 
 /// A value as such, escaped in JSON, percent-encoded, in hexadecimal digits, and in base64 at all three
