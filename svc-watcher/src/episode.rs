@@ -141,7 +141,8 @@ pub fn next(
         return Effect::Publish(pending.clone());
     }
     let Some(episode) = record.open() else {
-        // What is known by references only may come back under the same uid.
+        // What is known by references only may come back under the same uid, and its next incident must
+        // not have the id of the last: what was told and changed is remembered under it, for good.
         let is_absent = observed.presence == (Presence::Absent { is_watched: true });
         let ended = record.episode.end.as_ref().map(|end| end.at);
         if is_absent && lasts(ended, MEMORY_OF_THE_GONE) {

@@ -1,11 +1,15 @@
 //! The bus: the episodes' bucket and the stream of what was detected.
 
+use std::pin::pin;
+
 use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Publisher, Stored};
 use bonesetter_keys::incident_id;
 use bonesetter_proto::v1::Detected;
 use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, SubjectError, escape};
 use bytes::Bytes;
+use futures::TryStreamExt as _;
 use jiff::Timestamp;
+use tokio::task::JoinError;
 use tracing::{error, info};
 
 use crate::episode::{Effect, Memory, Windows, next};
@@ -25,6 +29,9 @@ pub(crate) enum LedgerError {
     /// The step cannot be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The task that read the bucket did not get to its end.
+    #[error("could not read the episodes to their end: {0}")]
+    Load(#[from] JoinError),
     /// The record cannot be read.
     #[error("key {key:?} of the episodes' bucket: {source}")]
     Record {
@@ -70,6 +77,14 @@ impl Tracked {
     pub(crate) fn record(&self) -> Option<&Record> {
         self.stored.as_ref().map(|(record, _)| record)
     }
+
+    /// Takes what has been read, unless something newer is known.
+    pub(crate) fn remember(&mut self, record: Record, revision: u64) {
+        if (self.stored.as_ref()).is_none_or(|(_, known)| *known < revision) {
+            self.stored = Some((record, revision));
+        }
+        self.is_active = true;
+    }
 }
 
 /// Stores episodes and publishes their steps.
@@ -93,14 +108,16 @@ impl Ledger {
         }
     }
 
-    /// Every record of this cluster with its revision.
-    pub(crate) async fn load(&self) -> Result<Vec<(Record, u64)>, LedgerError> {
+    /// Every record of this cluster with its revision. Says of each key that it has been read.
+    pub(crate) async fn load(
+        &self,
+        note_read: impl Fn() + Send,
+    ) -> Result<Vec<(Record, u64)>, LedgerError> {
         let prefix = format!("{}.", escape(&self.cluster));
+        let mut entries = pin!(self.bucket.entries(&prefix));
         let mut records = Vec::new();
-        for (key, entry) in self.bucket.entries().await? {
-            if !key.starts_with(&prefix) {
-                continue;
-            }
+        while let Some((key, entry)) = entries.try_next().await? {
+            note_read();
             match Record::from_bytes(&entry.value) {
                 Ok(record) => records.push((record, entry.revision)),
                 Err(source) => {
@@ -108,6 +125,7 @@ impl Ledger {
                 }
             }
         }
+        note_read();
         Ok(records)
     }
 

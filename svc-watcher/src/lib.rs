@@ -66,6 +66,7 @@ pub mod index;
 pub mod kubernetes;
 mod lease;
 mod ledger;
+mod loading;
 mod metrics;
 mod namespaces;
 pub mod observe;

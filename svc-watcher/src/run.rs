@@ -39,6 +39,7 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
         view: View::new(config.namespaces, holding),
         ledger,
         work,
+        tasks: service.tasks.clone(),
         clock: service.clock.clone(),
         metrics,
         waiting,

@@ -17,6 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::coverage::{Coverage, Refusal, Scope};
@@ -26,8 +27,10 @@ use crate::facts::{Facts, Kind, Object};
 use crate::index::{Index, Touched};
 use crate::kubernetes::{Change, Signal, watch};
 use crate::ledger::{Ledger, LedgerError, Tracked};
+use crate::loading::Loading;
 use crate::metrics::{KindLabel, StepLabel, WatcherMetrics};
 use crate::observe::{Verdict, observe};
+use crate::record::Record;
 use crate::view::{self, View};
 use crate::work::Work;
 
@@ -40,10 +43,6 @@ const MAX_PAUSE: u32 = 32;
 /// Kills of pods that are not known are forgotten after this time; their pods come at once or never.
 const KILL_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
-/// How often records are read again, because another replica may have opened an incident that nothing
-/// here hints at: it died, or lost the shard, just then.
-const RELOAD: Duration = Duration::from_mins(5);
-
 /// What the source works with.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -52,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) thresholds: Thresholds,
     pub(crate) ledger: Ledger,
     pub(crate) work: Work,
+    pub(crate) tasks: TaskTracker,
     pub(crate) clock: Clock,
     pub(crate) metrics: WatcherMetrics,
     /// Becomes ready with the first lists.
@@ -64,7 +64,8 @@ pub(crate) struct Source {
     parts: Parts,
     index: Index,
     coverage: Coverage,
-    /// Root owners with a record, or about which something is under way, by uid.
+    loading: Loading,
+    /// Root owners with a record, unless they are gone, or about which something is under way, by uid.
     tracked: HashMap<String, Tracked>,
     owners: HashMap<String, Object>,
     marked: BTreeMap<String, Object>,
@@ -72,8 +73,6 @@ pub(crate) struct Source {
     is_ready: bool,
     /// What is watched.
     scopes: Vec<Scope>,
-    /// When what was remembered was last read; none when it has to be.
-    loaded: Option<Instant>,
     /// Ticks to let pass, and how many the next failure adds.
     pause: u32,
     next_pause: u32,
@@ -87,7 +86,9 @@ struct Case {
 
 impl Source {
     pub(crate) fn new(parts: Parts) -> Self {
+        let (ledger, work) = (parts.ledger.clone(), parts.work.clone());
         Self {
+            loading: Loading::new(ledger, work, parts.tasks.clone()),
             coverage: Coverage::default(),
             parts,
             index: Index::default(),
@@ -96,7 +97,6 @@ impl Source {
             marked: BTreeMap::new(),
             is_ready: false,
             scopes: Vec::new(),
-            loaded: None,
             pause: 0,
             next_pause: 1,
         }
@@ -119,16 +119,24 @@ impl Source {
                     self.forget_unwatched();
                 }
                 Some(signal) = signals.next() => self.take(signal),
-                _ = ticks.tick() => {
-                    if self.pause > 0 {
-                        self.pause -= 1;
-                    } else if self.loaded.is_some_and(|at| at.elapsed() < RELOAD) {
-                        self.round().await;
-                    } else {
-                        self.load().await;
-                    }
-                }
+                loaded = self.loading.ended() => match loaded {
+                    Ok(records) => self.remember(records),
+                    Err(error) => self.fail(&error),
+                },
+                _ = ticks.tick() => self.tick().await,
             }
+        }
+    }
+
+    /// Judges, once what was remembered has been read.
+    async fn tick(&mut self) {
+        if self.pause > 0 {
+            self.pause -= 1;
+            return;
+        }
+        self.loading.begin_if_due();
+        if self.loading.has_read() {
+            self.round().await;
         }
     }
 
@@ -137,7 +145,7 @@ impl Source {
         self.scopes = self.parts.view.scopes();
         self.coverage = Coverage::of(&self.scopes);
         self.is_ready = false;
-        self.loaded = None;
+        self.loading.start_over();
         self.parts.waiting.not_ready();
         self.note_ready();
         watch(client, &self.scopes).boxed()
@@ -155,34 +163,23 @@ impl Source {
         self.count();
     }
 
-    /// Reads what was remembered.
-    async fn load(&mut self) {
-        let records = match self.parts.ledger.load().await {
-            Ok(records) => records,
-            Err(error) => return self.fail(&error),
-        };
-        let (mut open, mut unwatched) = (0_usize, 0_usize);
+    /// Takes in what has been read. What is known of it is kept: since when things have been true is not
+    /// in a record.
+    fn remember(&mut self, records: Vec<(Record, u64)>) {
+        let (read, mut unwatched) = (records.len(), 0_usize);
         for (record, revision) in records {
             // What happens elsewhere is not known: its owner is not gone, only out of sight.
             if !self.parts.view.is_watched(&record.owner.namespace) {
                 unwatched += 1;
                 continue;
             }
-            open += usize::from(record.open().is_some());
             let uid = record.owner.uid.clone();
             self.owners.insert(uid.clone(), record.owner.clone());
-            // Since when things have been true is not in the record, so what is known is kept.
             let tracked = self.tracked.entry(uid).or_default();
-            tracked.stored = Some((record, revision));
-            tracked.is_active = true;
+            tracked.remember(record, revision);
         }
-        info!(
-            records = self.tracked.len(),
-            open, unwatched, "read the episodes"
-        );
-        self.loaded = Some(Instant::now());
+        info!(read, unwatched, "read the episodes");
         self.next_pause = 1;
-        self.parts.work.note_progress();
     }
 
     /// Takes in what Kubernetes says.
@@ -363,9 +360,9 @@ impl Source {
         let is_unfinished = record.is_some_and(|it| it.open().is_some() || it.pending.is_some());
         let is_absent = matches!(verdict.presence, Presence::Absent { .. });
         let is_ill = !verdict.assessment.is_healthy && !is_absent;
-        let is_remembered = record.is_some() || tracked.is_broken;
-        tracked.is_active =
-            is_unfinished || is_ill || failure.is_some() || record.is_some() && is_absent;
+        // Of what is gone and over, the record is in the bucket, and read again from time to time.
+        let is_remembered = record.is_some() && !is_absent || tracked.is_broken;
+        tracked.is_active = is_unfinished || is_ill || failure.is_some();
         let uid = verdict.owner.uid.clone();
         if tracked.is_active || is_remembered {
             self.owners.insert(uid.clone(), verdict.owner);
@@ -380,7 +377,7 @@ impl Source {
         warn!(%error, retry_in = ?(TICK * self.next_pause), "the bus cannot be used; tried again");
         self.parts.metrics.failed_rounds.inc();
         // Only what has been read proves that it can be used again.
-        self.loaded = None;
+        self.loading.start_over();
         self.pause = self.next_pause;
         self.next_pause = (self.next_pause * 2).min(MAX_PAUSE);
     }

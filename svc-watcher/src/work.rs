@@ -29,7 +29,7 @@ impl Work {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 
-    /// When that was last; never, before the episodes have been read.
+    /// When that was last; never, before anything has been read.
     pub(crate) fn last_progress(&self) -> Option<Instant> {
         *self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }

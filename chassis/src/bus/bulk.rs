@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::read::{ApiError, ReadError, StoredMessage, StreamReader};
@@ -15,6 +15,9 @@ use super::read::{ApiError, ReadError, StoredMessage, StreamReader};
 /// So many requests are under way at a time. More of them gain nothing on one server, and each may
 /// bring half a megabyte.
 const AHEAD: usize = 32;
+/// Into so many parts a stream is divided of which each is read message by message. They hold unlike
+/// numbers of messages, so there are more of them than are read at a time.
+const PARTS: u64 = 8 * AHEAD as u64;
 /// The server answers with at most so many subjects a page; the loop follows whatever it answers.
 const MAX_PAGES: usize = 1_000;
 
@@ -117,6 +120,47 @@ impl StreamReader {
             .filter_map(std::future::ready)
     }
 
+    /// Every message whose subject fits the filter, in no order. What is stored meanwhile is read to its
+    /// end after the rest, so of a subject that holds one message only, nothing is missed that moves on
+    /// in the stream while this goes on; it may come in both forms.
+    ///
+    /// Unlike with [`span`](Self::span), what is gone costs nothing.
+    pub fn every(
+        &self,
+        filter: &str,
+    ) -> impl Stream<Item = Result<StoredMessage, ReadError>> + Send + use<> {
+        let (reader, filter) = (self.clone(), filter.to_owned());
+        let found = async move {
+            let last = reader.last(&filter).await?;
+            let last = last.map_or(0, |message| message.sequence);
+            let walk = move |part| Box::pin(reader.clone().walk(filter.clone(), part));
+            let rest = walk(last + 1..=u64::MAX);
+            let parts = futures::stream::iter(parts(last).map(walk));
+            Ok(parts.flatten_unordered(AHEAD).chain(rest))
+        };
+        futures::stream::once(found).try_flatten()
+    }
+
+    /// The messages in a part of the stream whose subject fits the filter, one after the other.
+    fn walk(
+        self,
+        filter: String,
+        part: RangeInclusive<u64>,
+    ) -> impl Stream<Item = Result<StoredMessage, ReadError>> + Send {
+        let (first, last) = part.into_inner();
+        futures::stream::try_unfold((self, first), move |(reader, from)| {
+            let filter = filter.clone();
+            async move {
+                let found = reader.next(&filter, from).await?;
+                let found = found.filter(|message| message.sequence <= last);
+                Ok(found.map(|message| {
+                    let next = message.sequence + 1;
+                    (message, (reader, next))
+                }))
+            }
+        })
+    }
+
     async fn state(&self, filter: Option<&str>, offset: Option<usize>) -> Result<State, ReadError> {
         let query = InfoQuery {
             subjects_filter: filter,
@@ -129,5 +173,27 @@ impl StreamReader {
                 .error
                 .map_or_else(|| "empty answer".to_owned(), |error| error.description),
         })
+    }
+}
+
+/// Divides the sequences up to the last.
+fn parts(last: u64) -> impl Iterator<Item = RangeInclusive<u64>> {
+    let length = last.div_ceil(PARTS).max(1);
+    let begins = (0..last.div_ceil(length)).map(move |part| part * length);
+    begins.map(move |before| before + 1..=last.min(before + length))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_hold_every_sequence_once() {
+        for last in [0, 1, 2, PARTS - 1, PARTS, PARTS + 1, 10 * PARTS + 7] {
+            let parts: Vec<_> = parts(last).collect();
+            assert!(parts.len() as u64 <= PARTS, "{last}: {parts:?}");
+            let sequences: Vec<_> = parts.into_iter().flatten().collect();
+            assert_eq!(sequences, (1..=last).collect::<Vec<_>>());
+        }
     }
 }

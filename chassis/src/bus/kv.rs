@@ -2,6 +2,8 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
+use futures::future::ready;
+use futures::{Stream, TryStreamExt as _};
 
 use super::{Bus, ReadError, StoredMessage, StreamReader};
 use crate::topology::BucketSpec;
@@ -68,22 +70,21 @@ impl Bucket {
         Ok(self.last(key).await?.filter(is_value).map(entry))
     }
 
-    /// Every key with its present value.
-    pub async fn entries(&self) -> Result<Vec<(String, Entry)>, KvError> {
-        let prefix = format!("$KV.{}.", self.spec.name);
-        let stored = self
-            .reader
-            .all(&format!("{prefix}>"))
-            .await
-            .map_err(|source| KvError::Read {
-                bucket: self.spec.name,
-                source,
-            })?;
-        let values = stored.into_iter().filter(is_value).filter_map(|message| {
-            let key = message.subject.strip_prefix(&prefix)?.to_owned();
-            Some((key, entry(message)))
+    /// Every key that begins with a prefix, whole tokens with the dot after them or nothing, with its
+    /// value, in no order. What is written meanwhile may come in both forms.
+    pub fn entries(
+        &self,
+        prefix: &str,
+    ) -> impl Stream<Item = Result<(String, Entry), KvError>> + Send + use<> {
+        let bucket = self.spec.name;
+        let root = self.subject("");
+        let stored = self.reader.every(&format!("{root}{prefix}>"));
+        let values = stored.try_filter(|message| ready(is_value(message)));
+        let entries = values.try_filter_map(move |message| {
+            let key = message.subject.strip_prefix(&root).map(str::to_owned);
+            ready(Ok(key.map(|key| (key, entry(message)))))
         });
-        Ok(values.collect())
+        entries.map_err(move |source| KvError::Read { bucket, source })
     }
 
     /// Stores a value under a key that has none. Returns the revision.

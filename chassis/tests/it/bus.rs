@@ -1,8 +1,9 @@
-use bonesetter_chassis::bus::{Bucket, KvError, PublishError, Stored, header, provision};
+use bonesetter_chassis::bus::{Bucket, Entry, KvError, PublishError, Stored, header, provision};
 use bonesetter_chassis::topology;
 use bonesetter_proto::v1::{Detected, Enriched, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _};
 use prost::Message as _;
 
 use crate::bed::{Bed, detected, start, stored, subject};
@@ -158,7 +159,8 @@ async fn a_bucket_is_written_by_compare_and_set() {
         bucket.update("a.b", value("4"), first).await,
         Err(KvError::Conflict { .. })
     ));
-    let entries = bucket.entries().await.unwrap();
+    assert_eq!(entries_below(&bucket, "b.").await, []);
+    let entries = entries_below(&bucket, "a.").await;
     assert_eq!(entries.len(), 1);
     assert_eq!(
         (entries[0].0.as_str(), &entries[0].1.value),
@@ -166,6 +168,41 @@ async fn a_bucket_is_written_by_compare_and_set() {
     );
     bucket.delete("a.b", second).await.unwrap();
     assert_eq!(bucket.get("a.b").await.unwrap(), None);
-    assert!(bucket.entries().await.unwrap().is_empty());
+    assert_eq!(entries_below(&bucket, "").await, []);
     bucket.create("a.b", value("5")).await.unwrap();
+}
+
+async fn entries_below(bucket: &Bucket, prefix: &str) -> Vec<(String, Entry)> {
+    bucket.entries(prefix).try_collect().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_bucket_is_read_whole_and_what_has_gone_is_not() {
+    const KEYS: usize = 1_000;
+    let bed = Bed::start().await;
+    let bucket = Bucket::new(bed.bus("svc-watcher").await, topology::EPISODES);
+    let bucket = &bucket;
+    let write = async |number: usize| {
+        let (key, value) = (format!("a.{number}"), Bytes::from(number.to_string()));
+        let first = bucket.create(&key, value.clone()).await.unwrap();
+        match number % 3 {
+            0 => bucket.delete(&key, first).await.unwrap(),
+            1 => drop(bucket.update(&key, value, first).await.unwrap()),
+            _ => {}
+        }
+    };
+    let written = futures::stream::iter((0..KEYS).map(write)).buffer_unordered(64);
+    written.collect::<()>().await;
+    let mut found: Vec<usize> = entries_below(bucket, "a.")
+        .await
+        .into_iter()
+        .map(|(key, entry)| {
+            let value = std::str::from_utf8(&entry.value).unwrap();
+            assert_eq!(key, format!("a.{value}"));
+            value.parse().unwrap()
+        })
+        .collect();
+    found.sort_unstable();
+    let kept = (0..KEYS).filter(|number| number % 3 != 0);
+    assert_eq!(found, kept.collect::<Vec<_>>());
 }

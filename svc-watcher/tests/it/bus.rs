@@ -1,5 +1,6 @@
 //! A bus of its own with the real users and permissions, and watchers on it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,10 +14,15 @@ use bonesetter_chassis::metrics::Metrics;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
 use bonesetter_keys::KeyDirectory;
-use bonesetter_proto::v1::Detected;
+use bonesetter_proto::v1::{Detected, FailureClass};
 use bonesetter_proto::{Stage, Subject, Writer};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use jiff::Timestamp;
 use prost::Message as _;
+use svc_watcher::facts::Object;
+use svc_watcher::record::{Class, End, Episode, Reason, Record};
 use svc_watcher::{Config, Namespaces};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -63,6 +69,46 @@ impl TestBus {
     /// The bucket of episodes, as svc-watcher has it.
     pub(crate) async fn episodes(&self) -> Bucket {
         Bucket::new(self.connect("svc-watcher").await, topology::EPISODES)
+    }
+
+    /// Puts records into the bucket of Pods that have failed and are gone.
+    pub(crate) async fn remember_ended(&self, namespace: &str, count: u64) {
+        let bucket = &self.episodes().await;
+        let now = Timestamp::now();
+        let end = End {
+            at: now,
+            reason: Reason::Gone,
+        };
+        let store = async |number: u64| {
+            let uid = format!("{number:08x}-0000-4000-8000-000000000000");
+            let class = Class(FailureClass::OomKilled);
+            let record = Record {
+                owner: Object {
+                    api_version: "v1".to_owned(),
+                    kind: "Pod".to_owned(),
+                    namespace: namespace.to_owned(),
+                    name: format!("pod-{number}"),
+                    uid: uid.clone(),
+                },
+                episode: Episode {
+                    number: 1,
+                    opened: now,
+                    class,
+                    classes: BTreeSet::from([class]),
+                    failing_objects: 0,
+                    updates: 0,
+                    reclassifications: 0,
+                    told: now,
+                    end: Some(end.clone()),
+                },
+                resolved: BTreeMap::from([(class, now)]),
+                pending: None,
+            };
+            let value = Bytes::from(record.to_bytes().unwrap());
+            bucket.create(&format!("test.{uid}"), value).await.unwrap();
+        };
+        let stored = futures::stream::iter((0..count).map(store)).buffer_unordered(64);
+        stored.collect::<()>().await;
     }
 
     /// Everything that has been detected in a namespace, oldest first.

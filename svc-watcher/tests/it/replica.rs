@@ -179,12 +179,31 @@ impl Replica {
 
     /// When it last said that it holds such shards.
     pub(crate) fn said(&self, shards: &str) -> Timestamp {
-        let log = std::fs::read_to_string(self.server.log()).unwrap();
-        let mut lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
-        let is_wanted =
-            |line: &Value| line["message"] == "holds other shards" && line["shards"] == shards;
-        let line = lines.rfind(is_wanted);
-        let line = line.unwrap_or_else(|| panic!("it never said {shards:?}: {log}"));
+        let lines = self.lines("holds other shards");
+        let line = lines.iter().rfind(|line| line["shards"] == shards);
+        let line = line.unwrap_or_else(|| panic!("it never said {shards:?}: {lines:?}"));
         line["timestamp"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// All that it said that it holds, in order.
+    pub(crate) fn held(&self) -> Vec<String> {
+        let lines = self.lines("holds other shards");
+        let shards = |line: &Value| line["shards"].as_str().unwrap().to_owned();
+        lines.iter().map(shards).collect()
+    }
+
+    /// How many episodes it said that it has read, each time.
+    pub(crate) fn read(&self) -> Vec<u64> {
+        let lines = self.lines("read the episodes");
+        let read = |line: &Value| line["read"].as_u64().unwrap();
+        lines.iter().map(read).collect()
+    }
+
+    fn lines(&self, message: &str) -> Vec<Value> {
+        let log = std::fs::read_to_string(self.server.log()).unwrap();
+        let lines = log.lines().filter_map(|it| serde_json::from_str(it).ok());
+        lines
+            .filter(|line: &Value| line["message"] == message)
+            .collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Replicas that divide the namespaces among them, come, go, die, and are cut off.
 
+use std::time::Duration;
+
 use bonesetter_testbed::fault::{Link, Proxy};
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 
@@ -190,5 +192,30 @@ async fn one_that_cannot_reach_the_bus_leaves_its_shards_to_others() {
     assert_eq!(steps, ["1/open"]);
     cut.stop().await;
     other.stop().await;
+    scene.remove().await;
+}
+
+#[tokio::test]
+async fn shards_are_kept_while_very_many_episodes_are_read() {
+    const RECORDS: u64 = 20_000;
+    let scene = Scene::new().await;
+    let namespace = &scene.of_shard(0).namespace;
+    scene.bus.remember_ended(namespace, RECORDS).await;
+    let proxy = Proxy::start(scene.bus.address()).await.unwrap();
+    // One after the other, reading takes ten times as long as shards are held without progress.
+    proxy.set(Link::Slow(Duration::from_millis(3)));
+    let nats = Some(proxy.address());
+    let replica = scene.replica("slow", Reach { api: None, nats });
+    scene.all_are_of(&replica).await;
+    for sandbox in &scene.watched {
+        sandbox.create_failed("one").await;
+        let namespace = &sandbox.namespace;
+        scene.bus.await_step(namespace, "one", "1/open").await;
+    }
+    let held = replica.held();
+    let first = held.iter().position(|shards| shards == "0, 1 of 2");
+    assert_eq!(first, Some(held.len() - 1), "{held:?}");
+    assert!(replica.read().ends_with(&[RECORDS]), "{:?}", replica.read());
+    replica.stop().await;
     scene.remove().await;
 }
