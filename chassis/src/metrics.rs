@@ -84,6 +84,7 @@ pub(crate) struct RunnerMetrics {
     pub(crate) received: Family<ConsumerLabel, Counter>,
     pub(crate) published: Family<ConsumerLabel, Counter>,
     pub(crate) retried: Family<ConsumerLabel, Counter>,
+    pub(crate) panicked: Family<ConsumerLabel, Counter>,
     pub(crate) dead: Family<DeadLabel, Counter>,
     pub(crate) in_flight: Family<ConsumerLabel, Gauge>,
     pub(crate) pending: Family<ConsumerLabel, Gauge>,
@@ -97,7 +98,13 @@ impl RunnerMetrics {
     /// when their value is known.
     pub(crate) fn begin(&self, consumer: &'static str) {
         let label = ConsumerLabel { consumer };
-        for counter in [&self.received, &self.published, &self.retried] {
+        let counters = [
+            &self.received,
+            &self.published,
+            &self.retried,
+            &self.panicked,
+        ];
+        for counter in counters {
             drop(counter.get_or_create(&label));
         }
         drop(self.in_flight.get_or_create(&label));
@@ -122,6 +129,7 @@ impl RunnerMetrics {
             received: Family::default(),
             published: Family::default(),
             retried: Family::default(),
+            panicked: Family::default(),
             dead: Family::default(),
             in_flight: Family::default(),
             pending: Family::default(),
@@ -148,6 +156,11 @@ impl RunnerMetrics {
                 "messages_retried",
                 "Deliveries given back",
                 this.retried.clone(),
+            );
+            registry.register(
+                "messages_panicked",
+                "Deliveries whose handler panicked",
+                this.panicked.clone(),
             );
             registry.register(
                 "messages_dead",

@@ -24,7 +24,8 @@ use crate::telemetry;
 use crate::topology::ConsumerSpec;
 
 use advisory::{AdvisoryWork, epitaph};
-use reasons::EXHAUSTED;
+use panics::caught;
+use reasons::{EXHAUSTED, PANIC};
 use redrive::Request;
 use work::{End, SinkWork, StageWork, Work};
 
@@ -32,6 +33,7 @@ mod advisory;
 mod input;
 mod lag;
 mod observe;
+mod panics;
 mod reasons;
 mod redrive;
 mod work;
@@ -104,7 +106,7 @@ impl Runner {
     }
 
     async fn handle<W: Work>(&self, work: &W, pulled: Pulled) {
-        let label = self.received(&pulled);
+        let (label, _in_flight) = self.received(&pulled);
         let started = Instant::now();
         let span = self.span(&pulled);
         let dead = Dead::of(&self.spec, &pulled);
@@ -114,7 +116,6 @@ impl Runner {
         self.finish::<W>(&label, &pulled, &dead, end)
             .instrument(span)
             .await;
-        self.metrics.in_flight.get_or_create(&label).dec();
         self.metrics
             .seconds
             .get_or_create(&label)
@@ -126,9 +127,8 @@ impl Runner {
         match self.resolve(spec, request).await {
             Request::Handle(pulled) => self.handle(work, *pulled).await,
             Request::End(request, dead, end) => {
-                let label = self.received(&request);
+                let (label, _in_flight) = self.received(&request);
                 self.finish::<W>(&label, &request, &dead, end).await;
-                self.metrics.in_flight.get_or_create(&label).dec();
             }
         }
     }
@@ -138,7 +138,7 @@ impl Runner {
         // An interval that begins now would wait for the clock's next millisecond.
         let every = self.spec.ack_wait / 3;
         let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let working = work.work(pulled);
+        let working = caught(work.work(pulled));
         tokio::pin!(working);
         loop {
             tokio::select! {
@@ -164,19 +164,45 @@ impl Runner {
             }
             End::HandBack => self.give_back(pulled, SHORTEST_RETRY).await,
             End::Dead { reason, cause } => self.bury::<W>(pulled, dead, reason, &cause).await,
-            End::Retry { after, cause } => {
-                let limit = u64::from(self.spec.max_deliver);
-                if limit > 0 && pulled.deliveries >= limit {
-                    self.bury::<W>(pulled, dead, EXHAUSTED, &cause).await;
-                    return;
+            End::Retry { after, cause } if self.may_come_again(pulled, 0) => {
+                self.retry(label, pulled, after, &cause).await;
+            }
+            End::Retry { cause, .. } => self.bury::<W>(pulled, dead, EXHAUSTED, &cause).await,
+            End::Panicked => {
+                tracing::error!("the handler panicked");
+                self.metrics.panicked.get_or_create(label).inc();
+                let cause = panics::cause();
+                if self.may_come_again(pulled, panics::DELIVERIES) {
+                    self.retry(label, pulled, panics::RETRY, &cause).await;
+                } else {
+                    self.bury::<W>(pulled, dead, PANIC, &cause).await;
                 }
-                let after = backoff(after, pulled.deliveries, limit == 0);
-                telemetry::fail(&tracing::Span::current(), "retry");
-                tracing::info!(cause = chain(&cause), ?after, "will be tried again");
-                self.metrics.retried.get_or_create(label).inc();
-                self.give_back(pulled, after).await;
             }
         }
+    }
+
+    /// Whether deliveries are left: of those that the consumer has, or of so many where it has no limit;
+    /// 0 is none either.
+    fn may_come_again(&self, pulled: &Pulled, otherwise: u64) -> bool {
+        let limit = match u64::from(self.spec.max_deliver) {
+            0 => otherwise,
+            limit => limit,
+        };
+        limit == 0 || pulled.deliveries < limit
+    }
+
+    async fn retry(
+        &self,
+        label: &ConsumerLabel,
+        pulled: &Pulled,
+        after: Duration,
+        cause: &anyhow::Error,
+    ) {
+        let after = backoff(after, pulled.deliveries, self.spec.max_deliver == 0);
+        telemetry::fail(&tracing::Span::current(), "retry");
+        tracing::info!(cause = chain(cause), ?after, "will be tried again");
+        self.metrics.retried.get_or_create(label).inc();
+        self.give_back(pulled, after).await;
     }
 
     async fn give_back(&self, pulled: &Pulled, after: Duration) {

@@ -1,27 +1,46 @@
 //! What is counted of a delivery, and its span.
 
 use async_nats::header::NATS_MESSAGE_ID;
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument as _;
 
 use super::Runner;
 use crate::bus::{Pulled, header};
-use crate::metrics::ConsumerLabel;
+use crate::metrics::{ConsumerLabel, RunnerMetrics};
 use crate::telemetry::{Messaging, TRACES_ONLY, join_trace, set_body_size};
 
+/// One delivery that is being handled, whatever becomes of that.
+pub(super) struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(metrics: &RunnerMetrics, label: &ConsumerLabel) -> Self {
+        let gauge = metrics.in_flight.get_or_create_owned(label);
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Runner {
-    pub(super) fn received(&self, pulled: &Pulled) -> ConsumerLabel {
+    /// Counts a delivery, which is in flight until what is returned is dropped.
+    pub(super) fn received(&self, pulled: &Pulled) -> (ConsumerLabel, InFlight) {
         let label = ConsumerLabel {
             consumer: pulled.consumer,
         };
         self.metrics.received.get_or_create(&label).inc();
-        self.metrics.in_flight.get_or_create(&label).inc();
+        let in_flight = InFlight::begin(&self.metrics, &label);
         let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
         self.metrics.pending.get_or_create(&label).set(pending);
         if let Ok(age) = self.clock.now().duration_since(pulled.stored_at) {
             let age = age.as_secs_f64();
             self.metrics.age.get_or_create(&label).observe(age);
         }
-        label
+        (label, in_flight)
     }
 
     /// The span is linked to the one that sent the message, and is its child, so that an incident is

@@ -7,11 +7,14 @@ use crate::topology::ConsumerSpec;
 
 /// The deliveries are used up.
 pub(super) const EXHAUSTED: &str = "exhausted";
+/// The handler panics over it.
+pub(super) const PANIC: &str = "panic";
 
 /// What the runner finds, whatever the handler is: of a delivery, of a request to handle it again, and
 /// of what the handler wants published.
-const OF_THE_RUNNER: [&str; 14] = [
+const OF_THE_RUNNER: [&str; 15] = [
     EXHAUSTED,
+    PANIC,
     "bad-subject",
     "injected",
     "undecodable",

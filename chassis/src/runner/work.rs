@@ -36,6 +36,8 @@ pub(super) enum End {
     },
     /// Shutting down: somebody else will do it.
     HandBack,
+    /// The handler panicked.
+    Panicked,
 }
 
 pub(super) struct StageWork<S: Stage> {

@@ -13,6 +13,7 @@ mod holes;
 mod injection;
 mod isolation;
 mod metrics;
+mod panics;
 mod rotation;
 mod runner;
 mod silence;
