@@ -24,8 +24,9 @@
 //!   after its end (the pipeline was slower than the recovery), that notice says so.
 //! - Each channel gets the notices of an incident in the order in which they were decided, with any
 //!   number of replicas, and the outcome of a change never before the change, unless that is not told
-//!   within a minute. While no process dies between a post and its record, it gets each once. After
-//!   such a death the webhook's receiver can drop the repetition by its `Idempotency-Key`; Slack has
+//!   within a minute. While no process dies between a post and its record, it gets each once, also where
+//!   NATS is away then, unless that lasts longer than a post may take and ten seconds, and another replica
+//!   is faster afterwards. After such a death the webhook's receiver can drop the repetition by its `Idempotency-Key`; Slack has
 //!   no such key and shows it twice.
 //! - What is shown rests on a diagnosis whose signature was verified. Text of clusters and models is
 //!   escaped and cannot mention, link or fake.
@@ -61,6 +62,7 @@ mod evidence;
 mod metrics;
 mod slack;
 mod stage;
+mod telling;
 mod text;
 mod words;
 

@@ -203,17 +203,17 @@ impl Record {
         Plan::Tell(self.told.len() - 1)
     }
 
-    /// Takes the notice for one worker until `now + lease`, or says how long another one has it.
-    pub fn claim(&mut self, index: usize, now_ms: u64, lease: Duration) -> Result<(), Duration> {
+    /// Takes the notice for one worker and says until when, `now + lease`, or how long another one has it.
+    pub fn claim(&mut self, index: usize, now_ms: u64, lease: Duration) -> Result<u64, Duration> {
         let Some(told) = self.told.get_mut(index) else {
-            return Ok(());
+            return Ok(0);
         };
         if told.claimed_until > now_ms {
             return Err(Duration::from_millis(told.claimed_until - now_ms));
         }
         let lease = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
         told.claimed_until = now_ms.saturating_add(lease);
-        Ok(())
+        Ok(told.claimed_until)
     }
 
     /// The channels on which the notice may be posted now: open ones on which nothing older is open,
@@ -234,12 +234,15 @@ impl Record {
             .collect()
     }
 
-    /// Writes down the results of one worker and gives the notice back.
-    pub fn settle(&mut self, index: usize, results: &[(String, Progress)]) {
+    /// Writes down the results of one worker and gives the notice back, unless another one has taken it
+    /// since: it is given back by what [`claim`](Self::claim) said.
+    pub fn settle(&mut self, index: usize, claimed_until: u64, results: &[(String, Progress)]) {
         let Some(told) = self.told.get_mut(index) else {
             return;
         };
-        told.claimed_until = 0;
+        if told.claimed_until == claimed_until {
+            told.claimed_until = 0;
+        }
         for (channel, progress) in results {
             told.channels.insert(channel.clone(), progress.clone());
         }
@@ -470,7 +473,7 @@ mod tests {
         let mut record = Record::default();
         record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
         assert_eq!(record.postable(0, NOW, PATIENCE), CHANNELS);
-        record.settle(0, &[("webhook".to_owned(), delivered())]);
+        record.settle(0, 0, &[("webhook".to_owned(), delivered())]);
         assert_eq!(record.postable(0, NOW, PATIENCE), ["slack"]);
         assert!(!record.told[0].is_settled());
         record.plan(candidate("applied-applied", Some("oom")), &CHANNELS, NOW);
@@ -480,7 +483,7 @@ mod tests {
             CHANNELS,
             "past its patience"
         );
-        record.settle(0, &[("slack".to_owned(), delivered())]);
+        record.settle(0, 0, &[("slack".to_owned(), delivered())]);
         assert!(record.told[0].is_settled());
         assert_eq!(record.postable(1, NOW, PATIENCE), CHANNELS);
     }
@@ -490,18 +493,22 @@ mod tests {
         let lease = Duration::from_millis(30);
         let mut record = Record::default();
         record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
-        assert_eq!(record.claim(0, 100, lease), Ok(()));
+        assert_eq!(record.claim(0, 100, lease), Ok(130));
         assert_eq!(record.claim(0, 110, lease), Err(Duration::from_millis(20)));
-        assert_eq!(record.claim(0, 130, lease), Ok(()));
-        record.settle(0, &[]);
-        assert_eq!(record.claim(0, 131, lease), Ok(()));
+        assert_eq!(record.claim(0, 130, lease), Ok(160));
+        // The first is late, and not dead: its result counts, and what the second has stays its own.
+        record.settle(0, 130, &[("webhook".to_owned(), delivered())]);
+        assert_eq!(record.postable(0, NOW, PATIENCE), ["slack"]);
+        assert_eq!(record.claim(0, 131, lease), Err(Duration::from_millis(29)));
+        record.settle(0, 160, &[]);
+        assert_eq!(record.claim(0, 132, lease), Ok(162));
     }
 
     #[test]
     fn records_read_back_as_they_were_written() {
         let mut record = Record::default();
         record.plan(candidate("incident-proposed", Some("oom")), &CHANNELS, NOW);
-        record.settle(0, &[("slack".to_owned(), delivered())]);
+        record.settle(0, 0, &[("slack".to_owned(), delivered())]);
         let bytes = serde_json::to_vec(&record).unwrap();
         assert_eq!(serde_json::from_slice::<Record>(&bytes).unwrap(), record);
     }

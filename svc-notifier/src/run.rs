@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::metrics::NotifierMetrics;
 use crate::notices::Notices;
 use crate::stage::{Notifier, TellActed, TellOverdue, TellResolved};
+use crate::telling::Telling;
 use crate::twin::Twins;
 
 /// Publishes diagnoses as CloudEvents in JSON, for tools that do not speak protobuf.
@@ -63,6 +64,8 @@ async fn tell(config: &Config, service: &Service) -> anyhow::Result<()> {
         clock: service.clock.clone(),
         lease: config.delivery.timeout + LEASE_MARGIN,
         patience: config.delivery.give_up_after,
+        telling: Telling::default(),
+        shutdown: service.shutdown.clone(),
     });
     let acted = TellActed {
         notifier: notifier.clone(),

@@ -10,13 +10,17 @@ use bonesetter_proto::v1::{
     Acted, Detected, Diagnosed, NoticeKind, Notified, Overdue, SignedMessage,
 };
 use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
 
 use crate::channel::Channel;
 use crate::metrics::NotifierMetrics;
 use crate::notice::{Notice, NoticeError};
 use crate::notices::{Notices, NoticesError};
 use crate::post::Attempt;
-use crate::record::{Candidate, Plan, Progress, Record, Told, Wait};
+use crate::record::{Candidate, Plan, Record, Told, Wait};
+use crate::telling::Telling;
+
+mod settle;
 
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(5);
@@ -39,6 +43,8 @@ pub(crate) struct Notifier {
     /// How long a receiver that is away is tried.
     pub(crate) patience: Duration,
     pub(crate) metrics: NotifierMetrics,
+    pub(crate) telling: Telling,
+    pub(crate) shutdown: CancellationToken,
 }
 
 /// Tells what svc-actuator decides and does.
@@ -169,14 +175,29 @@ enum Turn {
     Wait(Duration),
     /// This worker posts it, on these channels.
     Post {
-        index: usize,
+        claim: Claim,
         told: Told,
         channels: Vec<String>,
     },
 }
 
+/// The right of this worker to post a notice.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    /// Its place in the record.
+    index: usize,
+    /// Unix milliseconds.
+    until: u64,
+}
+
 impl Notifier {
     async fn tell(&self, notice: &Notice, deliveries: u64) -> Outcome<Notified> {
+        let Some(_telling) = self.telling.begin(notice.idempotency_key()) else {
+            return Outcome::Retry {
+                after: SHORT_WAIT,
+                cause: anyhow::anyhow!("an earlier delivery of it is being handled"),
+            };
+        };
         match self.turn(notice, deliveries).await {
             Err(error) => after_error(error),
             Ok(Turn::Silent(plan)) => {
@@ -189,12 +210,12 @@ impl Notifier {
                 cause: anyhow::anyhow!("an earlier notice, or another worker, comes first"),
             },
             Ok(Turn::Post {
-                index,
+                claim,
                 told,
                 channels,
             }) => {
                 let attempts = self.post(notice, &told, &channels).await;
-                self.settle(notice, index, attempts, deliveries).await
+                self.settle(notice, claim, attempts, deliveries).await
             }
         }
     }
@@ -220,12 +241,12 @@ impl Notifier {
                 return Turn::Wait(SHORT_WAIT);
             }
             match record.claim(index, now, self.lease) {
-                Ok(()) => Turn::Post {
-                    index,
+                Ok(until) => Turn::Post {
+                    claim: Claim { index, until },
                     told,
                     channels,
                 },
-                Err(until) => Turn::Wait(until),
+                Err(wait) => Turn::Wait(wait),
             }
         };
         self.notices
@@ -265,57 +286,6 @@ impl Notifier {
         });
         join_all(attempts).await
     }
-
-    /// Writes down what came of it; what is still open is tried again until its time is over.
-    async fn settle(
-        &self,
-        notice: &Notice,
-        index: usize,
-        attempts: Vec<(String, String, Attempt)>,
-        deliveries: u64,
-    ) -> Outcome<Notified> {
-        let now = millis(self.clock.now());
-        let mut after = backoff(deliveries);
-        let mut failures = Vec::new();
-        for (channel, _, attempt) in &attempts {
-            if let Attempt::Again {
-                failure,
-                after: asked,
-            } = attempt
-            {
-                tracing::warn!(channel, failure, "a notice was not delivered");
-                failures.push(format!("{channel}: {failure}"));
-                after = after.max(asked.unwrap_or_default());
-            }
-        }
-        let write = |record: &mut Record| {
-            let is_past = record
-                .told
-                .get(index)
-                .is_some_and(|told| told.is_past(now, self.patience));
-            let results: Vec<_> = attempts
-                .iter()
-                .filter_map(|(channel, hash, attempt)| {
-                    Some((channel.clone(), progress(attempt, hash, is_past)?))
-                })
-                .collect();
-            record.settle(index, &results);
-        };
-        match self.notices.change(&notice.incident.id, write).await {
-            Err(error) => after_error(error),
-            Ok((record, ())) => match record.told.get(index) {
-                Some(told) if told.is_settled() => done(notice, told),
-                _ if failures.is_empty() => Outcome::Retry {
-                    after: SHORT_WAIT,
-                    cause: anyhow::anyhow!("an older notice comes first on a channel"),
-                },
-                _ => Outcome::Retry {
-                    after,
-                    cause: anyhow::anyhow!(failures.join(", ")),
-                },
-            },
-        }
-    }
 }
 
 fn candidate(notice: &Notice, deliveries: u64) -> Candidate {
@@ -336,23 +306,6 @@ const fn outcome_of(attempt: &Attempt) -> &'static str {
         Attempt::Delivered => "delivered",
         Attempt::Refused(_) => "refused",
         Attempt::Again { .. } => "again",
-    }
-}
-
-/// The result of an attempt; `None` while it is worth another one.
-fn progress(attempt: &Attempt, body_hash: &str, is_past: bool) -> Option<Progress> {
-    let body_hash = body_hash.to_owned();
-    match attempt {
-        Attempt::Delivered => Some(Progress::Delivered { body_hash }),
-        Attempt::Refused(failure) => Some(Progress::Failed {
-            failure: failure.clone(),
-            body_hash,
-        }),
-        Attempt::Again { failure, .. } if is_past => Some(Progress::Failed {
-            failure: failure.clone(),
-            body_hash,
-        }),
-        Attempt::Again { .. } => None,
     }
 }
 
@@ -399,23 +352,6 @@ fn millis(at: SystemTime) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_attempt_is_open_until_it_is_final_or_too_old() {
-        let again = Attempt::again("timeout");
-        assert_eq!(progress(&again, "h", false), None);
-        let failed = |failure: &str| {
-            Some(Progress::Failed {
-                failure: failure.to_owned(),
-                body_hash: "h".to_owned(),
-            })
-        };
-        assert_eq!(progress(&again, "h", true), failed("timeout"));
-        assert_eq!(
-            progress(&Attempt::Refused("http-404".to_owned()), "h", false),
-            failed("http-404")
-        );
-    }
 
     #[test]
     fn waiting_grows_and_is_bounded() {

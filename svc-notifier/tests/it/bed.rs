@@ -25,7 +25,7 @@ use svc_notifier::Config;
 use svc_notifier::config::{SlackSettings, WebhookSettings};
 use tokio_util::sync::CancellationToken;
 use wiremock::matchers::method;
-use wiremock::{Mock, MockServer, ResponseTemplate};
+use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
 pub(crate) const INCIDENT: &str = "abcdefghijklmnopqrstuvwx23";
 
@@ -166,8 +166,7 @@ impl Bed {
             let proxy = Proxy::start_with(address, fuse.clone()).await.unwrap();
             (proxy.address(), proxy)
         };
-        let nats = self.nats.url().replace("nats://", "").parse().unwrap();
-        let (nats, _nats) = start(nats).await;
+        let (nats, _nats) = start(self.nats_address()).await;
         let (slack, _slack) = start(*self.slack.address()).await;
         let (webhook, _webhook) = start(*self.webhook.address()).await;
         let service = self
@@ -178,6 +177,21 @@ impl Bed {
         meanwhile.await;
         // The connections end with the proxies, as those of a killed process do.
         running.abort();
+    }
+
+    /// Where NATS listens.
+    pub(crate) fn nats_address(&self) -> SocketAddr {
+        self.nats.url().replace("nats://", "").parse().unwrap()
+    }
+
+    /// Runs a notifier that reaches NATS at another address until `until` is done, then drains it.
+    pub(crate) async fn while_behind(&self, nats: SocketAddr, until: impl Future<Output = ()>) {
+        let url = format!("nats://{nats}");
+        let service = self.service_at("svc-notifier", url, None).await;
+        let running = tokio::spawn(svc_notifier::run(self.config(), service.clone()));
+        until.await;
+        service.shutdown.cancel();
+        running.await.unwrap().expect("drained");
     }
 
     /// Runs the notifier until `until` is done, then drains it.
@@ -476,7 +490,7 @@ fn incident_of(id: &str) -> Incident {
 }
 
 /// What a receiver answers from now on.
-pub(crate) async fn answer(server: &MockServer, answer: ResponseTemplate) {
+pub(crate) async fn answer(server: &MockServer, answer: impl Respond + 'static) {
     server.reset().await;
     Mock::given(method("POST"))
         .respond_with(answer)

@@ -1,6 +1,10 @@
+use std::sync::{Arc, Once};
+use std::time::Duration;
+
 use bonesetter_proto::Writer;
 use bonesetter_proto::v1::{Delivery, Notified, Step};
-use wiremock::ResponseTemplate;
+use bonesetter_testbed::fault::{Link, Proxy};
+use wiremock::{Request, Respond, ResponseTemplate};
 
 use crate::bed::{Bed, INCIDENT, answer, kinds, titles};
 
@@ -132,4 +136,51 @@ async fn an_end_before_the_first_message_is_told_with_it() {
     let body: serde_json::Value = requests[0].body_json().unwrap();
     assert_eq!(body["kind"], "incident");
     assert_eq!(body["resolution"]["reason"], "RECOVERED");
+}
+
+/// Takes posts, and cuts the sender of the first off from NATS before it answers.
+struct Cutting {
+    proxy: Arc<Proxy>,
+    first: Once,
+}
+
+impl Respond for Cutting {
+    fn respond(&self, _: &Request) -> ResponseTemplate {
+        self.first.call_once(|| self.proxy.set(Link::Cut));
+        ResponseTemplate::new(200)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_posted_is_written_down_when_nats_is_back_and_posted_once() {
+    let bed = Bed::start().await;
+    bed.accept().await;
+    let proxy = Arc::new(Proxy::start(bed.nats_address()).await.unwrap());
+    let cutting = Cutting {
+        proxy: proxy.clone(),
+        first: Once::new(),
+    };
+    answer(&bed.slack, cutting).await;
+    let told = Box::pin(async {
+        bed.act(Step::Proposed, "proposed", "crash", Writer::Llm)
+            .await;
+        until_tried_again(&proxy).await;
+        proxy.set(Link::Open);
+        bed.acted_is_handled().await;
+    });
+    Box::pin(bed.while_behind(proxy.address(), told)).await;
+    let notified = bed.stored::<Notified>(1).await;
+    assert!(of(&notified[0].1, "slack").delivered);
+    assert_eq!(titles(&bed.slack).await.len(), 1);
+    assert_eq!(kinds(&bed.webhook).await, ["incident"]);
+}
+
+/// Waits until a client has made so many connections in vain, each after twice the time, that a request
+/// has been given up meanwhile.
+async fn until_tried_again(proxy: &Proxy) {
+    const CONNECTIONS: u64 = 13;
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    while proxy.accepted() < CONNECTIONS {
+        looks.tick().await;
+    }
 }
