@@ -189,7 +189,7 @@ impl RunnerMetrics {
             );
             registry.register(
                 "message_age_seconds",
-                "Time between storing a message and taking it",
+                "Time between storing a message and first taking it",
                 this.age.clone(),
             );
         });

@@ -27,7 +27,6 @@ pub(crate) struct Pulled {
     pub(crate) sequence: u64,
     pub(crate) deliveries: u64,
     pub(crate) stored_at: SystemTime,
-    pub(crate) pending: u64,
     pub(crate) acker: Acker,
 }
 
@@ -231,12 +230,11 @@ fn pulled(bus: &Bus, consumer: &'static str, message: async_nats::Message) -> Op
         message,
         context: bus.js.clone(),
     };
-    let (sequence, deliveries, stored_at, pending) = match message.info() {
+    let (sequence, deliveries, stored_at) = match message.info() {
         Ok(info) => (
             info.stream_sequence,
             u64::try_from(info.delivered).unwrap_or(1),
             SystemTime::from(info.published),
-            info.pending,
         ),
         Err(error) => {
             tracing::warn!(%error, "a delivery without delivery information was ignored");
@@ -265,7 +263,6 @@ fn pulled(bus: &Bus, consumer: &'static str, message: async_nats::Message) -> Op
         sequence,
         deliveries,
         stored_at,
-        pending,
         acker: Acker {
             client: bus.client.clone(),
             reply,

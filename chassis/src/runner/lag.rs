@@ -24,18 +24,23 @@ impl Runner {
         }
     }
 
-    /// A lag that is not known is not exported: the last one known would hide that.
+    /// What is not known is not exported: the last value known would hide that.
     async fn measure_lag(&self, spec: &ConsumerSpec) {
         let label = ConsumerLabel {
             consumer: spec.name,
         };
+        let (lag, pending) = (&self.metrics.lag, &self.metrics.pending);
         match self.bus.consumer_state(spec).await {
             Ok(state) => {
-                let lag = i64::try_from(state.lag()).unwrap_or(i64::MAX);
-                self.metrics.lag.get_or_create(&label).set(lag);
+                for (gauge, count) in [(lag, state.lag()), (pending, state.pending)] {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    gauge.get_or_create(&label).set(count);
+                }
             }
             Err(error) => {
-                self.metrics.lag.remove(&label);
+                for gauge in [lag, pending] {
+                    gauge.remove(&label);
+                }
                 tracing::debug!(%error, "the lag is not known");
             }
         }

@@ -34,9 +34,10 @@ impl Runner {
         };
         self.metrics.received.get_or_create(&label).inc();
         let in_flight = InFlight::begin(&self.metrics, &label);
-        let pending = i64::try_from(pulled.pending).unwrap_or(i64::MAX);
-        self.metrics.pending.get_or_create(&label).set(pending);
-        if let Ok(age) = self.clock.now().duration_since(pulled.stored_at) {
+        // How long something is tried again is not how long it waits.
+        if pulled.deliveries == 1
+            && let Ok(age) = self.clock.now().duration_since(pulled.stored_at)
+        {
             let age = age.as_secs_f64();
             self.metrics.age.get_or_create(&label).observe(age);
         }

@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bonesetter_chassis::stage::Outcome;
+use bonesetter_chassis::stage::{Input, Outcome, Stage};
 use bonesetter_chassis::topology::{ConsumerSpec, ENRICHER};
 use bonesetter_proto::v1::{Detected, Enriched};
+use tokio::sync::Semaphore;
 
 use crate::bed::{Bed, subject};
 use crate::runner::{pass, publish, run};
@@ -61,7 +63,8 @@ async fn every_end_of_a_message_is_counted_under_the_documented_names() {
         "bonesetter_messages_received_total{consumer=\"enricher\"} 5",
         "bonesetter_messages_retried_total{consumer=\"enricher\"} 2",
         "bonesetter_messages_dead_total{consumer=\"enricher\",reason=\"exhausted\"} 1",
-        "bonesetter_message_age_seconds_count{consumer=\"enricher\"} 5",
+        // How long something is tried again is not how long it waits.
+        "bonesetter_message_age_seconds_count{consumer=\"enricher\"} 3",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
@@ -124,7 +127,8 @@ async fn a_lag_that_is_not_known_is_not_exported() {
     let (_, running) = run::<Detected, Enriched>(&enricher, ENRICHER, pass);
     let lags = || {
         let text = enricher.metrics.encode().unwrap();
-        let lag = |line: &&str| line.starts_with("bonesetter_consumer_lag{");
+        let names = ["bonesetter_consumer_lag{", "bonesetter_messages_pending{"];
+        let lag = |line: &&str| names.iter().any(|name| line.starts_with(name));
         text.lines()
             .filter(lag)
             .map(str::to_owned)
@@ -141,4 +145,50 @@ async fn a_lag_that_is_not_known_is_not_exported() {
     until("both lags are known again", is_known).await;
     enricher.shutdown.cancel();
     running.await.unwrap().unwrap();
+}
+
+/// A stage that takes messages and keeps them until it is let go.
+struct Holding(Arc<Semaphore>);
+
+impl Stage for Holding {
+    type In = Detected;
+    type Out = Enriched;
+
+    async fn handle(&self, input: &Input<Detected>) -> Outcome<Enriched> {
+        drop(self.0.acquire().await);
+        pass(input)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_replica_has_taken_is_no_longer_pending() {
+    let bed = Bed::start().await;
+    publish(&bed, 0..5).await;
+    let [busy, free] = [
+        bed.service("svc-enricher").await,
+        bed.service("svc-enricher").await,
+    ];
+    let says = |line: &'static str| {
+        let metrics = busy.metrics.clone();
+        async move || metrics.encode().unwrap().lines().any(|it| it == line)
+    };
+    let held = Arc::new(Semaphore::new(0));
+    let one = ConsumerSpec {
+        concurrency: 1,
+        ..ENRICHER
+    };
+    let stage = Holding(held.clone());
+    let (service, spec) = (busy.clone(), one);
+    let running = tokio::spawn(async move { service.run_stage(&spec, stage).await });
+    let taken = "bonesetter_messages_in_flight{consumer=\"enricher\"} 1";
+    until("it has taken one", says(taken)).await;
+    let (_, others) = run::<Detected, Enriched>(&free, ENRICHER, pass);
+    let none = "bonesetter_messages_pending{consumer=\"enricher\"} 0";
+    until("it knows that the others are taken", says(none)).await;
+    held.add_permits(1);
+    for service in [&busy, &free] {
+        service.shutdown.cancel();
+    }
+    running.await.unwrap().unwrap();
+    others.await.unwrap().unwrap();
 }
