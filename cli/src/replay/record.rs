@@ -6,7 +6,8 @@ use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
 use bonesetter_chassis::topology::{DLQ, StreamSpec};
 use bonesetter_keys::{Verified, VerifyError, VerifyingKeys};
 use bonesetter_proto::v1::{
-    Acted, DeadLetter, Diagnosed, Envelope, Incident, Redacted, SecurityEvent,
+    Acted, Archived, DeadLetter, Detected, Diagnosed, Enriched, Envelope, Incident, Notified,
+    Overdue, Redacted, SecurityEvent,
 };
 use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
 use prost::Message as _;
@@ -194,6 +195,9 @@ fn check(
         stored: &StoredMessage,
         trusted: Option<&VerifyingKeys>,
     ) -> SignatureState {
+        if M::SIGNED_BY.is_none() {
+            return SignatureState::NotSigned;
+        }
         let Some(signature) = stored.signature() else {
             return SignatureState::Missing;
         };
@@ -213,10 +217,18 @@ fn check(
         return SignatureState::NotSigned;
     };
     match step.subject.stage {
+        Stage::Detected => of::<Detected>(stored, trusted),
+        Stage::Enriched => of::<Enriched>(stored, trusted),
         Stage::Redacted => of::<Redacted>(stored, trusted),
         Stage::Diagnosed => of::<Diagnosed>(stored, trusted),
         Stage::Acted => of::<Acted>(stored, trusted),
+        Stage::Notified => of::<Notified>(stored, trusted),
+        Stage::Audit => of::<Archived>(stored, trusted),
+        Stage::Overdue => of::<Overdue>(stored, trusted),
         Stage::Security => of::<SecurityEvent>(stored, trusted),
-        _ => SignatureState::NotSigned,
+        // Of no stage whose steps are read here.
+        Stage::Approval | Stage::Dlq | Stage::Redrive | Stage::DiagnosedJson => {
+            SignatureState::NotSigned
+        }
     }
 }

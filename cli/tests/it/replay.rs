@@ -25,6 +25,7 @@ async fn an_incident_is_rebuilt_with_its_causes_inputs_and_signatures() {
     assert_eq!(record["complete"], true);
     let roots = record["messages"].as_array().unwrap();
     assert_eq!((roots.len(), &roots[1]["step"]), (2, &"resolved".into()));
+    assert_eq!(roots[1]["signature"]["state"], "valid");
     let mut path = Vec::new();
     let mut node = &roots[0];
     let mut cause = Value::Null;
@@ -45,7 +46,7 @@ async fn an_incident_is_rebuilt_with_its_causes_inputs_and_signatures() {
             );
         }
         let expected = match path.last().map(String::as_str) {
-            Some("redacted" | "diagnosed" | "acted") => "valid",
+            Some("detected" | "redacted" | "diagnosed" | "acted") => "valid",
             _ => "not-signed",
         };
         if node["absent"].is_null() {
