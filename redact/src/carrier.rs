@@ -1,18 +1,23 @@
 //! `name=value` in all its dresses: assignments, YAML, logfmt, headers, struct dumps, XML, call arguments,
 //! and a secret word followed by a random string.
 
+mod assignment;
+mod lists;
+pub(crate) mod pairs;
+pub(crate) mod words;
+
+use self::assignment::Assignment;
+pub(crate) use self::lists::LIST;
 use crate::engine::Hit;
-use crate::json_scan::{is_name_key, is_value_key};
+use crate::json::names::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::rarity::is_random_token;
 use crate::strings::quoted;
-use crate::syntax::{
-    NAME_LIMIT, compares, heredoc, line_end, name_before, unquoted_end, value_after,
-};
+use crate::syntax::{NAME_LIMIT, compares, name_before, value_after};
 use crate::value::{before, is_handle, is_path, is_vacant, looks_random};
 
 /// Longer values without quotes are looked at once.
-const LONG: usize = 2 << 10;
+pub(crate) const LONG: usize = 2 << 10;
 
 /// Schemes of the Authorization header: the word before the credential.
 const SCHEMES: &[&str] = &[
@@ -44,8 +49,8 @@ const SCHEMES: &[&str] = &[
 /// Appends what names announce in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     assignments(text, hits);
-    crate::carrier_pairs::scan(text, hits);
-    crate::carrier_words::scan(text, hits);
+    crate::carrier::pairs::scan(text, hits);
+    crate::carrier::words::scan(text, hits);
 }
 
 fn assignments(text: &str, hits: &mut Vec<Hit>) {
@@ -72,6 +77,12 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             naming = naming.max(variable_before(text, at));
         }
         if naming == Naming::Ordinary && !is_name_key(last) || at < covered {
+            continue;
+        }
+        if naming >= Naming::Strong
+            && let Some(end) = lists::scan(text, (name, at), naming, hits)
+        {
+            covered = end;
             continue;
         }
         let Some((start, end, quoted)) = value_after(text, at, naming >= Naming::Weak) else {
@@ -146,160 +157,6 @@ fn successor(text: &str, end: usize, naming: Naming) -> Option<Hit> {
         .or_else(|| rest.strip_prefix(" => "))?;
     let (start, end, _) = quoted(text, text.len() - value.len())?;
     is_secret_value(naming, &text[start..end]).then(|| Hit::secret(start, end, "key-value"))
-}
-
-struct Assignment<'a> {
-    text: &'a str,
-    name: &'a str,
-    at: usize,
-    start: usize,
-    end: usize,
-    quoted: bool,
-    naming: Naming,
-}
-
-impl Assignment<'_> {
-    fn hit(&self) -> Option<Hit> {
-        let lower = self.name.to_ascii_lowercase();
-        let is_cookie = lower.ends_with("cookie") || lower.ends_with("cookies");
-        if self.text.as_bytes()[self.at] == b':' && is_cookie && !self.quoted {
-            return self.cookie(&lower);
-        }
-        if let Some((start, end)) = heredoc(self.text, self.start) {
-            let is_secret = is_secret_value(self.naming, &self.text[start..end]);
-            return is_secret.then(|| Hit::secret(start, end, "heredoc"));
-        }
-        let mut start = self.start;
-        let mut end = self.end;
-        let value = &self.text[start..end];
-        if self.quoted {
-            start += value.len() - without_scheme(value).len();
-        } else if is_scheme(value.trim_start_matches('[')) {
-            (start, end) = self.credential(end)?;
-        } else {
-            end = self.variable_end(end);
-        }
-        let value = &self.text[start..end];
-        let secret = is_secret_value(self.naming, value)
-            && !(self.naming >= Naming::Strong && self.is_prose(value))
-            && (self.is_scheme_before(start) || !self.is_code(value));
-        secret.then(|| {
-            Hit::secret(
-                start,
-                end,
-                if lower.contains("authorization") {
-                    "authorization-header"
-                } else {
-                    "key-value"
-                },
-            )
-        })
-    }
-
-    fn is_scheme_before(&self, start: usize) -> bool {
-        start > self.start
-    }
-
-    /// Where a value with spaces ends if the quotes are around the whole variable: `"DB_PASSWORD=a b"`.
-    fn variable_end(&self, end: usize) -> usize {
-        let is_variable = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-        let quote = self.text[..self.at]
-            .strip_suffix(self.name)
-            .and_then(|head| {
-                let head = head.strip_suffix(['"', '\''])?;
-                (!head.ends_with('\\')).then(|| self.text.as_bytes()[head.len()])
-            });
-        let Some(quote) = quote.filter(|_| self.name.bytes().all(is_variable)) else {
-            return end;
-        };
-        let rest = &self.text.as_bytes()[end..self.text.len().min(end + LONG)];
-        let closing = rest
-            .iter()
-            .position(|b| matches!(*b, b'\n' | b'=') || *b == quote);
-        match closing {
-            Some(length) if rest[length] == quote && rest[0] == b' ' => end + length,
-            _ => end,
-        }
-    }
-
-    /// The rest of the header after `Bearer`; of schemes with parameters all of them.
-    fn credential(&self, scheme_end: usize) -> Option<(usize, usize)> {
-        let rest = &self.text[scheme_end..];
-        let skipped = rest.len() - rest.trim_start_matches([' ', '\t', '+']).len();
-        if skipped == 0 || skipped > 8 {
-            return Some((self.start, self.end));
-        }
-        let start = scheme_end + skipped;
-        let scheme = self.text[self.start..scheme_end].to_ascii_lowercase();
-        let end = match scheme.trim_start_matches('[') {
-            "digest" | "hmac" => line_end(self.text, start),
-            _ => unquoted_end(self.text, start),
-        };
-        (start < end).then_some((start, end))
-    }
-
-    fn cookie(&self, lower: &str) -> Option<Hit> {
-        let mut start = self.start;
-        let mut end = line_end(self.text, start);
-        if lower.ends_with("set-cookie") {
-            let pair = self.text[start..end].split(';').next()?;
-            end = start + pair.len();
-            start += pair.find('=')? + 1;
-        }
-        let value = self.text[start..end].trim_end_matches(['"', '\'', ' ']);
-        (!is_vacant(value)).then(|| Hit::secret(start, start + value.len(), "cookie"))
-    }
-
-    /// `password: authentication failed for user` is a sentence.
-    fn is_prose(&self, value: &str) -> bool {
-        if self.quoted {
-            return false;
-        }
-        let spaced = self.text.as_bytes()[self.at] == b':' && self.start > self.at + 1;
-        let word = value
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b == b'\'' || b == b'-')
-            || is_capitalised(value);
-        let rest = self.text[self.end..].trim_start_matches(',');
-        let goes_on = rest.starts_with(' ')
-            && rest
-                .trim_start()
-                .starts_with(|c: char| c.is_ascii_alphabetic());
-        (spaced && word && goes_on) || value.len() == 1 && self.naming == Naming::Strong
-    }
-
-    /// A call, a member or a type: `password = get_password()`, `token = self.token`, `password: string`.
-    fn is_code(&self, value: &str) -> bool {
-        if self.quoted {
-            return false;
-        }
-        let is_identifier =
-            |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
-        let call = value
-            .split_once('(')
-            .is_some_and(|(head, _)| head.split('.').all(is_identifier))
-            || self.text[self.end..].starts_with('(') && value.split('.').all(is_identifier);
-        let member = value.contains('.')
-            && value.split('.').all(is_identifier)
-            && value.split('.').count() >= 2
-            && self.naming < Naming::Password;
-        let same = classify(value) >= Naming::Strong
-            && value.split(['.', '_', '-']).all(is_identifier)
-            && value.len() < 40
-            && value.eq_ignore_ascii_case(self.name.trim_start_matches(['$', '@', '-']));
-        (call || member || same) && !value.starts_with("hex(")
-    }
-}
-
-fn is_capitalised(value: &str) -> bool {
-    value.len() > 1
-        && value.bytes().enumerate().all(|(i, b)| {
-            if i == 0 {
-                b.is_ascii_uppercase()
-            } else {
-                b.is_ascii_lowercase()
-            }
-        })
 }
 
 /// Whether a value after a name of this class is to be taken out.

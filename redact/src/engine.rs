@@ -6,8 +6,8 @@ use crate::gate::Gate;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
-    carrier, csv, decode, flags, formats::Formats, json_scan, json_text, objectnames, rarity, sql,
-    urls, view, yaml_text,
+    carrier, csv, decode, flags, formats::Formats, json, rarity, reference, sql, urls, view,
+    yaml_text,
 };
 
 /// How many encodings inside one another are looked into.
@@ -169,21 +169,22 @@ impl Engine {
             }
             return hits;
         }
-        let blocks = json_text::blocks(text);
+        let blocks = json::text::blocks(text);
         let mut at = 0;
         for block in &blocks {
             let (start, end) = block.span();
             self.scan_gap(text, at, start, learnt, &mut hits);
-            json_scan::scan(self, text, block, learnt, depth, &mut hits);
+            json::scan::scan(self, text, block, learnt, depth, &mut hits);
             at = end;
         }
         self.scan_gap(text, at, text.len(), learnt, &mut hits);
-        let spans: Vec<(usize, usize)> = blocks.iter().map(json_text::Node::span).collect();
+        let spans: Vec<(usize, usize)> = blocks.iter().map(json::text::Node::span).collect();
         let others = self.scan_across(text, learnt, depth);
         hits.extend(others.into_iter().filter(|hit| {
             // Inside JSON, what runs across its syntax would break it; its strings are scanned by themselves.
             let index = spans.partition_point(|&(_, end)| end <= hit.start);
-            hit.rule == yaml_text::MANIFEST || spans.get(index).is_none_or(|span| span.0 >= hit.end)
+            matches!(hit.rule.as_ref(), yaml_text::MANIFEST | carrier::LIST)
+                || spans.get(index).is_none_or(|span| span.0 >= hit.end)
         }));
         hits
     }
@@ -220,7 +221,7 @@ impl Engine {
         flags::scan(text, hits);
         urls::scan(text, hits);
         sql::scan(text, hits);
-        objectnames::scan(text, hits);
+        reference::scan(text, hits);
         rarity::scan(text, hits);
         learnt.scan(text, hits);
     }

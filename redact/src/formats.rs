@@ -3,8 +3,8 @@ use std::ops::Range;
 use regex::bytes::{Regex, RegexBuilder};
 
 use crate::engine::{Hit, Strength};
-use crate::gate_rules::{announces, is_builtin, is_light, is_whole_word};
-use crate::gate_runs::{Kinds, addresses, is_hexadecimal_run};
+use crate::gate::rules::{announces, is_builtin, is_light, is_whole_word};
+use crate::gate::runs::{Kinds, addresses, is_hexadecimal_run};
 use crate::literals::Literals;
 use crate::national;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};

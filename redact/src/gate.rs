@@ -10,13 +10,20 @@
 //! The gate may say too often that a line must be read, never too seldom: the tests compare it with the
 //! full reading of the same lines.
 
+mod bits;
+pub(crate) mod part;
+pub(crate) mod rules;
+pub(crate) mod runs;
+mod triggers;
+mod values;
+mod words;
+
 use std::ops::Range;
 
 use regex::bytes::Regex;
 
-use crate::gate_runs::{self, Sign};
-use crate::gate_triggers::{Trigger, Triggers, Wanted, format_triggers, triggers};
-use crate::gate_words;
+use self::runs::Sign;
+use self::triggers::{Trigger, Triggers, Wanted, format_triggers, triggers};
 use crate::literals::Literals;
 use crate::rarity::is_lone_line;
 use crate::rules::{RuleError, Rules};
@@ -99,7 +106,7 @@ impl Gate {
         at: Range<usize>,
     ) -> Option<Sign> {
         let trigger = &self.triggers[literal];
-        let holds = gate_words::holds(trigger, text, (line.start, line.end), at.start, at.end);
+        let holds = words::holds(trigger, text, (line.start, line.end), at.start, at.end);
         match trigger {
             _ if !holds => None,
             Trigger::Colons => self.wanted.network.then_some(Sign::Network),
@@ -252,10 +259,10 @@ impl Reader<'_> {
     fn look_at_runs(&mut self, range: Range<usize>) {
         let (gate, text) = (self.gate, self.text);
         if gate.formats_only {
-            gate_runs::tokens(text, range, |at| self.runs.push(at, Sign::Token));
+            runs::tokens(text, range, |at| self.runs.push(at, Sign::Token));
             return;
         }
-        gate_runs::scan(text, range, |at, sign| {
+        runs::scan(text, range, |at, sign| {
             let wanted = match sign {
                 Sign::Address(_) => gate.wanted.addresses,
                 Sign::Network => gate.wanted.network,
@@ -303,7 +310,7 @@ pub(crate) fn line_around(text: &str, at: usize) -> Range<usize> {
 
 /// The byte after the line that has this byte in it, its line feed included.
 pub(crate) fn line_end(text: &str, at: usize) -> usize {
-    gate_runs::line_end(text.as_bytes(), at)
+    runs::line_end(text.as_bytes(), at)
 }
 
 fn content_end(text: &str, start: usize, end: usize) -> usize {
@@ -318,7 +325,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Engine, Strength};
-    use crate::gate_runs::Kinds;
+    use crate::gate::runs::Kinds;
     use crate::learn::Learnt;
     use crate::rules::{Class, Options};
 
@@ -356,7 +363,7 @@ mod tests {
                 let lower = example.to_ascii_lowercase();
                 let is_tried = |keyword: &String| {
                     let by_itself =
-                        rule.class != Class::Secret || crate::gate_rules::announces(keyword);
+                        rule.class != Class::Secret || crate::gate::rules::announces(keyword);
                     by_itself && lower.contains(&keyword.to_ascii_lowercase())
                 };
                 let tried = !rule.near_token

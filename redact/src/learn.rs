@@ -2,11 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fmt::Write as _;
 use std::ops::Range;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::decode::decode;
 use crate::engine::{Hit, Strength};
@@ -14,6 +10,7 @@ use crate::needles::Needles;
 use crate::splits::Splits;
 use crate::value::is_distinctive;
 use crate::view::percent_decoded;
+use crate::writings::writings;
 
 const MOST_VALUES: usize = 4096;
 const LONGEST: usize = 16 << 10;
@@ -58,13 +55,16 @@ struct Needle {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bounds {
+pub(crate) enum Bounds {
     /// Anywhere.
     None,
     /// Not inside a word.
     Word,
     /// Not inside a name with hyphens.
     Name,
+    /// Not inside a number; and a list of numbers is not looked for over the ends of lines, where half the numbers
+    /// of a log stand.
+    Number,
 }
 
 impl Learnt {
@@ -104,7 +104,7 @@ impl Learnt {
             self.overflow = true;
         } else if !self.values.contains(value) {
             self.values.insert(value.to_owned());
-            for (pattern, bounds) in encodings(value) {
+            for (pattern, bounds) in writings(value) {
                 self.add(pattern, value, kind, (0, 0), bounds);
             }
         }
@@ -118,7 +118,7 @@ impl Learnt {
         (lead, trail): (usize, usize),
         bounds: Bounds,
     ) {
-        if bounds != Bounds::Name {
+        if !matches!(bounds, Bounds::Name | Bounds::Number) {
             self.splits.add(&pattern);
         }
         self.search.add(pattern);
@@ -285,6 +285,7 @@ impl Bounds {
         let inside = |byte: Option<&u8>| match self {
             Self::None => false,
             Self::Word => byte.is_some_and(u8::is_ascii_alphanumeric),
+            Self::Number => byte.is_some_and(u8::is_ascii_digit),
             Self::Name => byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'-'),
         };
         !inside(start.checked_sub(1).and_then(|index| bytes.get(index))) && !inside(bytes.get(end))
@@ -330,62 +331,10 @@ fn is_login((user, password): &(&str, &str)) -> bool {
         && !password.contains(char::is_whitespace)
 }
 
-/// A value as such, escaped in JSON, percent-encoded, in hexadecimal digits, and in base64 at all three
-/// phases.
-fn encodings(value: &str) -> Vec<(String, Bounds)> {
-    let wordy =
-        value.bytes().all(|b| b.is_ascii_alphabetic()) || value.bytes().all(|b| b.is_ascii_digit());
-    let bounds = if wordy && value.len() < 16 {
-        Bounds::Word
-    } else {
-        Bounds::None
-    };
-    let mut all = vec![(value.to_owned(), bounds)];
-    if let Ok(json) = serde_json::to_string(value) {
-        all.push((json.trim_matches('"').to_owned(), bounds));
-    }
-    let mut percent = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
-            percent.push(char::from(byte));
-        } else {
-            // Writing to a string cannot fail.
-            let _ = write!(percent, "%{byte:02X}");
-        }
-    }
-    all.push((percent, bounds));
-    let mut hex = String::with_capacity(value.len() * 2);
-    for byte in value.bytes() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    all.push((hex.to_ascii_uppercase(), Bounds::None));
-    all.push((hex, Bounds::None));
-    for phase in 0..3 {
-        let mut bytes = vec![0; phase];
-        bytes.extend(value.as_bytes());
-        // Characters that depend on neighbours are left out.
-        let first = [0, 2, 3][phase];
-        let whole = bytes.len() / 3 * 4 + [0, 1, 2][bytes.len() % 3];
-        for text in [
-            STANDARD_NO_PAD.encode(&bytes),
-            URL_SAFE_NO_PAD.encode(&bytes),
-        ] {
-            if let Some(stable) = text
-                .get(first..whole.min(text.len()))
-                .filter(|stable| stable.len() >= 7)
-            {
-                all.push((stable.to_owned(), Bounds::None));
-            }
-        }
-    }
-    all.sort_by(|a, b| a.0.cmp(&b.0));
-    all.dedup_by(|a, b| a.0 == b.0);
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;
 
     fn found(learnt: &Learnt, text: &str) -> Vec<String> {

@@ -190,8 +190,20 @@ fn is_vendor_word(word: &[u8]) -> bool {
 
 /// What a name such as `DB_PASSWORD`, `vaultToken` or `x-api-key` announces.
 pub(crate) fn classify(name: &str) -> Naming {
+    let Some(name) = without_domain(name) else {
+        return Naming::Ordinary;
+    };
     let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
     classify_words(&Words::of(name))
+}
+
+/// Of `authorization.k8s.io/decision` only the end names the value; `checksum/secret` names a digest.
+fn without_domain(name: &str) -> Option<&str> {
+    match name.rsplit_once('/') {
+        Some(("checksum", _)) => None,
+        Some((domain, name)) if domain.contains('.') && !name.is_empty() => Some(name),
+        _ => Some(name),
+    }
 }
 
 fn classify_words(words: &Words) -> Naming {
@@ -472,6 +484,8 @@ mod tests {
             "TokenFile",
             "partitionKey",
             "kubernetes",
+            "checksum/secret",
+            "authorization.k8s.io/decision",
             "topologyKey",
         ] {
             assert_eq!(classify(name), Naming::Ordinary, "{name}");

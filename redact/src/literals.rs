@@ -10,6 +10,8 @@ use std::collections::HashMap;
 /// no more bits; those of other characters reach into their neighbours, which makes some keys equal.
 const SHIFT: usize = 5;
 const KEYS: usize = 1 << 16;
+/// How many characters are looked at before any of them is looked at more closely.
+const STEP: usize = 8;
 /// Codes are below this.
 const CODE_END: u8 = 64;
 
@@ -44,6 +46,26 @@ struct Group {
     /// What may stand before and behind the three characters, one bit for each code.
     before: u64,
     behind: u64,
+}
+
+/// The codes of the last two characters, moved to where the next key has them.
+#[derive(Debug, Default)]
+struct Window {
+    before: u32,
+    last: u32,
+}
+
+impl Window {
+    #[inline]
+    const fn with(&self, code: u32) -> u32 {
+        self.before ^ self.last ^ code
+    }
+
+    #[inline]
+    const fn push(&mut self, code: u32) {
+        self.before = self.last << SHIFT;
+        self.last = code << SHIFT;
+    }
 }
 
 impl Literals {
@@ -106,15 +128,8 @@ impl Literals {
         mut found: impl FnMut(usize, usize, usize) -> usize,
     ) {
         let mut go_on = start;
-        let (mut last, mut before) = (0, 0);
-        // Eight at a time: nearly always none of them is any.
-        for (chunk, first) in bytes[start..end].chunks(8).zip((start..end).step_by(8)) {
-            let mut hits = 0;
-            for (index, &byte) in chunk.iter().enumerate() {
-                let code = u32::from(CODES[usize::from(byte)]);
-                hits |= self.bit(before << SHIFT ^ last << SHIFT ^ code) << index;
-                (before, last) = (last << SHIFT, code);
-            }
+        let mut window = Window::default();
+        let mut look = |mut hits: u64, first: usize| {
             while hits != 0 {
                 let at = first + hits.trailing_zeros() as usize;
                 hits &= hits - 1;
@@ -123,12 +138,35 @@ impl Literals {
                     go_on = self.compare(key, bytes, (start, end), at + 1, &mut found);
                 }
             }
+        };
+        // Eight at a time: nearly always none of them is any.
+        let (chunks, rest) = bytes[start..end].as_chunks::<STEP>();
+        let mut first = start;
+        for chunk in chunks {
+            look(self.hits(chunk, &mut window), first);
+            first += STEP;
+        }
+        for byte in rest {
+            look(self.hits(std::array::from_ref(byte), &mut window), first);
+            first += 1;
         }
         // One character more, so that literals of two are complete.
-        let key = before << SHIFT ^ last << SHIFT;
+        let key = window.with(0);
         if self.bit(key) == 1 && end >= go_on {
             self.compare(key, bytes, (start, end), end + 1, &mut found);
         }
+    }
+
+    /// A bit for each character with which three end that may belong to a literal.
+    #[inline]
+    fn hits<const N: usize>(&self, bytes: &[u8; N], window: &mut Window) -> u64 {
+        let mut hits = 0;
+        for (index, &byte) in bytes.iter().enumerate() {
+            let code = u32::from(CODES[usize::from(byte)]);
+            hits |= self.bit(window.with(code)) << index;
+            window.push(code);
+        }
+        hits
     }
 
     /// 1 if three characters may belong to a literal, else 0.

@@ -1,20 +1,26 @@
 //! The walk over JSON objects.
 
+mod pod;
+mod public;
+mod schema;
+mod text;
+
 use std::collections::BTreeSet;
 
 use bonesetter_proto::pointer_token;
 use serde_json::{Map, Value};
 
+use self::schema::Shape;
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::finding::ObjectFinding;
-use crate::json_scan::{SHORTEST_CARD, is_name_key, is_secret_number, is_value_key};
+use crate::json::names::{SHORTEST_CARD, is_name_key, is_secret_number, is_value_key};
 use crate::lexicon::{Naming, classify};
 use crate::placeholder::has_placeholder;
-use crate::schema::{self, Shape};
 use crate::session::Session;
 use crate::value::is_vacant;
 
-pub(crate) use crate::object_text::redact_manifest;
+pub(crate) use self::public::public_names;
+pub(crate) use self::text::redact_manifest;
 
 /// Redacts an object in a session that has learnt it.
 pub(crate) fn redact(session: &mut Session, mut object: Value) -> (Value, Vec<ObjectFinding>) {
@@ -40,73 +46,9 @@ pub(crate) fn redact(session: &mut Session, mut object: Value) -> (Value, Vec<Ob
     (object, findings)
 }
 
-/// Names that explanations need: of the object, its namespace, owners and containers. Not its labels: anybody may write
-/// a secret into one, which must not make it public.
-pub(crate) fn public_names(object: &Value) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    collect_public(object, "", &mut names);
-    names
-}
-
-/// `listed` is the kind of an object that does not say one.
-fn collect_public(object: &Value, listed: &str, names: &mut BTreeSet<String>) {
-    let kind = object["kind"].as_str().unwrap_or(listed);
-    if matches!(kind, "Secret" | "ConfigMap") {
-        return;
-    }
-    for item in object["items"].as_array().into_iter().flatten() {
-        collect_public(item, kind_of_items(kind), names);
-    }
-    collect_names(object, names, 0);
-}
-
 /// Of the items of a list; empty for what is no list of one kind.
 fn kind_of_items(kind: &str) -> &str {
     kind.strip_suffix("List").unwrap_or_default()
-}
-
-fn collect_names(value: &Value, names: &mut BTreeSet<String>, depth: usize) {
-    if depth > 12 {
-        return;
-    }
-    let Value::Object(members) = value else {
-        return;
-    };
-    let metadata = &value["metadata"];
-    let singles = [
-        &metadata["name"],
-        &metadata["namespace"],
-        &value["serviceAccountName"],
-        &value["nodeName"],
-    ];
-    names.extend(
-        singles
-            .into_iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned),
-    );
-    for list in [
-        "containers",
-        "initContainers",
-        "ephemeralContainers",
-        "ownerReferences",
-    ] {
-        let items = value[list]
-            .as_array()
-            .into_iter()
-            .chain(metadata[list].as_array())
-            .flatten();
-        names.extend(
-            items
-                .filter_map(|item| item["name"].as_str())
-                .map(str::to_owned),
-        );
-    }
-    for key in ["spec", "template", "jobTemplate"] {
-        if let Some(inner) = members.get(key) {
-            collect_names(inner, names, depth + 1);
-        }
-    }
 }
 
 pub(crate) struct Walk<'a> {

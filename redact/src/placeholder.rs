@@ -7,6 +7,7 @@ use bonesetter_keys::base32;
 
 use crate::engine::{Hit, Strength, is_personal};
 use crate::needles::Needles;
+use crate::view::percent_decoded;
 
 const ID_CHARACTERS: usize = 6;
 const LONGEST: usize = 96;
@@ -28,6 +29,15 @@ pub(crate) struct Pseudonyms {
     kinds: Vec<String>,
     /// What each placeholder stands for, if that is to be kept.
     values: Option<HashMap<String, String>>,
+}
+
+/// A value without the percent-encoding of a URL: what it stands for has one placeholder however it is written.
+fn as_meant(value: &str) -> Cow<'_, str> {
+    if value.contains('%') {
+        Cow::Owned(percent_decoded(value).text)
+    } else {
+        Cow::Borrowed(value)
+    }
 }
 
 impl fmt::Debug for Pseudonyms {
@@ -71,7 +81,7 @@ impl Pseudonyms {
     }
 
     fn computed(&mut self, kind: &str, value: &str) -> String {
-        let digest = self.digest(value);
+        let digest = self.digest(&as_meant(value));
         if let Some(known) = self.by_value.get(&digest) {
             return known.clone();
         }

@@ -199,6 +199,8 @@ fn is_lone_secret(token: &str) -> bool {
         && shape.lower + shape.upper >= 3
         && !hex
         && !is_uuid(token)
+        && !is_of_a_trace(token)
+        && !is_ulid(token)
         && !token.contains(':')
         && !token.trim_end_matches('=').contains('=')
         && !token.starts_with(['/', '.', '-'])
@@ -207,6 +209,19 @@ fn is_lone_secret(token: &str) -> bool {
             .split(['.', ':', '-', '_', '/', '@', '='])
             .any(looks_like_key)
         && is_random_token(token)
+}
+
+/// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`: the trace and the span that a request belongs to (W3C).
+fn is_of_a_trace(token: &str) -> bool {
+    let parts: Vec<&str> = token.split('-').collect();
+    let is_hex = |part: &&str| part.bytes().all(|b| b.is_ascii_hexdigit());
+    parts.iter().all(is_hex) && parts.iter().map(|part| part.len()).eq([2, 32, 16, 2])
+}
+
+/// `01HZJFKZ802TY63R42W2A7FK43`: a time and a number, in base32 after Crockford; these begin so until 2039.
+fn is_ulid(token: &str) -> bool {
+    let is_digit = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase() && !b"ILOU".contains(&b);
+    token.len() == 26 && token.starts_with("01") && token.bytes().all(is_digit)
 }
 
 /// A part of 12 and more characters with letters and digits.
@@ -236,6 +251,15 @@ fn is_rare(token: &str, before: &str) -> bool {
         "nonce",
         "checksum",
         "certificate",
+        "SHA256:",
+        "ssh-ed25519 ",
+        "ssh-rsa ",
+        "ecdsa-sha2-nistp256 ",
+        "public key: ",
+        "peer: ",
+        "kid=",
+        ",iv:",
+        ",tag:",
     ]
     .iter()
     .any(|lead| before.ends_with(lead))

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::document::{self, Piece, Readers};
 use crate::engine::{Hit, Strength};
 use crate::finding::Finding;
+use crate::pem::public_blocks;
 use crate::placeholder::lookalikes;
 use crate::segment;
 use crate::session::Session;
@@ -125,10 +126,11 @@ impl Session {
             hits = crate::engine::merge(hits);
         }
         if hits.iter().any(is_guessed) {
-            let names = self.learnt.public_spans(text);
+            let mut public = self.learnt.public_spans(text);
+            public.extend(public_blocks(text));
             let is_within = |hit: &Hit| {
-                let mut names = names.iter();
-                names.any(|name| name.start < hit.start && hit.end <= name.end)
+                let mut public = public.iter();
+                public.any(|span| span.start < hit.start && hit.end <= span.end)
             };
             hits.retain(|hit| !(is_guessed(hit) && is_within(hit)));
         }

@@ -1,7 +1,9 @@
 use serde::Deserialize;
 
+use crate::engine::Hit;
 use crate::formats::Formats;
 use crate::national::Country;
+use crate::session::Redactor;
 
 /// Rules that cannot be used. Names the rule, never a text that was to be redacted.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,11 @@ pub enum RuleError {
         source: Box<aho_corasick::BuildError>,
     },
 }
+
+/// So that placeholders stay short enough to be told from other texts between angle brackets.
+const LONGEST_KIND: usize = 32;
+/// Kinds of placeholders that stand for no value.
+const RESERVED: [&str; 2] = ["withheld", "forged"];
 
 /// A test beyond the pattern.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -186,8 +193,9 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// An id occurs twice, or an example of a rule does not hold.
+    /// An id occurs twice, or an example of a rule does not hold or is not found in a text.
     pub fn with_own(mut self, own: Self) -> Result<Self, RuleError> {
+        let known = self.rules.len();
         for rule in own.rules {
             if self.rules.iter().any(|known| known.id == rule.id) {
                 return Err(rule.invalid("another rule has the same id"));
@@ -195,7 +203,36 @@ impl Rules {
             self.rules.push(rule);
         }
         self.check_examples()?;
+        self.check_in_texts(&self.rules[known..])?;
         Ok(self)
+    }
+
+    /// Whether what rules find by themselves is found in texts too: those are read in lines, and only where something
+    /// says that it is worth it.
+    fn check_in_texts(&self, own: &[Rule]) -> Result<(), RuleError> {
+        let all = self.clone().with_options(Options::EVERYTHING);
+        let formats = Formats::new(&all)?;
+        let redactor = Redactor::new(&all)?;
+        for rule in own {
+            for (index, example) in rule.examples.iter().enumerate() {
+                let found = redactor.session(&[]).redact_text(example).findings;
+                let mut hits = Vec::new();
+                formats.scan(example, &mut hits);
+                hits.retain(|hit| hit.rule == rule.id);
+                let is_found = |hit: &Hit| {
+                    let mut found = found.iter();
+                    found.any(|found| found.start < hit.end && hit.start < found.end)
+                };
+                if !hits.iter().all(is_found) {
+                    return Err(rule.invalid(&format!(
+                        "example {} is found by the pattern alone, not in a text: give keywords of at least \
+                         4 letters that stand in the first line of what the pattern matches",
+                        index + 1
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tries every rule on its own examples and counterexamples.
@@ -256,6 +293,12 @@ impl Rule {
         if !is_name(&self.id) || !is_name(&self.kind) {
             return invalid("id and kind are made of lower case letters, digits and hyphens");
         }
+        if self.kind.len() > LONGEST_KIND {
+            return invalid(&format!("the kind is longer than {LONGEST_KIND} bytes"));
+        }
+        if RESERVED.contains(&self.kind.as_str()) {
+            return invalid("this kind says that something was withheld or forged; use another");
+        }
         if self.examples.is_empty() {
             return invalid("has no example");
         }
@@ -281,6 +324,14 @@ mod tests {
             (
                 "rules: [{id: a, description: d, kind: k, pattern: x, examples: []}]",
                 "no example",
+            ),
+            (
+                "rules: [{id: a, description: d, kind: withheld, pattern: x, examples: [x]}]",
+                "use another",
+            ),
+            (
+                "rules: [{id: a, description: d, kind: abcdefghijklmnopqrstuvwxyz-abcdefg, pattern: x, examples: [x]}]",
+                "longer than 32",
             ),
             (
                 "rules: [{id: a, description: d, kind: k, pattern: x, examples: [x], colour: red}]",

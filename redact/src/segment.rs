@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::csv::Header;
 use crate::gate::{Gate, Verdict, line_around, line_end};
+use crate::pem::public_blocks;
 use crate::view::partial_head;
 
 /// How far back the lines before a name are read with it.
@@ -46,6 +47,13 @@ pub(crate) fn parts(
 ) -> (Vec<Part>, Vec<Range<usize>>) {
     let (mut parts, mut addresses) = (Vec::new(), Vec::new());
     let mut known = known.iter().peekable();
+    let public = public_blocks(text);
+    let is_public = |line: &Range<usize>| {
+        let block = public.partition_point(|block| block.end < line.end);
+        public
+            .get(block)
+            .is_some_and(|block| block.start <= line.start)
+    };
     let mut reader = gate.reader(text);
     let mut next = reader.next(0, &mut addresses);
     let mut at = 0;
@@ -72,6 +80,7 @@ pub(crate) fn parts(
         at = range.end;
         match verdict {
             Verdict::Clean => {}
+            Verdict::Token if is_public(&range) => {}
             Verdict::Personal => parts.push(Part::Personal(range)),
             Verdict::Token => parts.push(Part::Token(range)),
             Verdict::Deep => {

@@ -17,6 +17,16 @@ pub(crate) fn is_vacant(value: &str) -> bool {
         || is_masked(trimmed)
         || is_reference(trimmed)
         || is_filler(trimmed)
+        || is_stand_in(trimmed)
+}
+
+/// `YOUR_API_KEY`, `your-token-here`: to be replaced by whoever reads it. `DATA+OMITTED` is what kubectl writes.
+fn is_stand_in(value: &str) -> bool {
+    let is_yours = ["YOUR_", "your_", "your-", "<your"]
+        .iter()
+        .any(|start| value.starts_with(start));
+    let is_word = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b'<');
+    is_yours && value.bytes().all(is_word) || value == "DATA+OMITTED"
 }
 
 /// `0x14ede63a5a7001b`: a number of at most 64 bits, a handle or an address in memory.
@@ -94,14 +104,44 @@ pub(crate) fn is_reference(value: &str) -> bool {
         .strip_prefix('$')
         .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
         || (value.starts_with("${") && value.contains('}'))
-        || value.starts_with("$(")
-        || value.starts_with("<%")
-        || value.starts_with("<set")
-        || value.starts_with("{{")
+        || is_begun(value, "$(", ")")
+        || is_begun(value, "<%", "%>")
+        || is_begun(value, "{{", "}}")
+        || is_elsewhere(value)
+        || value == "<set"
+        || value.starts_with("<set ")
         || (value.starts_with('%') && value.len() <= 3)
         || (value.starts_with('<')
             && value.ends_with('>')
             && !value.bytes().any(|b| b.is_ascii_digit()))
+}
+
+/// Where a secret is kept (in Vault, in a store of a cloud, in 1Password), or what SOPS has made of it.
+fn is_elsewhere(value: &str) -> bool {
+    const STORES: [&str; 9] = [
+        "vault:",
+        ">>vault:",
+        "ref+",
+        "op://",
+        "ssm:/",
+        "secretsmanager:",
+        "awssm:",
+        "arn:aws",
+        "<path:",
+    ];
+    let place = STORES.iter().find_map(|store| value.strip_prefix(store));
+    place.is_some_and(|place| place.contains(['/', ':'])) || value.starts_with("ENC[AES256_GCM")
+}
+
+/// `{{ .Values.x }}`, or as much of it as stands before the first blank: a name, or nothing.
+fn is_begun(value: &str, open: &str, close: &str) -> bool {
+    let is_path = |text: &str| {
+        text.trim_start_matches(['-', '=', ' '])
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b"._/$-".contains(&b))
+    };
+    let inner = value.strip_prefix(open);
+    inner.is_some_and(|inner| inner.contains(close) || is_path(inner))
 }
 
 /// How mixed a string is.
@@ -254,6 +294,24 @@ mod tests {
             "${TOKEN}",
             "$(TOKEN)",
             "{{ .x }}",
+            "{{",
+            "{{.Values.auth.password",
+            "{{- include",
+            "$(cat",
+            "$(cat /run/secrets/db)",
+            "<%=",
+            "<%= token %>",
+            "<set",
+            "<set to the key 'x' in secret 'y'>",
+            "vault:secret/data/mysql#MYSQL_PASSWORD",
+            "ssm:/prod/s3/secret_access_key",
+            "op://prod/db/password",
+            "ENC[AES256_GCM,data:0f33DbYXhSfKrvRl,type:str]",
+            "ref+vault://secret/db#password",
+            "<path:kv/data/prod/db#password>",
+            "YOUR_API_KEY",
+            "your-token-here",
+            "DATA+OMITTED",
             "%s",
             "<your-token>",
             "ghp_xxxxxxxxxxxxxxxx",
@@ -272,6 +330,12 @@ mod tests {
             "Xk3xxq",
             "Q7kfxxxxxxxxH5aax4",
             "$1$28772684$iEwNOgGugqO9",
+            "{{hunter22xyz",
+            "$(Summer2024!x9",
+            "<%Summer2024!x9",
+            "<set9Summer2024!",
+            "vault:9Summer2024",
+            "your7Summer2024!",
         ] {
             assert!(!is_vacant(value), "{value}");
         }

@@ -4,7 +4,7 @@
 use bonesetter_proto::Unseen;
 
 use crate::engine::Hit;
-use crate::json_text::unescape;
+use crate::json::text::unescape;
 
 /// A reading of a text and where each of its bytes comes from.
 #[derive(Debug)]

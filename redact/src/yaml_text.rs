@@ -1,7 +1,7 @@
 //! YAML in texts: the data of a Secret, and values on the lines after their name.
 
 use crate::carrier::is_secret_value;
-use crate::engine::Hit;
+use crate::engine::{Hit, Strength};
 use crate::lexicon::{Naming, classify};
 use crate::value::Shape;
 
@@ -17,7 +17,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     {
         return;
     }
-    let is_secret = text.contains("kind: Secret") || text.contains("kind: \"Secret\"");
+    let is_secret = is_of_secret(text);
     let mut block: Option<Block> = None;
     // The indent of a block scalar inside the data of a Secret.
     let mut scalar: Option<usize> = None;
@@ -37,24 +37,51 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
+/// Whether a text has a line `kind: Secret`, quoted or not.
+fn is_of_secret(text: &str) -> bool {
+    const KIND: &str = "kind:";
+    memchr::memmem::find_iter(text.as_bytes(), KIND).any(|at| {
+        let kind = text[at + KIND.len()..].lines().next().unwrap_or_default();
+        kind.trim().trim_matches(['"', '\'']) == "Secret"
+    })
+}
+
 /// Lines that are indented deeper than the one that opened them.
 struct Block {
     indent: usize,
     naming: Naming,
-    /// A mapping of names to secret values; else one value over many lines.
-    mapping: bool,
+    holds: Holds,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// One value over many lines.
+    Value,
+    /// A mapping of names to secret values.
+    Data,
+    /// What says the name of a Secret.
+    Metadata,
 }
 
 impl Block {
     fn open(content: &str, indent: usize, is_secret: bool) -> Option<Self> {
         let (name, rest) = content.trim_start_matches("- ").split_once(':')?;
         let name = name.trim_matches(['"', '\'']);
+        if name.contains(['(', ')', '=', ',']) {
+            return None;
+        }
         let rest = rest.trim();
-        if name == "stringData" || (is_secret && name == "data") {
+        let holds = match name {
+            "stringData" => Holds::Data,
+            "data" if is_secret => Holds::Data,
+            "metadata" if is_secret => Holds::Metadata,
+            _ => Holds::Value,
+        };
+        if holds != Holds::Value {
             return rest.is_empty().then_some(Self {
                 indent,
                 naming: Naming::Password,
-                mapping: true,
+                holds,
             });
         }
         let naming = classify(name);
@@ -66,7 +93,7 @@ impl Block {
             Self {
                 indent,
                 naming,
-                mapping: false,
+                holds,
             },
         )
     }
@@ -81,11 +108,28 @@ impl Block {
     ) {
         let content = line.trim();
         let start = offset + (line.len() - line.trim_start().len());
-        if self.mapping && scalar.is_some_and(|outer| indent > outer) {
+        if self.holds == Holds::Metadata {
+            if let Some(name) = content.strip_prefix("name:") {
+                let name = name.trim().trim_matches(['"', '\'']);
+                let from = start + content.rfind(name).unwrap_or_default();
+                let kind = "secret-name";
+                let hit = Hit::new(
+                    from,
+                    from + name.len(),
+                    kind,
+                    "object-name",
+                    Strength::Carrier,
+                );
+                hits.extend((!name.is_empty()).then_some(hit));
+            }
+            return;
+        }
+        let is_data = self.holds == Holds::Data;
+        if is_data && scalar.is_some_and(|outer| indent > outer) {
             return push(hits, start, content);
         }
-        *scalar = (self.mapping && content.ends_with(['|', '>', '-', '+'])).then_some(indent);
-        if self.mapping && indent <= self.indent + 8 {
+        *scalar = (is_data && content.ends_with(['|', '>', '-', '+'])).then_some(indent);
+        if is_data && indent <= self.indent + 8 {
             if let Some((name, rest)) = content.split_once(": ")
                 && (!name.contains([' ', '"', '=']) || name.starts_with('"'))
             {
@@ -101,7 +145,7 @@ impl Block {
                 return;
             }
         }
-        if self.mapping {
+        if is_data {
             push(hits, start, content);
         } else if let Some(value) = content.strip_prefix("value: ").map(str::trim_start)
             && self.naming >= Naming::Strong
@@ -158,8 +202,10 @@ mod tests {
 
     #[test]
     fn takes_out_the_data_of_secrets() {
-        let text = "kind: Secret\ndata:\n  user: YWRtaW4=\n  tls.key: \"abc\"\ntype: Opaque\nmetadata:\n  name: x\n";
-        assert_eq!(found(text), ["YWRtaW4=", "abc"]);
+        let text = "kind: Secret\ndata:\n  user: YWRtaW4=\n  tls.key: \"abc\"\ntype: Opaque\nmetadata:\n  name: \"db-login\"\n";
+        assert_eq!(found(text), ["YWRtaW4=", "abc", "db-login"]);
+        let text = "data:\n  user: YWRtaW4=\nkind: 'Secret'\n";
+        assert_eq!(found(text), ["YWRtaW4="]);
         let text = "stringData:\n  tls.key: |\n    line one\n    line: two\nother: x\n";
         assert_eq!(found(text), ["line one", "line: two"]);
     }
@@ -180,6 +226,10 @@ mod tests {
         );
         assert_eq!(
             found("env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(
+            found("def login(user, password=None):\n    connect(user)\n"),
             Vec::<&str>::new()
         );
         assert_eq!(

@@ -303,6 +303,21 @@ fn numbers_are_secrets_and_cards_too() {
             "{text}"
         );
     }
+    for text in [
+        r#"{"paid_with":4111111111111111}"#,
+        r#"{"paid_with": 4111111111111111, "ok": true}"#,
+    ] {
+        let redacted = session().redact_text(text).text;
+        assert!(!redacted.contains("4111111111111111"), "{redacted}");
+        assert!(
+            serde_json::from_str::<Value>(&redacted).is_ok(),
+            "{redacted}"
+        );
+    }
+    let cut = session()
+        .redact_text(r#"{"paid_with":4111111111111111,"shop":"#)
+        .text;
+    assert!(!cut.contains("4111111111111111"), "{cut}");
 }
 
 #[test]
@@ -321,6 +336,17 @@ fn a_secret_object_within_a_text_is_one() {
     ] {
         let redacted = session().redact_text(&text).text;
         for gone in ["db-login", "YWRtaW4=", "tulipmorning", "4711"] {
+            assert!(!redacted.contains(gone), "{gone} in {redacted}");
+        }
+        assert!(redacted.contains("metadata"), "{redacted}");
+    }
+    for text in [
+        "kind: 'Secret'\nmetadata:\n  name: db-login\n  namespace: shop\ndata:\n  user: YWRtaW4=\n",
+        "synced map[apiVersion:v1 data:map[user:YWRtaW4=] kind:Secret metadata:map[namespace:shop] stringData:map[note:tulipmorning]] at 1",
+        "metadata &Secret{Data:map[string][]byte{user: [97 100],},StringData:map[string]string{note: tulipmorning,},}",
+    ] {
+        let redacted = session().redact_text(text).text;
+        for gone in ["db-login", "YWRtaW4=", "tulipmorning", "97 100"] {
             assert!(!redacted.contains(gone), "{gone} in {redacted}");
         }
         assert!(redacted.contains("metadata"), "{redacted}");
@@ -356,6 +382,10 @@ fn secrets_are_named_in_kinds_that_nobody_knows() {
         let (redacted, _) = session().redact_object(object);
         assert!(!redacted.to_string().contains("db-login-12"), "{redacted}");
     }
+    let object = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+        "metadata": {"name": "orders"}, "spec": {"target": {"name": "db-login-12"}}});
+    let (redacted, _) = session().redact_object(object);
+    assert!(!redacted.to_string().contains("db-login-12"), "{redacted}");
     let object = json!({"apiVersion": "example.org/v1", "kind": "VaultSecret",
         "metadata": {"name": "orders"}, "data": {"a": "tulipmorning"}, "stringData": {"b": "tulipmorning"}});
     let (redacted, _) = session().redact_object(object);

@@ -342,6 +342,13 @@ static SECRET_LIKE: Shape = Fields(
     ],
 );
 
+/// Of the External Secrets Operator: it names the Secret that it writes.
+static EXTERNAL_SECRET: Shape = Fields(
+    "object",
+    &[("metadata", &METADATA), ("spec", &EXTERNAL_SECRET_SPEC)],
+);
+static EXTERNAL_SECRET_SPEC: Shape = Fields("spec", &[("target", &NAMED_SECRET)]);
+
 /// The table of a kind. Kinds without one have their metadata walked and are free text otherwise.
 pub(crate) fn of_kind(kind: &str) -> &'static Shape {
     match kind {
@@ -363,6 +370,7 @@ pub(crate) fn of_kind(kind: &str) -> &'static Shape {
         "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => &WEBHOOKS,
         "CustomResourceDefinition" | "APIService" => &EXTENSION,
         "PersistentVolume" => &PERSISTENT_VOLUME,
+        "ExternalSecret" => &EXTERNAL_SECRET,
         _ if kind.ends_with("List") => &LIST,
         _ if kind.ends_with("Secret") => &SECRET_LIKE,
         _ => &OTHER,

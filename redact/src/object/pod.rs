@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::finding::ObjectFinding;
 use crate::lexicon::{Naming, classify, is_secret_env};
+use crate::object::schema::{self, Shape};
 use crate::object::{Walk, classify_field, public_names};
-use crate::schema::{self, Shape};
 
 impl Walk<'_> {
     pub(crate) fn env_var(&mut self, value: &mut Value) {

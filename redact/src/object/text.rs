@@ -4,7 +4,7 @@ use bonesetter_proto::pointer_token;
 use serde_json::Value;
 
 use crate::finding::{Finding, ObjectFinding, RedactedText};
-use crate::json_text::{Node, unescape, whole};
+use crate::json::text::{Node, unescape, whole};
 use crate::object::is_manifest;
 use crate::session::Session;
 

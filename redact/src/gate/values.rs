@@ -1,7 +1,7 @@
 //! Whether a random string follows a name: what the gate asks of names that say little.
 
 use crate::carrier::is_scheme;
-use crate::json_scan::is_value_key;
+use crate::json::names::is_value_key;
 use crate::rarity::{is_random_token, is_token_byte};
 use crate::strings::quoted;
 

@@ -1,7 +1,7 @@
 //! Objects that say themselves which of their values are secret: outputs and state of Terraform, parameters of
 //! clouds, variables of pipelines.
 
-use crate::json_text::Node;
+use crate::json::text::Node;
 
 /// A member of an object: the place of its name, and its value.
 type Member = ((usize, usize), Node);

@@ -1,10 +1,10 @@
 //! When the words and literals that the gate looks for count.
 
 use crate::csv::Header;
-use crate::gate_rules::is_whole_word;
-use crate::gate_runs::is_hexadecimal_run;
-use crate::gate_triggers::{OPTION_ENDS, Trigger};
-use crate::gate_values::is_value_near;
+use crate::gate::rules::is_whole_word;
+use crate::gate::runs::is_hexadecimal_run;
+use crate::gate::triggers::{OPTION_ENDS, Trigger};
+use crate::gate::values::is_value_near;
 use crate::lexicon::{Naming, classify};
 use crate::sentences;
 use crate::value::is_handle;

@@ -3,7 +3,7 @@
 
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
-use crate::json_scan::is_name_key;
+use crate::json::names::is_name_key;
 use crate::lexicon::{Naming, classify};
 use crate::strings::{binary, quoted};
 use crate::syntax::{NAME_LIMIT, name_before, unquoted_end};

@@ -83,7 +83,8 @@ fn announces(word: &[u8]) -> bool {
 fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit> {
     let word = &text[start..end];
     let naming = classify(run_before(text, start, end));
-    if naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
+    let is_public = before(text, start, 8).eq_ignore_ascii_case(" public ");
+    if is_public || naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
         return None;
     }
     let rest = &text[end..];

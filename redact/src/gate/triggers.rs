@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use regex::bytes::Regex;
 
-use crate::carrier_words::WORDS;
-use crate::gate_rules::{announces, compile, is_announced, is_builtin, is_light};
+use crate::carrier::words::WORDS;
+use crate::gate::rules::{announces, compile, is_announced, is_builtin, is_light};
 use crate::lexicon::{Naming, Section, classify, words};
 use crate::rules::{Class, Rule, RuleError, Rules};
 

@@ -1,12 +1,12 @@
 //! Runs of letters and digits: long and mixed ones, and the digits of personal data.
 //!
-//! Patterns of bits find the few places where there may be one ([`crate::gate_bits`]); those are looked at
+//! Patterns of bits find the few places where there may be one ([`crate::gate::bits`]); those are looked at
 //! byte by byte.
 
 use std::ops::Range;
 
-use crate::gate_bits::{Candidates, ENCODED, History, TOKEN};
-use crate::gate_part::Part;
+use crate::gate::bits::{Candidates, ENCODED, History, TOKEN};
+use crate::gate::part::Part;
 use crate::placeholder::lookalike_end;
 use crate::planes::{BLOCK, Classes};
 use crate::validate::is_luhn;
@@ -146,10 +146,16 @@ fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> 
     if is_token(bytes, found, place, at) {
         return Some(Sign::Token);
     }
-    let personal = has(found.account)
-        || has(found.area)
-        || has(found.number) && has_number(bytes, at + 1 - TOKEN)
-        || has(found.mark) && is_mark(bytes, at - 1);
+    let number = if has(found.number) {
+        number(bytes, at + 1 - TOKEN)
+    } else {
+        None
+    };
+    if number.is_some() {
+        return number;
+    }
+    let personal =
+        has(found.account) || has(found.area) || has(found.mark) && is_mark(bytes, at - 1);
     if personal {
         return Some(Sign::Personal);
     }
@@ -221,8 +227,9 @@ pub(crate) fn is_hexadecimal_run(bytes: &[u8], at: usize, separator: u8) -> bool
     all && some
 }
 
-/// Whether one of the numbers in a row of digits, spaces and hyphens may be a payment card.
-fn has_number(bytes: &[u8], start: usize) -> bool {
+/// Whether one of the numbers in a row of digits, spaces and hyphens may be a payment card. One that may be
+/// the value of a member in JSON must be read as such, so that it becomes a string.
+fn number(bytes: &[u8], start: usize) -> Option<Sign> {
     let joined = |b: &u8| b.is_ascii_digit() || matches!(b, b' ' | b'-');
     let mut at = start;
     while bytes.get(at).is_some_and(joined) {
@@ -231,18 +238,31 @@ fn has_number(bytes: &[u8], start: usize) -> bool {
             .take_while(|b| b.is_ascii_digit())
             .count();
         if length >= 4 && is_number(bytes, at) {
-            return true;
+            let is_member = is_after_colon(bytes[..at].trim_ascii_end());
+            return Some(if is_member {
+                Sign::Deep
+            } else {
+                Sign::Personal
+            });
         }
         at += length.max(1);
     }
-    false
+    None
+}
+
+/// Whether a name in JSON has just ended.
+fn is_after_colon(before: &[u8]) -> bool {
+    before.ends_with(b"\":")
 }
 
 /// Digits that may be a payment card, alone or in groups.
 fn is_number(bytes: &[u8], from: usize) -> bool {
     let is_bound =
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'_' | b'/' | b'-');
-    if !(b'2'..=b'6').contains(&bytes[from]) || bytes[..from].last().is_some_and(is_bound) {
+    let before = &bytes[..from];
+    if !(b'2'..=b'6').contains(&bytes[from])
+        || before.last().is_some_and(is_bound) && !is_after_colon(before)
+    {
         return false;
     }
     let mut digits = String::with_capacity(24);

@@ -1,15 +1,16 @@
 //! What JSON members say: names, pairs of name and value, arguments; every string is a text of its own.
 
-use std::borrow::Cow;
-
 use crate::carrier::{is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
-use crate::json_marks;
-use crate::json_text::{Node, unescape};
+use crate::json::marks;
+use crate::json::names::{
+    SHORTEST_CARD, is_data, is_identity, is_name_key, is_secret_number, is_value_key, unescaped,
+    value_stem,
+};
+use crate::json::text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
-use crate::view::is_invisible;
 
 /// In an object with more members no name is looked for beside each value.
 const MOST_TWINS: usize = 16;
@@ -134,12 +135,12 @@ impl Scan<'_> {
         if self.is_kept_apart(members) {
             return self.kept_apart(members);
         }
-        let named = if json_marks::is_marked(self.text, members) {
+        let named = if marks::is_marked(self.text, members) {
             Some(Naming::Password)
         } else {
             self.pair_name(members)
         };
-        let marked = json_marks::named(self.text, members);
+        let marked = marks::named(self.text, members);
         let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
         for (key, value) in members {
@@ -165,7 +166,14 @@ impl Scan<'_> {
                 },
                 is_crypto: CRYPTO.iter().any(|of| name.eq_ignore_ascii_case(of)),
             };
+            let before = self.hits.len();
             self.member(value, outer);
+            let is_public = web_key && naming == Naming::Ordinary || is_identity(name);
+            if matches!(value, Node::Text(..)) && is_public {
+                let of_value = self.hits.split_off(before);
+                let is_told = |hit: &Hit| hit.strength != Strength::Random;
+                self.hits.extend(of_value.into_iter().filter(is_told));
+            }
         }
     }
 
@@ -330,70 +338,4 @@ impl Scan<'_> {
             self.hits.extend(view.back(hit));
         }
     }
-}
-
-/// Digits of the shortest payment card; in shorter numbers nothing is looked for.
-pub(crate) const SHORTEST_CARD: usize = 12;
-
-/// Whether a number is a secret by its name: a code of four digits is one where the name is a password's.
-pub(crate) fn is_secret_number(naming: Naming, digits: &str) -> bool {
-    naming >= Naming::Strong && digits.len() >= 4 && is_secret_value(naming, digits)
-}
-
-fn is_data(name: &str) -> bool {
-    matches!(name, "data" | "stringData" | "binaryData")
-}
-
-/// A name as it is meant: without escapes (`pass\u0077ord`), and without what nobody sees.
-fn unescaped(name: &str) -> Cow<'_, str> {
-    if name.is_ascii() && !name.contains('\\') {
-        return Cow::Borrowed(name);
-    }
-    let mut meant = unescape(name, 0).text;
-    meant.retain(|character| !is_invisible(character));
-    Cow::Owned(meant)
-}
-
-/// What stands before `Value` in the name of a member.
-fn value_stem(name: &str) -> Option<&str> {
-    let stem = name
-        .strip_suffix("Value")
-        .or_else(|| name.strip_suffix("_value"));
-    stem.filter(|stem| !stem.is_empty())
-}
-
-pub(crate) fn is_name_key(key: &str) -> bool {
-    [
-        "name",
-        "key",
-        "variable",
-        "header",
-        "param",
-        "parameter",
-        "k",
-        "field",
-        "option",
-        "env",
-        "property",
-    ]
-    .iter()
-    .any(|k| key.eq_ignore_ascii_case(k))
-}
-
-pub(crate) fn is_value_key(key: &str) -> bool {
-    [
-        "value",
-        "val",
-        "v",
-        "content",
-        "default",
-        "defaultvalue",
-        "data",
-        "values",
-        "new_value",
-        "before",
-        "after",
-    ]
-    .iter()
-    .any(|k| key.eq_ignore_ascii_case(k))
 }
