@@ -4,7 +4,8 @@
 //! purges the oldest messages down to a low mark, and nothing that
 //! - a consumer of the stream has not had and answered,
 //! - a dead letter refers to that nobody has decided about, because handling it again takes the message,
-//! - is not archived: of every stream but the raw one, whose messages may go when they are redacted.
+//! - is not archived: of every stream but the raw one, whose messages may go when they are redacted. What the
+//!   ledger could not record (a subject that is none of ours) needs no archive once somebody has dropped it.
 //!
 //! What holds it back is said, and counted as a stream that is too full. It reads no message of a stage.
 
@@ -14,9 +15,9 @@ use bonesetter_chassis::bus::{Bus, KeepError, LagError, ReadError, StreamReader,
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{
-    CONSUMERS, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, redrive_of,
+    CONSUMERS, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, ledger_consumers, redrive_of,
 };
-use bonesetter_proto::v1::{DeadLetter, Redrive};
+use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
 
 use crate::config::KeepSettings;
@@ -111,22 +112,23 @@ impl Keeper {
                 bound.redrive(redrive.name, self.bus.consumer_state(redrive).await?);
             }
         }
-        for letter in self.open_letters(stream).await? {
-            bound.dead_letter(&letter);
+        let letters = self.letters(stream).await?;
+        for letter in &letters.open {
+            bound.dead_letter(letter);
         }
         if *stream != ENRICHED {
             let created = rfc3339(state.created);
             let archived = self
                 .ledger
-                .archived_through(stream.name, state.first, &created)
+                .archived_through(stream.name, state.first, &created, &letters.unrecorded)
                 .await?;
             bound.archived(archived);
         }
         Ok(bound)
     }
 
-    /// The dead letters about a stream that nobody has answered.
-    async fn open_letters(&self, stream: &StreamSpec) -> Result<Vec<DeadLetter>, KeeperError> {
+    /// The dead letters about a stream.
+    async fn letters(&self, stream: &StreamSpec) -> Result<Letters, ReadError> {
         let mut open = Vec::new();
         let mut from = 1;
         let letters = StreamReader::new(self.bus.clone(), DLQ.name);
@@ -139,16 +141,39 @@ impl Keeper {
                 open.push((stored.sequence, letter));
             }
         }
+        let mut unrecorded = Vec::new();
         if !open.is_empty() {
             let answers = StreamReader::new(self.bus.clone(), REDRIVE.name);
             let mut from = 1;
             while let Some(stored) = answers.next(&REDRIVE.filter(), from).await? {
                 from = stored.sequence + 1;
-                if let Ok(answer) = Redrive::decode(stored.payload) {
-                    open.retain(|(place, letter)| !bound::is_answered(*place, letter, &answer));
-                }
+                let Ok(answer) = Redrive::decode(stored.payload) else {
+                    continue;
+                };
+                let is_dropped = answer.action() == RedriveAction::Drop;
+                open.retain(|(place, letter)| {
+                    let is_answered = bound::is_answered(*place, letter, &answer);
+                    if is_answered && is_dropped && is_of_the_ledger(letter) {
+                        unrecorded.push(letter.sequence);
+                    }
+                    !is_answered
+                });
             }
         }
-        Ok(open.into_iter().map(|(_, letter)| letter).collect())
+        let open = open.into_iter().map(|(_, letter)| letter).collect();
+        Ok(Letters { open, unrecorded })
     }
+}
+
+/// What dead letters say of a stream.
+struct Letters {
+    /// Those that nobody has answered.
+    open: Vec<DeadLetter>,
+    /// The places of messages that the ledger could not record, and that somebody has dropped.
+    unrecorded: Vec<u64>,
+}
+
+/// Whether it was the ledger that could not handle a message.
+fn is_of_the_ledger(letter: &DeadLetter) -> bool {
+    ledger_consumers().any(|consumer| consumer.name == letter.consumer)
 }

@@ -1,14 +1,15 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::StreamState;
+use bonesetter_chassis::bus::{StreamState, decision_subject};
+use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::stage::{Delivery, Outcome, Sink};
 use bonesetter_chassis::topology::{
-    ACTED, AUDIT, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR, StreamSpec,
+    ACTED, AUDIT, AUDIT_DETECTED, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR, StreamSpec,
 };
-use bonesetter_proto::Message;
-use bonesetter_proto::v1::{Detected, Enriched, Incident, Sealed};
+use bonesetter_proto::v1::{Detected, Enriched, Incident, Redrive, RedriveAction, Sealed};
+use bonesetter_proto::{Message, Stage};
 use svc_audit::config::KeepSettings;
 use svc_audit::keep::Keeper;
 use svc_audit::postgres::Database;
@@ -139,6 +140,48 @@ async fn only_what_every_consumer_has_had_and_what_is_archived_goes() {
     // There is room now, so there is nothing to do.
     assert!(keeper.keep().await);
     assert_eq!(state(&nats, &DETECTED).await, kept);
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_ledger_cannot_record_holds_a_stream_until_somebody_drops_it() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start_small(SMALL).await);
+    let keeper = keeper(&ledger, &nats).await;
+    let detected = Detected {
+        incident: Some(incident()),
+        ..Detected::default()
+    };
+    nats.publish("svc-watcher", 'a', "open", detected.clone())
+        .await;
+    take(&nats, "svc-audit", &AUDIT_DETECTED, "open").await;
+    let full = fill(&nats, "svc-watcher", &DETECTED, detected).await;
+    let rows = i64::try_from(full.messages - 1).unwrap();
+    let recording = nats.service("svc-audit").await;
+    while_running(ledger.ingest(), recording, ledger.recorded(rows)).await;
+    take(&nats, "svc-enricher", &ENRICHER, "").await;
+    let exporting = nats.mode(EXPORT_ONCE).await;
+    svc_audit::run(ledger.export(5000), exporting)
+        .await
+        .expect("exported");
+    assert!(keeper.keep().await);
+    assert_eq!(state(&nats, &DETECTED).await, full, "nobody has decided");
+
+    let decision = Redrive {
+        stream: DETECTED.name.to_owned(),
+        sequence: 1,
+        consumer: AUDIT_DETECTED.name.to_owned(),
+        letter: 1,
+        action: RedriveAction::Drop.into(),
+        ..Redrive::default()
+    };
+    let about = nats.subject('a', Stage::Detected, "open");
+    let subject = decision_subject(&about, RedriveAction::Drop, AUDIT_DETECTED.name);
+    let bus = nats.bus("redriver").await;
+    bus.decide(&Clock::system(), &subject, decision, 0)
+        .await
+        .expect("decided");
+    assert!(keeper.keep().await);
+    assert!(state(&nats, &DETECTED).await.first > full.first);
     ledger.drop().await;
 }
 
