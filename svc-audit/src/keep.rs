@@ -10,6 +10,7 @@
 //! What holds it back is said, and counted as a stream that is too full. It reads no message of a stage.
 
 pub mod bound;
+mod letters;
 
 use bonesetter_chassis::bus::{Bus, KeepError, LagError, ReadError, StreamReader, StreamState};
 use bonesetter_chassis::clock::rfc3339;
@@ -19,12 +20,14 @@ use bonesetter_chassis::topology::{
 };
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
+use tokio::sync::Mutex;
 
 use crate::config::KeepSettings;
 use crate::metrics::KeepMetrics;
 use crate::postgres::DatabaseError;
 use crate::postgres::keep::KeepLedger;
 use bound::Bound;
+use letters::OpenLetters;
 
 /// Why a stream was left as it is; the next round tries again.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,7 @@ pub struct Keeper {
     bus: Bus,
     settings: KeepSettings,
     metrics: KeepMetrics,
+    letters: Mutex<OpenLetters>,
 }
 
 impl Keeper {
@@ -60,6 +64,7 @@ impl Keeper {
             bus: service.bus.clone(),
             settings,
             metrics: KeepMetrics::new(&service.metrics),
+            letters: Mutex::new(OpenLetters::new(&service.bus)),
         }
     }
 
@@ -74,7 +79,24 @@ impl Keeper {
                 is_well = false;
             }
         }
-        is_well
+        self.count_letters().await && is_well
+    }
+
+    /// Tells how many dead letters are open. Says whether that is known.
+    async fn count_letters(&self) -> bool {
+        let mut letters = self.letters.lock().await;
+        match letters.read_on().await {
+            Ok(()) => {
+                self.metrics.open(letters.count());
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "it is not known which dead letters are open");
+                self.metrics.open_is_unknown();
+                self.metrics.failed();
+                false
+            }
+        }
     }
 
     async fn keep_one(&self, stream: &StreamSpec) -> Result<(), KeeperError> {

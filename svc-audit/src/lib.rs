@@ -56,7 +56,7 @@
 //! `bonesetter_audit_overdue_total{awaited}`, `bonesetter_audit_sweep_behind_seconds{awaited}`,
 //! `bonesetter_audit_sweep_failures_total`. Of the keeper:
 //! `bonesetter_keeper_stream_fill_ratio{stream}`, `bonesetter_keeper_purged_total{stream}`,
-//! `bonesetter_keeper_failures_total`. Of the read side: `bonesetter_incident_requests_total{method,code}`,
+//! `bonesetter_keeper_open_dead_letters{consumer}`, `bonesetter_keeper_failures_total`. Of the read side: `bonesetter_incident_requests_total{method,code}`,
 //! `bonesetter_incident_watches`.
 
 pub mod archive;

@@ -140,11 +140,17 @@ struct StreamLabel {
     stream: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConsumerLabel {
+    consumer: &'static str,
+}
+
 /// What was purged.
 #[derive(Debug, Clone)]
 pub struct KeepMetrics {
     fill: Family<StreamLabel, Gauge<f64, AtomicU64>>,
     purged: Family<StreamLabel, Counter>,
+    open: Family<ConsumerLabel, Gauge>,
     failures: Counter,
 }
 
@@ -154,6 +160,7 @@ impl KeepMetrics {
         let this = Self {
             fill: Family::default(),
             purged: Family::default(),
+            open: Family::default(),
             failures: Counter::default(),
         };
         for stream in kept_streams().map(|stream| stream.name) {
@@ -169,6 +176,11 @@ impl KeepMetrics {
                 "keeper_purged",
                 "Messages purged from a stream",
                 this.purged.clone(),
+            );
+            registry.register(
+                "keeper_open_dead_letters",
+                "Messages among the dead letters that nobody has decided about",
+                this.open.clone(),
             );
             registry.register(
                 "keeper_failures",
@@ -188,6 +200,20 @@ impl KeepMetrics {
     pub(crate) fn purged(&self, stream: &'static str, messages: u64) {
         let label = StreamLabel { stream };
         self.purged.get_or_create(&label).inc_by(messages);
+    }
+
+    /// How many dead letters are open, by consumer; always of the same ones.
+    pub(crate) fn open(&self, letters: impl IntoIterator<Item = (&'static str, usize)>) {
+        for (consumer, count) in letters {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.open
+                .get_or_create(&ConsumerLabel { consumer })
+                .set(count);
+        }
+    }
+
+    pub(crate) fn open_is_unknown(&self) {
+        self.open.clear();
     }
 
     pub(crate) fn failed(&self) {
