@@ -27,6 +27,12 @@ pub(crate) fn public_blocks(text: &str) -> Vec<Range<usize>> {
     blocks.filter_map(|start| block_at(text, start)).collect()
 }
 
+/// Whether a line may be one within a block.
+pub(crate) fn is_base64(line: &str) -> bool {
+    let is_digit = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
+    line.trim().bytes().all(is_digit)
+}
+
 fn block_at(text: &str, start: usize) -> Option<Range<usize>> {
     let label = &text[start + BEGIN.len()..];
     let label = LABELS.iter().find(|known| {

@@ -5,11 +5,12 @@
 //! and in what a container runtime has split. So a part is a line with everything before and behind it up to
 //! the next line that looks like the beginning of a log record. Text without records is one part.
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use crate::csv::Header;
 use crate::gate::{Gate, Verdict, line_around, line_end};
-use crate::pem::public_blocks;
+use crate::pem::{is_base64, public_blocks};
 use crate::view::partial_head;
 
 /// How far back the lines before a name are read with it.
@@ -47,12 +48,16 @@ pub(crate) fn parts(
 ) -> (Vec<Part>, Vec<Range<usize>>) {
     let (mut parts, mut addresses) = (Vec::new(), Vec::new());
     let mut known = known.iter().peekable();
-    let public = public_blocks(text);
+    // Few texts have a line that may be within one, and all of a text has to be searched for them.
+    let public = LazyCell::new(|| public_blocks(text));
     let is_public = |line: &Range<usize>| {
-        let block = public.partition_point(|block| block.end < line.end);
-        public
-            .get(block)
-            .is_some_and(|block| block.start <= line.start)
+        let block = |public: &[Range<usize>]| {
+            let block = public.partition_point(|block| block.end < line.end);
+            public
+                .get(block)
+                .is_some_and(|block| block.start <= line.start)
+        };
+        is_base64(&text[line.clone()]) && block(&public)
     };
     let mut reader = gate.reader(text);
     let mut next = reader.next(0, &mut addresses);

@@ -52,10 +52,11 @@ impl Compiled {
         let mut patterns = Vec::with_capacity(file.rules.len());
         let (mut words, mut rule_of) = (Vec::new(), Vec::new());
         for (index, rule) in file.rules.iter().enumerate() {
-            let pattern = Regex::new(&of_ascii(&rule.pattern)).map_err(|source| RuleError::Pattern {
-                id: rule.id.clone(),
-                source: Box::new(source),
-            })?;
+            let pattern =
+                Regex::new(&of_ascii(&rule.pattern)).map_err(|source| RuleError::Pattern {
+                    id: rule.id.clone(),
+                    source: Box::new(source),
+                })?;
             patterns.push(pattern);
             words.extend(rule.anchors.iter().map(String::as_str));
             rule_of.extend(std::iter::repeat_n(index, rule.anchors.len()));
