@@ -12,11 +12,14 @@
 pub mod bound;
 mod letters;
 
-use bonesetter_chassis::bus::{Bus, KeepError, LagError, ReadError, StreamReader, StreamState};
+use bonesetter_chassis::bus::{
+    Bus, ConsumerState, KeepError, LagError, ReadError, StreamReader, StreamState,
+};
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{
-    CONSUMERS, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, ledger_consumers, redrive_of,
+    CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, ledger_consumers,
+    redrive_of,
 };
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
@@ -126,14 +129,16 @@ impl Keeper {
 
     /// How far the stream may be purged. The state was asked for before: a consumer that has had
     /// everything since then has had everything up to the end that the state knows.
+    ///
+    /// Somebody may have a message handled again while the dead letters are read. So who handles messages
+    /// again is asked before and afterwards: in between nothing was decided that is not done, and what was
+    /// done has written no dead letter that was not seen.
     async fn bound(&self, stream: &StreamSpec, state: &StreamState) -> Result<Bound, KeeperError> {
         let mut bound = Bound::of(state);
-        for consumer in CONSUMERS.iter().filter(|it| it.stream == *stream) {
+        for consumer in consumers_of(stream) {
             bound.consumer(consumer.name, self.bus.consumer_state(consumer).await?);
-            if let Some(redrive) = redrive_of(consumer) {
-                bound.redrive(redrive.name, self.bus.consumer_state(redrive).await?);
-            }
         }
+        let before = self.redrives(stream).await?;
         let letters = self.letters(stream).await?;
         for letter in &letters.open {
             bound.dead_letter(letter);
@@ -146,7 +151,23 @@ impl Keeper {
                 .await?;
             bound.archived(archived);
         }
+        let after = self.redrives(stream).await?;
+        for ((name, before), (_, after)) in before.into_iter().zip(after) {
+            bound.redrive(name, before, after);
+        }
         Ok(bound)
+    }
+
+    /// How far those are who handle messages of a stream again.
+    async fn redrives(
+        &self,
+        stream: &StreamSpec,
+    ) -> Result<Vec<(&'static str, ConsumerState)>, KeeperError> {
+        let mut states = Vec::new();
+        for redrive in consumers_of(stream).filter_map(redrive_of) {
+            states.push((redrive.name, self.bus.consumer_state(redrive).await?));
+        }
+        Ok(states)
     }
 
     /// The dead letters about a stream.
@@ -198,4 +219,11 @@ struct Letters {
 /// Whether it was the ledger that could not handle a message.
 fn is_of_the_ledger(letter: &DeadLetter) -> bool {
     ledger_consumers().any(|consumer| consumer.name == letter.consumer)
+}
+
+fn consumers_of(stream: &StreamSpec) -> impl Iterator<Item = &'static ConsumerSpec> {
+    let stream = *stream;
+    CONSUMERS
+        .iter()
+        .filter(move |consumer| consumer.stream == stream)
 }

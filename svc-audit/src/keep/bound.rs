@@ -50,9 +50,9 @@ impl Bound {
     }
 
     /// A consumer that is asked to handle a message again fetches it from the stream, and which one is
-    /// not known here.
-    pub fn redrive(&mut self, name: &str, state: ConsumerState) {
-        if !state.is_idle() {
+    /// not known here. It holds everything unless it did nothing while the dead letters were read.
+    pub fn redrive(&mut self, name: &str, before: ConsumerState, after: ConsumerState) {
+        if !before.is_idle() || before != after {
             self.hold(self.nothing, format!("consumer {name}"));
         }
     }
@@ -158,8 +158,26 @@ mod tests {
         assert_eq!((bound.through(), bound.held_by()), (39, "a dead letter"));
         bound.archived(20);
         assert_eq!((bound.through(), bound.held_by()), (20, "the archive"));
-        bound.redrive("slow-redrive", consumer(0, 1));
+        bound.redrive("idle-redrive", consumer(9, 0), consumer(9, 0));
+        assert_eq!(bound.through(), 20);
+        bound.redrive("slow-redrive", consumer(0, 1), consumer(0, 1));
         assert_eq!(bound.through(), 10);
+    }
+
+    #[test]
+    fn what_somebody_has_handled_again_meanwhile_is_kept() {
+        for (before, after) in [
+            // Asked before, done meanwhile.
+            (consumer(9, 1), consumer(10, 0)),
+            // Asked meanwhile.
+            (consumer(9, 0), consumer(9, 1)),
+            // Asked and done meanwhile: it may have died again, in a letter that was not seen.
+            (consumer(9, 0), consumer(10, 0)),
+        ] {
+            let mut bound = Bound::of(&stream(900));
+            bound.redrive("redrive", before, after);
+            assert_eq!(bound.through(), 10, "{before:?} {after:?}");
+        }
     }
 
     #[test]

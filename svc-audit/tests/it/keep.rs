@@ -6,10 +6,12 @@ use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::stage::{Delivery, Outcome, Sink};
 use bonesetter_chassis::topology::{
-    ACTED, AUDIT, AUDIT_DETECTED, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR, StreamSpec,
+    ACTED, AUDIT, AUDIT_DETECTED, CONSUMERS, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR,
+    StreamSpec, redrive_of,
 };
 use bonesetter_proto::v1::{Detected, Enriched, Incident, Redrive, RedriveAction, Sealed};
 use bonesetter_proto::{Message, Stage};
+use sqlx::Connection as _;
 use svc_audit::config::KeepSettings;
 use svc_audit::keep::Keeper;
 use svc_audit::postgres::Database;
@@ -77,9 +79,14 @@ fn incident() -> Incident {
 /// Lets a service that does nothing acknowledge all that its consumer has.
 async fn take(nats: &Nats, user: &'static str, consumer: &ConsumerSpec, refused: &'static str) {
     let service = nats.service(user).await;
+    // Of one that handles messages again the service runs the other, too.
+    let run = CONSUMERS
+        .iter()
+        .find(|it| *it == consumer || redrive_of(it) == Some(consumer))
+        .unwrap();
     let running = {
-        let (service, consumer) = (service.clone(), *consumer);
-        tokio::spawn(async move { service.run_sink(&consumer, Take { refused }).await })
+        let service = service.clone();
+        tokio::spawn(async move { service.run_sink(run, Take { refused }).await })
     };
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !service
@@ -208,6 +215,84 @@ async fn raw_evidence_goes_when_it_is_redacted_but_not_what_a_dead_letter_refers
         "a dead letter refers to the fourth: {kept:?}"
     );
     ledger.drop().await;
+}
+
+/// Until somebody waits for a lock in the ledger.
+async fn until_blocked(ledger: &Ledger) {
+    let mut superuser = ledger.superuser().await;
+    let query = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let waiting: i64 = sqlx::query_scalar(query)
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+        if waiting > 0 {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "nobody waits");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_has_handled_again_while_the_keeper_looks_around_stays() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start_small(SMALL).await);
+    let keeper = keeper(&ledger, &nats).await;
+    let detected = Detected {
+        incident: Some(incident()),
+        ..Detected::default()
+    };
+    let full = fill(&nats, "svc-watcher", &DETECTED, detected).await;
+    let rows = i64::try_from(full.messages).unwrap();
+    let recording = nats.service("svc-audit").await;
+    while_running(ledger.ingest(), recording, ledger.recorded(rows)).await;
+    take(&nats, "svc-enricher", &ENRICHER, "update-4").await;
+    let exporting = nats.mode(EXPORT_ONCE).await;
+    svc_audit::run(ledger.export(5000), exporting)
+        .await
+        .expect("exported");
+
+    // The keeper has asked the consumers and waits for the ledger; then somebody decides.
+    let mut superuser = ledger.superuser().await;
+    let mut transaction = superuser.begin().await.unwrap();
+    sqlx::query("lock table audit.archived in access exclusive mode")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let keeping = async {
+        assert!(keeper.keep().await);
+    };
+    let deciding = async {
+        until_blocked(&ledger).await;
+        handle_again(&nats, 4).await;
+        transaction.commit().await.unwrap();
+    };
+    tokio::join!(keeping, deciding);
+    assert_eq!(state(&nats, &DETECTED).await, full, "the message is wanted");
+
+    take(&nats, "svc-enricher", redrive_of(&ENRICHER).unwrap(), "").await;
+    assert!(keeper.keep().await);
+    assert!(state(&nats, &DETECTED).await.first > 4, "it was handled");
+    ledger.drop().await;
+}
+
+/// Decides that the enricher handles a message of its stream again, after its first dead letter.
+async fn handle_again(nats: &Nats, sequence: u64) {
+    let about = nats.subject('a', Stage::Detected, "open");
+    let subject = decision_subject(&about, RedriveAction::Handle, ENRICHER.name);
+    let decision = Redrive {
+        stream: DETECTED.name.to_owned(),
+        consumer: ENRICHER.name.to_owned(),
+        sequence,
+        letter: 1,
+        action: RedriveAction::Handle.into(),
+        ..Redrive::default()
+    };
+    let bus = nats.bus("redriver").await;
+    let stored = bus.decide(&Clock::system(), &subject, decision, 0).await;
+    stored.expect("decided");
 }
 
 #[tokio::test(flavor = "multi_thread")]
