@@ -36,7 +36,7 @@ pub(crate) use consume::{Pulled, Puller};
 pub use dead_letter::DeadLetters;
 pub(crate) use dead_letter::{BuryError, Dead};
 pub use decide::{DecideError, decision_subject};
-pub use drift::{Drift, drift};
+pub use drift::{Drift, drift, drift_external};
 pub use keep::{KeepError, StreamState};
 pub use kv::{Bucket, Entry, KvError};
 pub use lag::{ConsumerState, LagError};

@@ -4,12 +4,11 @@ use async_nats::jetstream::ErrorCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Bus;
 use super::provision::{ProvisionError, USER, bucket_stream, consumer_config, stream_config};
-use crate::topology::{BUCKETS, STREAMS, consumers};
-
-/// What is ours by its name, whether or not the table has it.
-const PREFIXES: [&str; 2] = ["BONESETTER_", "KV_bonesetter-"];
+use super::{Bus, provision_external};
+use crate::topology::{
+    BUCKETS, COPIES, CopySpec, EXTERNAL_ACCOUNT, ExternalUser, STREAMS, consumers,
+};
 
 /// One thing in which a server differs from the table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,73 +30,143 @@ pub enum Drift {
         /// On the server.
         found: Value,
     },
-    /// The server has it, it is ours by its name or its stream, and the table has not.
+    /// The server has it, and the table has not: nothing else belongs into the account.
     Unknown {
-        /// For example `stream BONESETTER_OLD`.
+        /// For example `stream SPY`, which may be a mirror of one of ours.
         what: String,
     },
 }
 
 /// Compares everything in the topology with what the server has. Changes nothing.
 pub async fn drift(bus: &Bus) -> Result<Vec<Drift>, ProvisionError> {
-    let mut found = Vec::new();
-    let mut known = BTreeSet::new();
-    for stream in STREAMS {
-        let wanted = as_json(&stream_config(stream));
-        known.insert(stream.name.to_owned());
-        compare_stream(bus, stream.name, &wanted, &mut found).await?;
-    }
-    for bucket in BUCKETS {
-        let wanted = bucket_stream(bucket);
-        let name = format!("KV_{}", bucket.name);
-        compare_stream(bus, &name, &wanted, &mut found).await?;
-        known.insert(name);
-    }
-    for name in pages(bus, USER, "STREAM.NAMES", "streams").await? {
-        let name = name.as_str().unwrap_or_default();
-        if PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !known.contains(name) {
-            found.push(Drift::Unknown {
-                what: format!("stream {name}"),
-            });
-        }
-    }
-    Ok(found)
+    let streams = STREAMS.iter().map(|stream| Wanted {
+        what: format!("stream {}", stream.name),
+        name: stream.name.to_owned(),
+        config: as_json(&stream_config(stream)),
+        consumers: Some(
+            consumers()
+                .filter(|consumer| consumer.stream == *stream)
+                .map(|consumer| {
+                    (
+                        consumer.name.to_owned(),
+                        as_json(&consumer_config(consumer)),
+                    )
+                })
+                .collect(),
+        ),
+    });
+    let buckets = BUCKETS.iter().map(|bucket| Wanted {
+        what: format!("stream KV_{}", bucket.name),
+        name: format!("KV_{}", bucket.name),
+        config: bucket_stream(bucket),
+        consumers: Some(Vec::new()),
+    });
+    let account = Account { bus, user: USER };
+    let wanted: Vec<_> = streams.chain(buckets).collect();
+    account.compare(&wanted, "").await
 }
 
-async fn compare_stream(
+/// The same for the account of external tools. Without a list of these their consumers are not compared.
+pub async fn drift_external(
     bus: &Bus,
-    name: &str,
-    wanted: &Value,
-    found: &mut Vec<Drift>,
-) -> Result<(), ProvisionError> {
-    let what = format!("stream {name}");
-    let specs = || consumers().filter(|consumer| consumer.stream.name == name);
-    let Some(info) = ask(bus, USER, &format!("STREAM.INFO.{name}"), &json!({})).await? else {
-        found.push(Drift::Missing { what });
-        found.extend(specs().map(|spec| Drift::Missing {
-            what: format!("consumer {} of {name}", spec.name),
-        }));
-        return Ok(());
+    tools: Option<&[ExternalUser]>,
+) -> Result<Vec<Drift>, ProvisionError> {
+    let of_tools = |copy: &CopySpec| {
+        let consumers = tools?.iter().flat_map(ExternalUser::consumers);
+        let consumers = consumers.filter(|consumer| consumer.copy == *copy);
+        let wanted = consumers.map(|consumer| {
+            let config = as_json(&provision_external::consumer_config(&consumer));
+            (consumer.name, config)
+        });
+        Some(wanted.collect())
     };
-    found.extend(differences(&what, wanted, &info["config"]));
-    let there = pages(bus, USER, &format!("CONSUMER.LIST.{name}"), "consumers").await?;
-    for spec in specs() {
-        let what = format!("consumer {} of {name}", spec.name);
-        let wanted = as_json(&consumer_config(spec));
-        match there.iter().find(|info| info["name"] == spec.name) {
-            Some(info) => found.extend(differences(&what, &wanted, &info["config"])),
-            None => found.push(Drift::Missing { what }),
+    let wanted = COPIES.iter().map(|copy| Wanted {
+        what: format!("copy {}", copy.name),
+        name: copy.name.to_owned(),
+        config: as_json(&provision_external::config(copy)),
+        consumers: of_tools(copy),
+    });
+    let user = provision_external::USER;
+    let account = Account { bus, user };
+    let wanted: Vec<_> = wanted.collect();
+    let place = format!(" of account {EXTERNAL_ACCOUNT}");
+    account.compare(&wanted, &place).await
+}
+
+/// A stream as it should be.
+struct Wanted {
+    /// As it is called.
+    what: String,
+    name: String,
+    config: Value,
+    /// Names and configurations; `None` when they are not compared.
+    consumers: Option<Vec<(String, Value)>>,
+}
+
+/// An account, as one may look at it who provisions it.
+struct Account<'a> {
+    bus: &'a Bus,
+    user: &'static str,
+}
+
+impl Account<'_> {
+    /// `place` says where a stream is that nobody wants.
+    async fn compare(&self, wanted: &[Wanted], place: &str) -> Result<Vec<Drift>, ProvisionError> {
+        let mut found = Vec::new();
+        for stream in wanted {
+            self.compare_stream(stream, &mut found).await?;
         }
-    }
-    for info in &there {
-        let consumer = info["name"].as_str().unwrap_or_default();
-        if !specs().any(|spec| spec.name == consumer) {
-            found.push(Drift::Unknown {
-                what: format!("consumer {consumer} of {name}"),
-            });
+        for name in pages(self.bus, self.user, "STREAM.NAMES", "streams").await? {
+            let name = name.as_str().unwrap_or_default();
+            if !wanted.iter().any(|stream| stream.name == name) {
+                found.push(Drift::Unknown {
+                    what: format!("stream {name}{place}"),
+                });
+            }
         }
+        Ok(found)
     }
-    Ok(())
+
+    async fn compare_stream(
+        &self,
+        wanted: &Wanted,
+        found: &mut Vec<Drift>,
+    ) -> Result<(), ProvisionError> {
+        let (what, name) = (&wanted.what, &wanted.name);
+        let called = |consumer: &str| format!("consumer {consumer} of {name}");
+        let consumers = wanted.consumers.as_deref();
+        let info = format!("STREAM.INFO.{name}");
+        let Some(info) = ask(self.bus, self.user, &info, &json!({})).await? else {
+            found.push(Drift::Missing { what: what.clone() });
+            let consumers = consumers.unwrap_or_default().iter();
+            found.extend(consumers.map(|(consumer, _)| Drift::Missing {
+                what: called(consumer),
+            }));
+            return Ok(());
+        };
+        found.extend(differences(what, &wanted.config, &info["config"]));
+        let Some(consumers) = consumers else {
+            return Ok(());
+        };
+        let list = format!("CONSUMER.LIST.{name}");
+        let there = pages(self.bus, self.user, &list, "consumers").await?;
+        for (consumer, wanted) in consumers {
+            let what = called(consumer);
+            match there.iter().find(|info| info["name"] == consumer.as_str()) {
+                Some(info) => found.extend(differences(&what, wanted, &info["config"])),
+                None => found.push(Drift::Missing { what }),
+            }
+        }
+        for info in &there {
+            let consumer = info["name"].as_str().unwrap_or_default();
+            if !consumers.iter().any(|(name, _)| name == consumer) {
+                found.push(Drift::Unknown {
+                    what: called(consumer),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 fn as_json(config: &impl Serialize) -> Value {
@@ -113,7 +182,7 @@ fn differences(what: &str, wanted: &Value, found: &Value) -> Vec<Drift> {
     let mut drift = Vec::new();
     for field in fields {
         let (a, b) = (wanted.get(field), found.get(field));
-        if field == "metadata" || field == "name" || (is_unset(a) && is_unset(b)) || a == b {
+        if field == "metadata" || field == "name" || is_same(a, b) {
             continue;
         }
         drift.push(Drift::Differs {
@@ -124,6 +193,25 @@ fn differences(what: &str, wanted: &Value, found: &Value) -> Vec<Drift> {
         });
     }
     drift
+}
+
+/// Whether two values mean the same to the server, also within lists and objects.
+fn is_same(one: Option<&Value>, other: Option<&Value>) -> bool {
+    match (one, other) {
+        _ if is_unset(one) && is_unset(other) => true,
+        (Some(Value::Array(one)), Some(Value::Array(other))) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .zip(other)
+                    .all(|(a, b)| is_same(Some(a), Some(b)))
+        }
+        (Some(Value::Object(one)), Some(Value::Object(other))) => one
+            .keys()
+            .chain(other.keys())
+            .all(|key| is_same(one.get(key), other.get(key))),
+        _ => one == other,
+    }
 }
 
 /// The values by which JetStream writes that something is not limited or not used.
@@ -210,5 +298,26 @@ mod tests {
             })
             .collect();
         assert_eq!(fields, ["allow_rollup_hdrs", "max_age"]);
+    }
+
+    #[test]
+    fn defaults_within_a_list_are_no_difference_and_others_are() {
+        let wanted = json!({"sources": [{"name": "A", "filter_subject": "a.>", "domain": null}]});
+        for (found, expected) in [
+            (
+                json!({"name": "A", "filter_subject": "a.>", "opt_start_seq": 0}),
+                0,
+            ),
+            (json!({"name": "A", "filter_subject": ">"}), 1),
+            (json!({"name": "A"}), 1),
+            (
+                json!({"name": "A", "filter_subject": "a.>", "opt_start_seq": 9}),
+                1,
+            ),
+        ] {
+            let found = json!({ "sources": [found] });
+            let differences = differences("copy C", &wanted, &found);
+            assert_eq!(differences.len(), expected, "{found}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use crate::topology::{
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// Pulls that may be open on one consumer over all replicas.
-const MAX_WAITING: i64 = 512;
+pub(super) const MAX_WAITING: i64 = 512;
 
 /// Who may.
 pub(super) const USER: &str = "provisioner";

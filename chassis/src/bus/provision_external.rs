@@ -10,14 +10,19 @@ use tokio::time::Instant;
 
 use super::Bus;
 use super::drift::pages;
-use super::provision::ProvisionError;
+use super::provision::{MAX_WAITING, ProvisionError};
 use crate::topology::{
     COPIES, COPY_DELIVERY, CopySpec, ExternalUser, IMPORTED_API, MAX_MESSAGE_BYTES, PULL_EXPIRES,
     ToolConsumer,
 };
 
 /// Who may.
-const USER: &str = "provisioner-external";
+pub(super) const USER: &str = "provisioner-external";
+
+/// How long a tool may take over a message before it comes again.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+/// How many a tool may have open.
+const MAX_ACK_PENDING: i64 = 1000;
 
 /// The server asks the other account for the consumer at once, and again after some seconds.
 const FED_WITHIN: Duration = Duration::from_secs(10);
@@ -108,18 +113,25 @@ fn is_bounded(found: &Value) -> bool {
     found["max_expires"].as_u64().map(Duration::from_nanos) == Some(PULL_EXPIRES)
 }
 
-async fn create(bus: &Bus, consumer: &ToolConsumer) -> Result<(), ProvisionError> {
-    let config = pull::Config {
+/// The consumer of a tool. What is the server's default is said, so that it can be compared.
+pub(super) fn consumer_config(consumer: &ToolConsumer) -> pull::Config {
+    pull::Config {
         durable_name: Some(consumer.name.clone()),
         filter_subject: consumer.filter.clone(),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_ack_pending: MAX_ACK_PENDING,
+        max_waiting: MAX_WAITING,
         max_expires: PULL_EXPIRES,
         ..pull::Config::default()
-    };
+    }
+}
+
+async fn create(bus: &Bus, consumer: &ToolConsumer) -> Result<(), ProvisionError> {
     let created = bus
         .js
-        .create_consumer_on_stream(config, consumer.copy.name)
+        .create_consumer_on_stream(consumer_config(consumer), consumer.copy.name)
         .await;
     created.map(|_| ()).map_err(|error| {
         let what = format!(
@@ -164,7 +176,7 @@ async fn wait_until_fed(bus: &Bus, copy: &CopySpec) -> Result<(), ProvisionError
     }
 }
 
-fn config(copy: &CopySpec) -> Config {
+pub(super) fn config(copy: &CopySpec) -> Config {
     let source = Source {
         name: copy.of.name.to_owned(),
         filter_subject: Some(copy.filter()),

@@ -160,6 +160,7 @@ fn operator(permissions: &mut Permissions) {
 
 /// Makes the copies. What it may make for tools depends on these; what is there and no tool's, it deletes.
 fn external_provisioner(permissions: &mut Permissions) {
+    permissions.publish.push("$JS.API.STREAM.NAMES".to_owned());
     for copy in COPIES {
         for verb in [
             "STREAM.CREATE",

@@ -1,10 +1,13 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull, stream};
-use bonesetter_chassis::bus::{Drift, drift, provision};
-use bonesetter_chassis::topology::{BUCKETS, DETECTED, ENRICHED, ENRICHER, STREAMS, consumers};
+use bonesetter_chassis::bus::{Drift, drift, drift_external, provision, provision_external};
+use bonesetter_chassis::topology::{
+    BUCKETS, DETECTED, ENRICHED, ENRICHER, PULL_EXPIRES, STREAMS, consumers,
+};
 
 use crate::bed::Bed;
+use crate::external;
 use crate::runner::nats_client;
 use crate::spy::Admin;
 
@@ -57,7 +60,7 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
         .config
         .clone();
     config.max_age = Duration::from_hours(1);
-    config.allow_message_ttl = true;
+    config.allow_rollup = true;
     js.update_stream(config).await.unwrap();
     // Everything that is not said is another default than ours.
     let consumer = pull::Config {
@@ -78,20 +81,28 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
     js.create_consumer_on_stream(extra, ENRICHED.name)
         .await
         .unwrap();
-    for name in ["BONESETTER_OLD", "SOMEBODYS"] {
-        let config = stream::Config {
-            name: name.to_owned(),
-            subjects: vec![format!("{name}.>")],
-            ..stream::Config::default()
-        };
-        js.create_stream(config).await.unwrap();
-    }
+    let old = stream::Config {
+        name: "BONESETTER_OLD".to_owned(),
+        subjects: vec!["old.>".to_owned()],
+        ..stream::Config::default()
+    };
+    js.create_stream(old).await.unwrap();
+    // A copy of what nobody but the redactor may read.
+    let mirror = stream::Config {
+        name: "SPY".to_owned(),
+        mirror: Some(stream::Source {
+            name: ENRICHED.name.to_owned(),
+            ..stream::Source::default()
+        }),
+        ..stream::Config::default()
+    };
+    js.create_stream(mirror).await.unwrap();
     let found = drift(&bus).await.unwrap();
     let consumer = "consumer enricher of BONESETTER_DETECTED";
     assert_eq!(
         differs(&found),
         [
-            ("stream BONESETTER_DETECTED", "allow_msg_ttl"),
+            ("stream BONESETTER_DETECTED", "allow_rollup_hdrs"),
             ("stream BONESETTER_DETECTED", "max_age"),
             (consumer, "ack_wait"),
             (consumer, "backoff"),
@@ -99,13 +110,85 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
             (consumer, "max_deliver"),
         ]
     );
+    let not_ours = [
+        "consumer spy of BONESETTER_ENRICHED",
+        "stream BONESETTER_OLD",
+        "stream SPY",
+    ];
+    assert_eq!(unknown(&found), not_ours);
+    // What is not ours is for a person to delete.
+    provision(&bus).await.unwrap();
+    let found = drift(&bus).await.unwrap();
+    assert_eq!(differs(&found), []);
+    assert_eq!(unknown(&found), not_ours);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_in_the_account_of_external_tools_is_named_and_mended() {
+    let admin = Admin::new();
+    let bed = external::start(|accounts| admin.joining(&accounts, "EXTERNAL")).await;
+    let bus = bed.bus("provisioner-external").await;
+    let tools = external::tools();
+    assert_eq!(drift_external(&bus, Some(&tools)).await.unwrap(), []);
+    assert_eq!(drift_external(&bus, None).await.unwrap(), []);
+
+    let js = jetstream::new(admin.spy(&bed).await.client.clone());
+    js.delete_stream("EXTERNAL_DIAGNOSED_JSON").await.unwrap();
+    let copy = js.get_stream("EXTERNAL_DIAGNOSED").await.unwrap();
+    let mut config = copy.cached_info().config.clone();
+    let mut source = config.sources.take().unwrap().remove(0);
+    source.filter_subject = Some("bonesetter.v1.diagnosed.*.shop.>".to_owned());
+    config.sources = Some(vec![source]);
+    js.update_stream(config).await.unwrap();
+    // It sees every namespace now.
+    let wide = pull::Config {
+        durable_name: Some("carol_shop".to_owned()),
+        filter_subject: "bonesetter.v1.diagnosed.>".to_owned(),
+        ack_wait: Duration::from_secs(30),
+        max_expires: PULL_EXPIRES,
+        ..pull::Config::default()
+    };
+    copy.create_consumer(wide).await.unwrap();
+    let extra = pull::Config {
+        durable_name: Some("mallory_pay".to_owned()),
+        ..pull::Config::default()
+    };
+    copy.create_consumer(extra).await.unwrap();
+    let more = stream::Config {
+        name: "MORE".to_owned(),
+        subjects: vec!["more.>".to_owned()],
+        ..stream::Config::default()
+    };
+    js.create_stream(more).await.unwrap();
+
+    let found = drift_external(&bus, Some(&tools)).await.unwrap();
+    let missing = Drift::Missing {
+        what: "copy EXTERNAL_DIAGNOSED_JSON".to_owned(),
+    };
+    assert!(found.contains(&missing), "{found:?}");
+    let consumer = "consumer carol_shop of EXTERNAL_DIAGNOSED";
+    let differing = differs(&found);
+    for expected in [
+        ("copy EXTERNAL_DIAGNOSED", "sources"),
+        (consumer, "filter_subject"),
+    ] {
+        assert!(differing.contains(&expected), "{found:?}");
+    }
     assert_eq!(
         unknown(&found),
         [
-            "consumer spy of BONESETTER_ENRICHED",
-            "stream BONESETTER_OLD"
+            "consumer mallory_pay of EXTERNAL_DIAGNOSED",
+            "stream MORE of account EXTERNAL"
         ]
     );
+    let without_tools = drift_external(&bus, None).await.unwrap();
+    assert_eq!(unknown(&without_tools), ["stream MORE of account EXTERNAL"]);
+
+    provision_external(&bus, &tools).await.unwrap();
+    let found = drift_external(&bus, Some(&tools)).await.unwrap();
+    assert_eq!(differs(&found), []);
+    assert_eq!(unknown(&found), ["stream MORE of account EXTERNAL"]);
+    assert_eq!(found.len(), 1, "{found:?}");
 }
 
 /// `backoff` replaces `ack_wait` and does nothing for a nak: none of ours has one.

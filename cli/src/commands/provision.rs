@@ -2,7 +2,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bonesetter_chassis::bus::{
-    Drift, ProvisionedExternal, drift, provision, provision_copies, provision_external,
+    Drift, ProvisionedExternal, drift, drift_external, provision, provision_copies,
+    provision_external,
 };
 use bonesetter_chassis::topology::ExternalUser;
 use clap::Args;
@@ -32,8 +33,8 @@ pub(crate) struct Arguments {
     /// Change nothing; print what is missing, differs, or is there and should not be.
     ///
     /// Exits 2 when there is drift, 0 when there is none, 1 on error. The account of external tools is
-    /// not compared.
-    #[arg(long, conflicts_with = "external_nkey_file")]
+    /// compared with --external-nkey-file, and with --external the consumers of the tools too.
+    #[arg(long)]
     diff: bool,
     /// How to print the difference.
     #[arg(long, short, value_enum, default_value = "table", requires = "diff")]
@@ -41,21 +42,38 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let bus = arguments.connection.connect("provisioner").await?;
-    if arguments.diff {
-        return print(&drift(&bus).await?, arguments.output);
+    let Arguments {
+        connection,
+        external_nkey_file,
+        external: list,
+        diff,
+        output,
+    } = arguments;
+    let tools = list.map(|list| ExternalUser::read(&list)).transpose()?;
+    let bus = connection.connect("provisioner").await?;
+    let outside = match external_nkey_file {
+        Some(file) => {
+            let connection = connection.with_nkey_file(file);
+            Some(connection.connect("provisioner-external").await?)
+        }
+        None => None,
+    };
+    if diff {
+        let mut found = drift(&bus).await?;
+        if let Some(outside) = outside {
+            found.extend(drift_external(&outside, tools.as_deref()).await?);
+        }
+        return print(&found, output);
     }
     let done = provision(&bus).await?;
     pipe::print(&format!(
         "provisioned {} streams, {} consumers, {} buckets\n",
         done.streams, done.consumers, done.buckets
     ))?;
-    if let Some(file) = arguments.external_nkey_file {
-        let connection = arguments.connection.with_nkey_file(file);
-        let bus = connection.connect("provisioner-external").await?;
-        let done = match arguments.external {
-            Some(list) => provision_external(&bus, &ExternalUser::read(&list)?).await?,
-            None => provision_copies(&bus).await?,
+    if let Some(outside) = outside {
+        let done = match tools {
+            Some(tools) => provision_external(&outside, &tools).await?,
+            None => provision_copies(&outside).await?,
         };
         pipe::print(&external(done))?;
     }

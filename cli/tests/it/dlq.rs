@@ -164,6 +164,12 @@ async fn the_difference_of_a_server_is_told_by_the_exit_code_too() {
     let json: Vec<Value> = serde_json::from_str(&stdout(&json)).expect("JSON");
     assert!(json.iter().all(|one| one["drift"] == "missing"));
 
+    let outside = keys.nkey_seed("provisioner-external");
+    let outside = outside.to_str().expect("a path");
+    let both = [&diff[..], &["--external-nkey-file", outside]].concat();
+    let both = stdout(&bonesetter(&both, ""));
+    assert!(both.contains("copy EXTERNAL_DIAGNOSED_JSON"), "{both}");
+
     let refused = run(&world, "operator", &["provision", "--diff"]);
     assert_eq!(refused.status.code(), Some(1));
 }
