@@ -86,6 +86,7 @@ pub(crate) struct RunnerMetrics {
     pub(crate) retried: Family<ConsumerLabel, Counter>,
     pub(crate) panicked: Family<ConsumerLabel, Counter>,
     pub(crate) dead: Family<DeadLabel, Counter>,
+    pub(crate) unburied: Family<ConsumerLabel, Counter>,
     pub(crate) in_flight: Family<ConsumerLabel, Gauge>,
     pub(crate) pending: Family<ConsumerLabel, Gauge>,
     pub(crate) lag: Family<ConsumerLabel, Gauge>,
@@ -124,6 +125,11 @@ impl RunnerMetrics {
         }
     }
 
+    /// The same for dead letters that cannot be stored.
+    pub(crate) fn begin_unburied(&self, consumer: &'static str) {
+        drop(self.unburied.get_or_create(&ConsumerLabel { consumer }));
+    }
+
     pub(crate) fn new(metrics: &Metrics) -> Self {
         let this = Self {
             received: Family::default(),
@@ -131,6 +137,7 @@ impl RunnerMetrics {
             retried: Family::default(),
             panicked: Family::default(),
             dead: Family::default(),
+            unburied: Family::default(),
             in_flight: Family::default(),
             pending: Family::default(),
             lag: Family::default(),
@@ -166,6 +173,11 @@ impl RunnerMetrics {
                 "messages_dead",
                 "Messages sent to the dead letters",
                 this.dead.clone(),
+            );
+            registry.register(
+                "dead_letters_not_stored",
+                "Attempts to store a dead letter that failed",
+                this.unburied.clone(),
             );
             registry.register(
                 "messages_in_flight",

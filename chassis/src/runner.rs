@@ -18,18 +18,19 @@ use crate::bus::{Bus, Dead, DeadLetters, Publisher, Pulled, Puller, header};
 use crate::clock::Clock;
 use crate::errors::chain;
 use crate::health::Waiting;
-use crate::metrics::{ConsumerLabel, DeadLabel, RunnerMetrics};
+use crate::metrics::{ConsumerLabel, RunnerMetrics};
 use crate::stage::{Sink, Stage};
 use crate::telemetry;
 use crate::topology::ConsumerSpec;
 
-use advisory::{AdvisoryWork, epitaph};
+use advisory::AdvisoryWork;
 use panics::caught;
 use reasons::{EXHAUSTED, PANIC};
 use redrive::Request;
 use work::{End, SinkWork, StageWork, Work};
 
 mod advisory;
+mod bury;
 mod input;
 mod lag;
 mod observe;
@@ -208,38 +209,6 @@ impl Runner {
     async fn give_back(&self, pulled: &Pulled, after: Duration) {
         let answer = pulled.acker.retry_after(after);
         self.settle(pulled, "nak", answer).await;
-    }
-
-    async fn bury<W: Work>(
-        &self,
-        pulled: &Pulled,
-        dead: &Dead,
-        reason: &'static str,
-        cause: &anyhow::Error,
-    ) {
-        debug_assert!(
-            reasons::is_known::<W>(reason),
-            "{reason} is missing in REASONS, so its first dead letter would be seen by no alert"
-        );
-        let text = chain(cause);
-        telemetry::fail(&tracing::Span::current(), reason);
-        tracing::error!(reason, cause = %text, "sent to the dead letters (stream BONESETTER_DLQ)");
-        let letter = match self.letters.bury(dead, reason, &text).await {
-            Ok(letter) => letter,
-            Err(error) => {
-                tracing::error!(%error, "the dead letter was not stored, the message comes again");
-                self.give_back(pulled, Duration::from_secs(5)).await;
-                return;
-            }
-        };
-        let label = DeadLabel {
-            consumer: self.spec.name,
-            reason,
-        };
-        self.metrics.dead.get_or_create(&label).inc();
-        let epitaph = epitaph(letter, reason);
-        let answer = pulled.acker.terminate(&epitaph);
-        self.settle(pulled, "term", answer).await;
     }
 }
 

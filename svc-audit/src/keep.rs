@@ -8,6 +8,8 @@
 //!   ledger could not record (a subject that is none of ours) needs no archive once somebody has dropped it.
 //!
 //! What holds it back is said, and counted as a stream that is too full. It reads no message of a stage.
+//! How full the streams are that it must not purge (dead letters, decisions about them, what was archived) it
+//! tells too: nobody makes room there but their age.
 
 pub mod bound;
 mod letters;
@@ -18,8 +20,8 @@ use bonesetter_chassis::bus::{
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{
-    CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, StreamSpec, kept_streams, ledger_consumers,
-    redrive_of,
+    CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec, kept_streams,
+    ledger_consumers, redrive_of,
 };
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
@@ -75,7 +77,7 @@ impl Keeper {
     /// Says whether all could be.
     pub async fn keep(&self) -> bool {
         let mut is_well = true;
-        for stream in kept_streams() {
+        for stream in STREAMS {
             if let Err(error) = self.keep_one(stream).await {
                 tracing::error!(stream = stream.name, %error, "a stream was left as it is");
                 self.metrics.failed();
@@ -105,6 +107,9 @@ impl Keeper {
     async fn keep_one(&self, stream: &StreamSpec) -> Result<(), KeeperError> {
         let state = self.bus.stream_state(stream).await?;
         self.metrics.filled(stream.name, &state);
+        if !kept_streams().any(|kept| kept == stream) {
+            return Ok(());
+        }
         let Some(wanted) = self.settings.wanted(&state) else {
             return Ok(());
         };

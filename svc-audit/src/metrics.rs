@@ -169,7 +169,7 @@ impl KeepMetrics {
         metrics.register(|registry| {
             registry.register(
                 "keeper_stream_fill_ratio",
-                "How full a stream is; at 1 it refuses messages",
+                "How full a stream is; at 1 it refuses messages, or forgets its oldest",
                 this.fill.clone(),
             );
             registry.register(

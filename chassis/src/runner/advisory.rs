@@ -26,6 +26,12 @@ const ENDED: &str = "ended";
 /// A message was delivered as often as it may be, and never answered.
 const UNANSWERED: &str = "unanswered";
 
+/// Begins what is said of a message whose dead letter could not be stored.
+const NO_LETTER: &str = "no dead letter: ";
+/// Of what is said of it, in characters; of the reason, in bytes.
+const MAX_CAUSE: usize = 500;
+const MAX_REASON: usize = 40;
+
 /// What the server says of a message that it will not deliver again.
 /// Source: nats-server, `JSConsumerDeliveryExceededAdvisory` and `JSConsumerDeliveryTerminatedAdvisory`.
 #[derive(Debug, Deserialize)]
@@ -57,6 +63,24 @@ impl Advisory {
         );
         Ok(advisory)
     }
+
+    /// Why the message is dead: the reason of ours, by which it is counted, the one that is told, and words.
+    fn why(&self) -> (&'static str, &str, String) {
+        if !self.kind.ends_with(".terminated") {
+            let cause = format!(
+                "it was delivered {} times, at last without an answer: the process died or hung over it",
+                self.deliveries
+            );
+            return (UNANSWERED, UNANSWERED, cause);
+        }
+        match self.reason.as_deref().and_then(unburied_in) {
+            Some((reason, cause)) => (ENDED, reason, cause.to_owned()),
+            None => {
+                let cause = "it was ended without a dead letter".to_owned();
+                (ENDED, ENDED, cause)
+            }
+        }
+    }
 }
 
 /// Says in the end of a message where its dead letter is.
@@ -68,6 +92,20 @@ pub(super) fn epitaph(letter: u64, reason: &str) -> String {
 fn letter_in(reason: &str) -> Option<u64> {
     let rest = reason.strip_prefix("dead letter ")?;
     rest.split_once(':')?.0.parse().ok()
+}
+
+/// Says in the end of a message why it has no dead letter, which could not be stored.
+pub(super) fn unburied(reason: &str, cause: &str) -> String {
+    let cause: String = cause.chars().take(MAX_CAUSE).collect();
+    format!("{NO_LETTER}{reason}: {cause}")
+}
+
+/// What [`unburied`] wrote: reason and cause. Who may acknowledge can have written anything.
+fn unburied_in(said: &str) -> Option<(&str, &str)> {
+    let (reason, cause) = said.strip_prefix(NO_LETTER)?.split_once(": ")?;
+    let is_word = |b: u8| b.is_ascii_lowercase() || b == b'-';
+    let is_reason = (1..=MAX_REASON).contains(&reason.len()) && reason.bytes().all(is_word);
+    is_reason.then_some((reason, cause))
 }
 
 pub(super) struct AdvisoryWork {
@@ -131,15 +169,8 @@ impl AdvisoryWork {
         if self.is_buried(&about, advisory).await? {
             return Ok(());
         }
-        let (reason, cause) = if advisory.kind.ends_with(".terminated") {
-            (ENDED, "it was ended without a dead letter".to_owned())
-        } else {
-            let cause = format!(
-                "it was delivered {} times and never answered: the process died or hung over it",
-                advisory.deliveries
-            );
-            (UNANSWERED, cause)
-        };
+        // As it is counted, as the letter has it, and why.
+        let (counted, reason, cause) = advisory.why();
         let About {
             dead,
             consumer,
@@ -154,7 +185,10 @@ impl AdvisoryWork {
                 letter,
                 "wrote a dead letter for what no worker buried"
             );
-            let label = DeadLabel { consumer, reason };
+            let label = DeadLabel {
+                consumer,
+                reason: counted,
+            };
             self.metrics.dead.get_or_create(&label).inc();
         }
         Ok(())
@@ -257,6 +291,23 @@ mod tests {
         assert_eq!(letter_in(&epitaph(17, "undecodable")), Some(17));
         for other in ["", "dead letter", "dead letter x: y", "17: y"] {
             assert_eq!(letter_in(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_dead_letter_says_what_would_stand_there() {
+        let said = unburied("forged", "signature: no key");
+        assert_eq!(unburied_in(&said), Some(("forged", "signature: no key")));
+        assert_eq!(letter_in(&said), None);
+        let long = unburied("forged", &"x".repeat(9999));
+        assert_eq!(unburied_in(&long).unwrap().1.len(), MAX_CAUSE);
+        for other in [
+            "",
+            "no dead letter: ",
+            "no dead letter: For ged: x",
+            "forged: x",
+        ] {
+            assert_eq!(unburied_in(other), None, "{other}");
         }
     }
 }

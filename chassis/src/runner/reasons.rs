@@ -43,5 +43,6 @@ impl Runner {
         }
         let reasons = OF_THE_RUNNER.iter().chain(W::REASONS).copied();
         self.metrics.begin_dead(self.spec.name, reasons);
+        self.metrics.begin_unburied(self.spec.name);
     }
 }

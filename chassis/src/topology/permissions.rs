@@ -87,11 +87,14 @@ fn sweeper(user: &User, permissions: &mut Permissions) {
 }
 
 fn keeper(permissions: &mut Permissions) {
+    // How full a stream is, also of those that nobody purges.
+    for stream in STREAMS {
+        let subject = format!("$JS.API.STREAM.INFO.{}", stream.name);
+        permissions.publish.push(subject);
+    }
     for stream in kept_streams() {
-        for verb in ["INFO", "PURGE"] {
-            let subject = format!("$JS.API.STREAM.{verb}.{}", stream.name);
-            permissions.publish.push(subject);
-        }
+        let subject = format!("$JS.API.STREAM.PURGE.{}", stream.name);
+        permissions.publish.push(subject);
     }
     for consumer in CONSUMERS {
         if kept_streams().any(|stream| *stream == consumer.stream) {
@@ -313,7 +316,8 @@ mod tests {
                 "BONESETTER_SECURITY"
             ]
         );
-        assert_eq!(of_kind("STREAM.PURGE"), of_kind("STREAM.INFO"));
+        let streams: Vec<_> = STREAMS.iter().map(|stream| stream.name).collect();
+        assert_eq!(of_kind("STREAM.INFO"), streams);
         assert_eq!(
             of_kind("STREAM.MSG.GET"),
             ["BONESETTER_DLQ", "BONESETTER_REDRIVE"]

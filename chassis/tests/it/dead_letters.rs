@@ -9,7 +9,7 @@ use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome};
 use bonesetter_chassis::topology::{
-    ADVISORY, AUDIT_ADVISORIES, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, NOTIFIER_RESOLVED,
+    ADVISORY, AUDIT_ADVISORIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, ENRICHER, NOTIFIER_RESOLVED,
     REDACTOR, redrive_of,
 };
 use bonesetter_proto::v1::{DeadLetter, Detected, Enriched, Notified, Redrive, RedriveAction};
@@ -204,6 +204,71 @@ async fn what_a_worker_buried_is_not_buried_again_and_what_it_only_ended_is() {
         .map(|(_, letter)| (letter.sequence, letter.reason.as_str()))
         .collect();
     assert_eq!(found, [(1, "impossible"), (2, "ended")]);
+}
+
+/// The stream of the dead letters takes so much.
+async fn give_room(bed: &Bed, max_bytes: i64) {
+    let js = jetstream::new(nats_client(bed, "provisioner").await);
+    let stream = js.get_stream(DLQ.name).await.unwrap();
+    let mut config = stream.cached_info().config.clone();
+    config.max_bytes = max_bytes;
+    js.update_stream(config).await.unwrap();
+}
+
+/// Until a line of the metrics is there.
+async fn counted(service: &Service, line: &str) {
+    loop {
+        let text = service.metrics.encode().unwrap();
+        if text.lines().any(|found| found == line) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_outlives_a_stream_of_dead_letters_that_is_full() {
+    let bed = Bed::start().await;
+    publish(&bed, 0..1).await;
+    give_room(&bed, 1).await;
+    let service = bed.service("svc-enricher").await;
+    let spec = ConsumerSpec {
+        max_deliver: 1,
+        ..ENRICHER
+    };
+    let (_, task) = run::<Detected, Enriched>(&service, spec, reject);
+    // With the second delivery, which is the last, the message ends.
+    let failed = "bonesetter_dead_letters_not_stored_total{consumer=\"enricher\"} 2";
+    counted(&service, failed).await;
+    let audit = second_layer(&bed).await;
+    counted(
+        &audit.service,
+        "bonesetter_messages_retried_total{consumer=\"audit-advisories\"} 1",
+    )
+    .await;
+    give_room(&bed, DLQ.max_bytes).await;
+    let found = letters(&bed, 1).await;
+    audit.end().await;
+    Running { service, task }.end().await;
+    let letter = &found[0].1;
+    assert_eq!(letter.reason, "impossible");
+    assert_eq!(letter.cause, "it cannot be done");
+    assert_eq!((letter.sequence, letter.consumer.as_str()), (1, "enricher"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_dead_letter_finds_no_room_comes_again() {
+    let bed = Bed::start().await;
+    publish(&bed, 0..1).await;
+    give_room(&bed, 1).await;
+    let worker = enricher(&bed, reject).await;
+    let failed = "bonesetter_dead_letters_not_stored_total{consumer=\"enricher\"}";
+    counted(&worker.service, &format!("{failed} 1")).await;
+    counted(&worker.service, &format!("{failed} 2")).await;
+    give_room(&bed, DLQ.max_bytes).await;
+    let found = letters(&bed, 1).await;
+    worker.end().await;
+    assert_eq!(found[0].1.reason, "impossible");
 }
 
 /// What a taken-over service may send under its right to acknowledge.

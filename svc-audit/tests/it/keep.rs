@@ -7,7 +7,7 @@ use bonesetter_chassis::secret::SecretFile;
 use bonesetter_chassis::stage::{Delivery, Outcome, Sink};
 use bonesetter_chassis::topology::{
     ACTED, AUDIT, AUDIT_DETECTED, CONSUMERS, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR,
-    StreamSpec, redrive_of,
+    STREAMS, StreamSpec, redrive_of,
 };
 use bonesetter_proto::v1::{Detected, Enriched, Incident, Redrive, RedriveAction, Sealed};
 use bonesetter_proto::{Message, Stage};
@@ -293,6 +293,25 @@ async fn handle_again(nats: &Nats, sequence: u64) {
     let bus = nats.bus("redriver").await;
     let stored = bus.decide(&Clock::system(), &subject, decision, 0).await;
     stored.expect("decided");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_known_of_every_stream_how_full_it_is() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start_small(SMALL).await);
+    let service = nats.mode(KEEP).await;
+    let database = Database::new(SecretFile::new(ledger.url_file("audit_keeper")), 2).unwrap();
+    let archive = KeepLedger::open(database).await.expect("the right role");
+    let keeper = Keeper::new(archive, &service, KeepSettings::default());
+    assert!(keeper.keep().await);
+    let text = service.metrics.encode().unwrap();
+    for stream in STREAMS {
+        let series = format!(
+            "bonesetter_keeper_stream_fill_ratio{{stream=\"{}\"}} 0.0",
+            stream.name
+        );
+        assert!(text.contains(&series), "{series}: {text}");
+    }
+    ledger.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
