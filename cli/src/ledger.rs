@@ -18,8 +18,10 @@ use crate::layout::{LINE_INDENT, fit};
 use crate::pipe;
 
 mod print;
+mod resume;
 
 pub(crate) use print::{print_list, print_one};
+use resume::Seen;
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// Before a watch is taken up again.
@@ -139,9 +141,9 @@ pub(crate) async fn get(client: &mut Client, id: String) -> anyhow::Result<GetIn
 
 /// Prints events as they come until interrupted; takes the watch up again when it ends.
 pub(crate) async fn watch(mut client: Client, from_start: bool) -> anyhow::Result<ExitCode> {
-    let mut after = from_start.then_some(0);
+    let mut seen = Seen::after(from_start.then_some(0));
     loop {
-        let following = follow(&mut client, &mut after);
+        let following = follow(&mut client, &mut seen);
         let status = tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             ended = following => match ended? {
@@ -151,7 +153,7 @@ pub(crate) async fn watch(mut client: Client, from_start: bool) -> anyhow::Resul
         };
         if !matches!(
             status.code(),
-            Code::Unavailable | Code::Unknown | Code::Cancelled
+            Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Aborted
         ) {
             return Err(refused(status));
         }
@@ -164,9 +166,9 @@ pub(crate) async fn watch(mut client: Client, from_start: bool) -> anyhow::Resul
 }
 
 /// Prints events until the watch ends; `None` when nobody reads what is printed.
-async fn follow(client: &mut Client, after: &mut Option<u64>) -> anyhow::Result<Option<Status>> {
+async fn follow(client: &mut Client, seen: &mut Seen) -> anyhow::Result<Option<Status>> {
     let request = WatchIncidentsRequest {
-        after_sequence: *after,
+        after_sequence: seen.resume_after(),
         ..WatchIncidentsRequest::default()
     };
     let mut events = match client.watch(request).await {
@@ -176,8 +178,9 @@ async fn follow(client: &mut Client, after: &mut Option<u64>) -> anyhow::Result<
     loop {
         match events.message().await {
             Ok(Some(answer)) => {
-                let Some(event) = answer.event else { continue };
-                *after = (*after).max(Some(event.sequence));
+                let Some(event) = seen.new_in(answer) else {
+                    continue;
+                };
                 if !pipe::is_printed(&fit(&print::line(&event), LINE_INDENT))? {
                     return Ok(None);
                 }

@@ -85,7 +85,7 @@ pub struct ServeSettings {
     /// Who may see what. Nobody may see anything unless it is written here.
     #[serde(default)]
     pub readers: Vec<Reader>,
-    /// How many may watch at the same time.
+    /// How many may watch at the same time; one caller at most a quarter of these.
     #[serde(default = "default_watches")]
     pub watches: usize,
 }

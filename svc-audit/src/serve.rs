@@ -12,7 +12,7 @@ use bonesetter_chassis::service::Process;
 use bonesetter_proto::DESCRIPTOR_SET;
 use bonesetter_proto::grpc::incident_service_server::IncidentServiceServer;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::server::NamedService;
 use tonic::transport::Server;
@@ -26,12 +26,14 @@ use crate::postgres::Database;
 use crate::postgres::read::ReadLedger;
 use incidents::Incidents;
 use tls::Certificates;
+use watches::Watches;
 
 mod answer;
 mod follow;
 mod incidents;
 mod readers;
 pub mod tls;
+mod watches;
 
 /// As the health service knows it.
 const NAME: &str = <IncidentServiceServer<Incidents> as NamedService>::NAME;
@@ -68,7 +70,7 @@ pub(crate) async fn serve(
     let incidents = Incidents {
         ledger: ledger.clone(),
         readers: settings.readers.clone().into(),
-        watches: Arc::new(Semaphore::new(settings.watches)),
+        watches: Arc::new(Watches::new(settings)),
         metrics: ServeMetrics::new(&process.metrics),
         shutdown: shutdown.clone(),
     };

@@ -132,7 +132,9 @@ pub mod incident_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Events as they are recorded, in the order of recording but for those that were recorded at the same
-        /// moment. Ends only with an error or with the caller.
+        /// moment. Ends only with an error or with the caller, who may watch again after the last place
+        /// (resume_after) that was told, and misses nothing: what may have been shown before is shown again, and is
+        /// known by its sequence. A caller that takes nothing for a minute is ended with ABORTED.
         pub async fn watch(
             &mut self,
             request: impl tonic::IntoRequest<crate::v1::WatchIncidentsRequest>,
@@ -198,7 +200,9 @@ pub mod incident_service_server {
             + std::marker::Send
             + 'static;
         /// Events as they are recorded, in the order of recording but for those that were recorded at the same
-        /// moment. Ends only with an error or with the caller.
+        /// moment. Ends only with an error or with the caller, who may watch again after the last place
+        /// (resume_after) that was told, and misses nothing: what may have been shown before is shown again, and is
+        /// known by its sequence. A caller that takes nothing for a minute is ended with ABORTED.
         async fn watch(
             &self,
             request: tonic::Request<crate::v1::WatchIncidentsRequest>,

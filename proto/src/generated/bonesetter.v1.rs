@@ -1679,7 +1679,9 @@ pub struct WatchIncidentsRequest {
     /// Only of this incident; empty for all.
     #[prost(string, tag = "2")]
     pub incident_id: ::prost::alloc::string::String,
-    /// Everything recorded after this place, and then what comes; absent for what comes.
+    /// Everything recorded after this place, and then what comes; absent for what comes. Numbers are handed out
+    /// before what they number is visible, so what was recorded shortly before the place is shown, too: nothing
+    /// is missed by who gives resume_after, nor by who gives the highest sequence that was seen.
     #[prost(uint64, optional, tag = "3")]
     pub after_sequence: ::core::option::Option<u64>,
 }
@@ -1695,8 +1697,13 @@ impl ::prost::Name for WatchIncidentsRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchIncidentsResponse {
+    /// Absent in the first answer, which says where the watch begins.
     #[prost(message, optional, tag = "1")]
     pub event: ::core::option::Option<IncidentEvent>,
+    /// Everything up to this place that the caller asked for was shown, and nothing more can come there: the
+    /// place to watch again after. It is behind the sequences of newest events, and never goes back.
+    #[prost(uint64, tag = "2")]
+    pub resume_after: u64,
 }
 impl ::prost::Name for WatchIncidentsResponse {
     const NAME: &'static str = "WatchIncidentsResponse";

@@ -57,6 +57,17 @@ const EVENTS: &str = "\
       and ($3::text is null or e.session_id = $3) \
     order by e.seq limit $4";
 
+/// See [`ReadLedger::settled`].
+const SETTLED: &str = "\
+    select seq from audit.audit_events where recorded_at < now() - make_interval(secs => 30) \
+    order by seq desc limit 1";
+
+/// See [`ReadLedger::settled_at`].
+const SETTLED_AT: &str = "\
+    select seq from audit.audit_events where seq <= $1 and recorded_at < ( \
+      select recorded_at from audit.audit_events where seq <= $1 order by seq desc limit 1 \
+    ) - make_interval(secs => 30) order by seq desc limit 1";
+
 /// Which namespaces somebody may see; `None` for all, also for what has no namespace.
 pub type Namespaces = Option<Vec<String>>;
 
@@ -166,11 +177,16 @@ impl ReadLedger {
     /// out before commit, and transactions commit in any order. An insertion that is held up for longer
     /// than that is not waited for.
     pub async fn settled(&self) -> Result<i64, DatabaseError> {
-        let query = sqlx::query_as(
-            "select seq from audit.audit_events \
-             where recorded_at < now() - make_interval(secs => 30) order by seq desc limit 1",
-        );
-        let rows: Vec<(i64,)> = self.rows(query, "asking how far the ledger is").await?;
+        self.place(sqlx::query_as(SETTLED)).await
+    }
+
+    /// The same as it was when the event at a place was recorded, or the last one before that place.
+    pub async fn settled_at(&self, place: i64) -> Result<i64, DatabaseError> {
+        self.place(sqlx::query_as(SETTLED_AT).bind(place)).await
+    }
+
+    async fn place(&self, query: Query<'_, (i64,)>) -> Result<i64, DatabaseError> {
+        let rows = self.rows(query, "asking how far the ledger is").await?;
         Ok(rows.first().map_or(0, |(seq,)| *seq))
     }
 

@@ -18,7 +18,8 @@ pub(crate) struct Wanted {
 /// What was read, and whether there is more already.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) rows: Vec<EventRow>,
+    /// Each with the place to go on after when it was the last that was shown.
+    pub(crate) rows: Vec<(EventRow, i64)>,
     pub(crate) has_more: bool,
 }
 
@@ -38,38 +39,47 @@ pub(crate) struct Follower {
 
 impl Follower {
     /// Begins after a place, or, without one, with what is recorded from now on.
+    ///
+    /// Who has seen an event may have seen it when others with smaller numbers were not visible yet, so it
+    /// begins where nothing more could come at the time when that event was recorded.
     pub(crate) async fn start(
         ledger: ReadLedger,
         wanted: Wanted,
         after: Option<i64>,
     ) -> Result<Self, DatabaseError> {
         let settled = ledger.settled().await?;
+        let through = match after {
+            Some(after) => settled.min(ledger.settled_at(after).await?),
+            None => settled,
+        };
         let mut follower = Self {
             ledger,
             wanted,
-            through: after.map_or(settled, |after| after.min(settled)),
+            through,
             read: BTreeSet::new(),
             round: None,
         };
-        // What the caller knows already, or does not ask for.
-        let is_known = |seq: i64| after.is_none_or(|after| seq <= after);
-        while is_known(follower.position().saturating_add(1)) {
-            let page = follower.page(follower.position()).await?;
-            let Some(last) = page.last().map(|row| row.seq) else {
-                break;
-            };
-            let seqs = page.iter().map(|row| row.seq);
-            follower.read.extend(seqs.filter(|seq| is_known(*seq)));
-            if !is_known(last) {
-                break;
-            }
+        if after.is_none() {
+            follower.skip().await?;
         }
         Ok(follower)
     }
 
-    /// The last event that was read.
-    fn position(&self) -> i64 {
-        self.read.last().copied().unwrap_or(self.through)
+    /// Takes what is there for read.
+    async fn skip(&mut self) -> Result<(), DatabaseError> {
+        loop {
+            let last = self.read.last().copied().unwrap_or(self.through);
+            let page = self.page(last).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.read.extend(page.iter().map(|row| row.seq));
+        }
+    }
+
+    /// Everything up to here was read, and nothing more can come.
+    pub(crate) const fn through(&self) -> i64 {
+        self.through
     }
 
     /// What has been recorded since, a page at most.
@@ -84,11 +94,20 @@ impl Follower {
         let last = rows.last().map_or(from, |row| row.seq);
         rows.retain(|row| !self.read.contains(&row.seq));
         self.read.extend(rows.iter().map(|row| row.seq));
+        let before = self.through;
         let complete = if has_more { settled.min(last) } else { settled };
         self.through = self.through.max(complete);
         self.read.retain(|seq| *seq > self.through);
         self.round = has_more.then_some((last, settled));
-        Ok(Page { rows, has_more })
+        let resume_after = |row: &EventRow| settled.min(row.seq).max(before);
+        let rows = rows.into_iter().map(|row| {
+            let place = resume_after(&row);
+            (row, place)
+        });
+        Ok(Page {
+            rows: rows.collect(),
+            has_more,
+        })
     }
 
     async fn page(&self, after: i64) -> Result<Vec<EventRow>, DatabaseError> {

@@ -1,6 +1,5 @@
 //! The methods of `IncidentService`.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +9,7 @@ use bonesetter_proto::v1::{
     GetIncidentRequest, GetIncidentResponse, ListIncidentsRequest, ListIncidentsResponse,
     WatchIncidentsRequest, WatchIncidentsResponse,
 };
-use futures::Stream;
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::{Connected, TlsConnectInfo};
 use tonic::{Request, Response, Status};
@@ -20,6 +17,7 @@ use tonic::{Request, Response, Status};
 use super::answer;
 use super::follow::{Follower, Wanted};
 use super::readers::Caller;
+use super::watches::{Client, Left, Watch, Watches};
 use crate::config::Reader;
 use crate::metrics::{Method, ServeMetrics};
 use crate::postgres::DatabaseError;
@@ -32,8 +30,6 @@ const MAX_PAGE: u32 = 1000;
 const MAX_EVENTS: u32 = 10_000;
 /// Between two looks at the ledger.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Events that wait for a slow client; the follower then waits too.
-const WINDOW: usize = 64;
 
 type Connection = TlsConnectInfo<<TcpStream as Connected>::ConnectInfo>;
 
@@ -42,7 +38,7 @@ type Connection = TlsConnectInfo<<TcpStream as Connected>::ConnectInfo>;
 pub(crate) struct Incidents {
     pub(crate) ledger: ReadLedger,
     pub(crate) readers: Arc<[Reader]>,
-    pub(crate) watches: Arc<Semaphore>,
+    pub(crate) watches: Arc<Watches>,
     pub(crate) metrics: ServeMetrics,
     pub(crate) shutdown: CancellationToken,
 }
@@ -168,9 +164,7 @@ impl Incidents {
         caller: &Caller,
         request: &WatchIncidentsRequest,
     ) -> Result<Watch, Status> {
-        let permit = self.watches.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted("there are as many watches as serve.watches allows")
-        })?;
+        let permit = self.watches.open(&caller.name)?;
         let namespaces = caller.narrowed(&request.namespace)?;
         let incident = match request.incident_id.as_str() {
             "" => None,
@@ -188,50 +182,51 @@ impl Incidents {
         let follower = Follower::start(self.ledger.clone(), wanted, after)
             .await
             .map_err(|error| self.refused(&error))?;
-        let (sender, mut receiver) = mpsc::channel(WINDOW);
+        let (client, watch) = Client::new();
         let this = self.clone();
         tokio::spawn(async move {
             let _permit = permit;
             this.metrics.watches.inc();
-            this.pass_on(follower, sender).await;
+            if let Some(end) = this.pass_on(follower, &client).await {
+                client.end(end);
+            }
             this.metrics.watches.dec();
         });
-        Ok(Box::pin(futures::stream::poll_fn(move |context| {
-            receiver.poll_recv(context)
-        })))
+        Ok(watch)
     }
 
     /// Until the client is gone, something fails, or we shut down; then says so.
-    async fn pass_on(&self, mut follower: Follower, sender: mpsc::Sender<Answer>) {
+    async fn pass_on(&self, mut follower: Follower, client: &Client) -> Option<Status> {
+        let beginning = place(follower.through());
+        if let Err(left) = client.send(beginning).await {
+            return left.status();
+        }
         let mut ticks = tokio::time::interval(INTERVAL);
-        let error = loop {
+        loop {
             tokio::select! {
-                () = sender.closed() => return,
+                () = client.gone() => return None,
                 () = self.shutdown.cancelled() => {
-                    break Status::unavailable("shutting down; watch again after the last sequence");
+                    return Some(Status::unavailable("shutting down; watch again after the last place"));
                 }
                 _ = ticks.tick() => {}
             }
             let page = match follower.poll().await {
                 Ok(page) => page,
-                Err(error) => break self.refused(&error),
+                Err(error) => return Some(self.refused(&error)),
             };
             if page.has_more {
                 ticks.reset_immediately();
             }
-            for row in page.rows {
-                let event = Some(answer::event(row));
-                if sender
-                    .send(Ok(WatchIncidentsResponse { event }))
-                    .await
-                    .is_err()
-                {
-                    return;
+            for (row, resume_after) in page.rows {
+                let answer = WatchIncidentsResponse {
+                    event: Some(answer::event(row)),
+                    ..place(resume_after)
+                };
+                if let Err(left) = client.send(answer).await {
+                    return left.status();
                 }
             }
-        };
-        // The client may be gone.
-        drop(sender.send(Err(error)).await);
+        }
     }
 
     fn counted<T>(&self, method: Method, answer: Result<T, Status>) -> Result<Response<T>, Status> {
@@ -243,8 +238,25 @@ impl Incidents {
     }
 }
 
-type Answer = Result<WatchIncidentsResponse, Status>;
-type Watch = Pin<Box<dyn Stream<Item = Answer> + Send>>;
+impl Left {
+    /// What there is to say.
+    fn status(self) -> Option<Status> {
+        match self {
+            Self::Gone => None,
+            Self::Stuck => Some(Status::aborted(
+                "the client took nothing for a minute; watch again after the last place",
+            )),
+        }
+    }
+}
+
+/// Says after which place to watch again.
+fn place(resume_after: i64) -> WatchIncidentsResponse {
+    WatchIncidentsResponse {
+        event: None,
+        resume_after: u64::try_from(resume_after).unwrap_or(0),
+    }
+}
 
 #[tonic::async_trait]
 impl IncidentService for Incidents {

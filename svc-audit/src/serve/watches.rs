@@ -1,0 +1,181 @@
+//! Watches that are open: how many there may be, of everybody and of each caller, and how one ends.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bonesetter_proto::v1::WatchIncidentsResponse;
+use futures::{Stream, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tonic::Status;
+
+use crate::config::ServeSettings;
+
+/// Answers that wait for a slow client; who fills them then waits too.
+const WINDOW: usize = 64;
+/// A client that takes nothing for so long is not waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// One caller may have this part of all watches.
+const SHARE: usize = 4;
+
+/// Who may open how many.
+#[derive(Debug)]
+pub(crate) struct Watches {
+    all: Arc<Semaphore>,
+    /// By the name of the caller.
+    own: BTreeMap<String, Arc<Semaphore>>,
+}
+
+/// One of the watches that may be open.
+#[derive(Debug)]
+pub(crate) struct Permit(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+
+impl Watches {
+    /// As many as the settings allow, and of each reader a part of these.
+    pub(crate) fn new(settings: &ServeSettings) -> Self {
+        let share = settings.watches.div_ceil(SHARE);
+        let own = |name: &String| (name.clone(), Arc::new(Semaphore::new(share)));
+        let names = settings.readers.iter().map(|reader| &reader.name);
+        Self {
+            all: Arc::new(Semaphore::new(settings.watches)),
+            own: names.map(own).collect(),
+        }
+    }
+
+    /// Opens one.
+    pub(crate) fn open(&self, caller: &str) -> Result<Permit, Status> {
+        let own = self
+            .own
+            .get(caller)
+            .map(|own| own.clone().try_acquire_owned());
+        let Some(Ok(own)) = own else {
+            return Err(Status::resource_exhausted(format!(
+                "{caller} has as many watches as one caller may, a quarter of serve.watches"
+            )));
+        };
+        let all = self.all.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted("there are as many watches as serve.watches allows")
+        })?;
+        Ok(Permit([own, all]))
+    }
+}
+
+type Answer = Result<WatchIncidentsResponse, Status>;
+/// What a client reads.
+pub(crate) type Watch = Pin<Box<dyn Stream<Item = Answer> + Send>>;
+
+/// Where answers for one client go.
+#[derive(Debug)]
+pub(crate) struct Client {
+    answers: mpsc::Sender<WatchIncidentsResponse>,
+    end: oneshot::Sender<Status>,
+}
+
+/// The client is gone, or does not take what it asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    Gone,
+    Stuck,
+}
+
+impl Client {
+    /// With what it reads.
+    pub(crate) fn new() -> (Self, Watch) {
+        let (answers, mut waiting) = mpsc::channel(WINDOW);
+        let (end, ended) = oneshot::channel();
+        let answers_first = futures::stream::poll_fn(move |context| waiting.poll_recv(context));
+        // Nothing is said at the end to a client that is gone.
+        let then_the_end =
+            futures::stream::once(ended).filter_map(async |end| Some(Err(end.ok()?)));
+        let watch = Box::pin(answers_first.map(Ok).chain(then_the_end));
+        (Self { answers, end }, watch)
+    }
+
+    /// Waits for a slow client, for a while.
+    pub(crate) async fn send(&self, answer: WatchIncidentsResponse) -> Result<(), Left> {
+        match self.answers.send_timeout(answer, PATIENCE).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(Left::Gone),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(Left::Stuck),
+        }
+    }
+
+    /// When the client is gone.
+    pub(crate) async fn gone(&self) {
+        self.answers.closed().await;
+    }
+
+    /// The last that the client reads, after what waits for it.
+    pub(crate) fn end(self, status: Status) {
+        // The client may be gone.
+        drop(self.end.send(status));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tonic::Code;
+
+    use super::*;
+    use crate::config::Reader;
+
+    fn settings(watches: usize) -> ServeSettings {
+        let reader = |name: &str| Reader {
+            name: name.to_owned(),
+            namespaces: Vec::new(),
+        };
+        ServeSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            certificate_file: "a".into(),
+            key_file: "b".into(),
+            client_ca_file: "c".into(),
+            readers: ["a", "b", "c", "d", "e"].map(reader).into(),
+            watches,
+        }
+    }
+
+    #[test]
+    fn one_caller_takes_a_part_of_the_watches_and_all_callers_no_more_than_all() {
+        let watches = Watches::new(&settings(7));
+        let mut open: Vec<_> = ["a", "a", "b", "b", "c", "c"]
+            .map(|name| watches.open(name).unwrap())
+            .into();
+        let refused = watches.open("a").unwrap_err();
+        assert_eq!(refused.code(), Code::ResourceExhausted);
+        assert!(refused.message().contains("a has as many"), "{refused}");
+        open.push(watches.open("d").unwrap());
+        let refused = watches.open("e").unwrap_err();
+        assert!(refused.message().contains("there are as many"), "{refused}");
+        open.remove(0);
+        watches.open("e").unwrap();
+        watches.open("a").unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_given_up_and_reads_why_after_what_waits() {
+        let (client, watch) = Client::new();
+        let answer = WatchIncidentsResponse::default;
+        for _ in 0..WINDOW {
+            client.send(answer()).await.unwrap();
+        }
+        assert_eq!(client.send(answer()).await, Err(Left::Stuck));
+        client.end(Status::aborted("too slow"));
+        let read: Vec<_> = watch.collect().await;
+        assert_eq!(read.len(), WINDOW + 1);
+        assert!(read[..WINDOW].iter().all(Result::is_ok));
+        let last = read.last().unwrap().as_ref().unwrap_err();
+        assert_eq!(last.code(), Code::Aborted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_gone_is_noticed() {
+        let (client, watch) = Client::new();
+        drop(watch);
+        client.gone().await;
+        let sent = client.send(WatchIncidentsResponse::default()).await;
+        assert_eq!(sent, Err(Left::Gone));
+    }
+}
