@@ -15,6 +15,7 @@ mod json;
 pub mod layout;
 mod ledger;
 pub mod letters;
+pub mod overview;
 mod pipe;
 pub mod render;
 mod replay;

@@ -12,9 +12,14 @@ use super::Format;
 use crate::bus::Connection;
 use crate::layout;
 use crate::ledger::{self, Ledger};
+use crate::overview::{Overview, overviews};
 use crate::pipe;
 use crate::render;
-use crate::timeline::{self, Overview};
+
+/// Stands behind the state of an incident whose detection is no longer there.
+const MARK: &str = "*";
+const NOTE: &str =
+    "* its detection is no longer there, nor whether it was resolved; what came of it is\n";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -22,7 +27,7 @@ pub(crate) struct Arguments {
     connection: Connection,
     #[command(flatten)]
     ledger: Ledger,
-    /// Only those that are not resolved.
+    /// Only those that are not resolved; without those of which that is not known any more.
     #[arg(long)]
     open: bool,
     /// Only those of this namespace.
@@ -41,7 +46,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bus = arguments.connection.connect("operator").await?;
-    let mut overviews = timeline::overviews(&bus).await?;
+    let mut overviews = overviews(&bus).await?;
     overviews.retain(|overview| {
         let namespace = overview
             .subject
@@ -52,7 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .namespace
             .as_ref()
             .is_none_or(|wanted| wanted == namespace)
-            && !(arguments.open && overview.is_resolved())
+            && !(arguments.open && overview.is_resolved() != Some(false))
     });
     match arguments.output {
         Format::Json => {
@@ -63,7 +68,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             pipe::print("no incidents\n")?;
         }
         Format::Table => {
-            pipe::print(&format!("{}\n", table(&overviews, Clock::system().now())))?;
+            let table = table(&overviews, Clock::system().now());
+            let is_past = |overview: &Overview| overview.phase.is_none();
+            let note = if overviews.iter().any(is_past) {
+                NOTE
+            } else {
+                ""
+            };
+            pipe::print(&format!("{table}\n{note}"))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -78,9 +90,9 @@ fn table(overviews: &[Overview], now: SystemTime) -> Table {
         let age = now.duration_since(overview.opened_at).unwrap_or_default();
         table.add_row([
             overview.subject.incident.as_str().chars().take(8).collect(),
-            render::workload(overview.detected.incident.as_ref()),
-            render::class(overview.detected.failure_class()).to_owned(),
-            state(overview).to_owned(),
+            render::workload(overview.incident.as_ref()),
+            render::class(overview.failure_class).to_owned(),
+            marked(overview),
             render::age(age),
             summary(overview),
         ]);
@@ -103,9 +115,14 @@ fn not_diagnosed(overview: &Overview) -> String {
     render::awaited(awaited).to_owned()
 }
 
+fn marked(overview: &Overview) -> String {
+    let mark = overview.phase.map_or(MARK, |_| "");
+    format!("{}{mark}", state(overview))
+}
+
 /// Where the incident stands, in a word.
 fn state(overview: &Overview) -> &'static str {
-    if overview.is_resolved() {
+    if overview.is_resolved() == Some(true) {
         return "resolved";
     }
     if overview.overdue.is_some() {
@@ -136,7 +153,6 @@ fn has_remedy(overview: &Overview) -> bool {
 
 fn as_json(overview: &Overview) -> Value {
     let owner = overview
-        .detected
         .incident
         .as_ref()
         .and_then(|incident| incident.root_owner.as_ref());
@@ -146,8 +162,9 @@ fn as_json(overview: &Overview) -> Value {
         "namespace": overview.subject.namespace.as_ref().map(Namespace::as_str),
         "kind": overview.subject.kind,
         "name": owner.map(|owner| &owner.name),
-        "class": render::class(overview.detected.failure_class()),
+        "class": render::class(overview.failure_class),
         "state": state(overview),
+        "resolved": overview.is_resolved(),
         "opened_at": rfc3339(overview.opened_at),
         "last_at": rfc3339(overview.last_at),
         "overdue": overview.overdue.as_ref().map(|(_, it)| render::awaited(it.awaited())),

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,16 +5,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bonesetter_chassis::bus::{Bus, StreamReader};
+use bonesetter_chassis::bus::Bus;
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::config::duration;
 use bonesetter_keys::VerifyingKeys;
-use bonesetter_proto::{IncidentId, Subject};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::Format;
 use crate::bus::Connection;
+use crate::overview::{nothing, resolve};
 use crate::pipe;
 use crate::replay::record::Record;
 use crate::replay::single::{self, Replayed};
@@ -23,7 +22,6 @@ use crate::replay::summary::{self, Frame};
 use crate::replay::with::{Changes, With};
 use crate::replay::words::{BOLD, YELLOW};
 use crate::replay::{beside, history, redaction, text};
-use crate::timeline::readable_streams;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -194,42 +192,4 @@ async fn over_history(
 
 fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
-}
-
-/// The one incident whose id starts with what was typed. Every stream is asked, because the first
-/// messages of an incident age out before the last.
-async fn resolve(bus: &Bus, typed: &str) -> anyhow::Result<IncidentId> {
-    if let Ok(id) = IncidentId::new(typed) {
-        return Ok(id);
-    }
-    let mut found = BTreeSet::new();
-    for stream in readable_streams() {
-        let Some(stage) = stream.stage else { continue };
-        let reader = StreamReader::new(bus.clone(), stream.name);
-        for subject in reader.subjects(&stage.filter()).await? {
-            if let Ok(subject) = subject.parse::<Subject>()
-                && subject.incident.as_str().starts_with(typed)
-            {
-                found.insert(subject.incident);
-            }
-        }
-    }
-    match found.len() {
-        0 => anyhow::bail!(nothing(typed)),
-        1 => found.pop_first().context("one incident was found"),
-        count => anyhow::bail!("{count} incidents start with {typed:?}; type more of the id"),
-    }
-}
-
-fn nothing(typed: &str) -> String {
-    let kept: Vec<String> = readable_streams()
-        .filter_map(|stream| {
-            let days = stream.max_age.as_secs() / 86_400;
-            Some(format!("{} {days} d", stream.stage?))
-        })
-        .collect();
-    format!(
-        "nothing is stored of an incident {typed:?}; `bonesetter incidents` lists those that are, and after a while messages age out ({})",
-        kept.join(", ")
-    )
 }

@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use bonesetter_chassis::clock::rfc3339;
+use bonesetter_chassis::topology::DETECTED;
 use bonesetter_proto::v1::{
     Acted, Archived, Evidence, EvidenceItem, Redacted, Step as ActedStep, evidence_item::Content,
 };
@@ -13,6 +14,7 @@ use super::Format;
 use crate::bus::Connection;
 use crate::layout::{FIELD_INDENT, LINE_INDENT, fit};
 use crate::ledger::{self, Ledger};
+use crate::overview;
 use crate::pipe;
 use crate::render;
 use crate::timeline::{self, Body, Step};
@@ -40,9 +42,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let bus = arguments.connection.connect("operator").await?;
-    let overviews = timeline::overviews(&bus).await?;
-    let id = timeline::resolve_id(&arguments.id, &overviews)?;
+    let id = overview::resolve(&bus, &arguments.id).await?;
     let steps = timeline::incident(&bus, &id).await?;
+    anyhow::ensure!(!steps.is_empty(), overview::nothing(&arguments.id));
     match arguments.output {
         Format::Json => {
             let list: Vec<Value> = steps.iter().map(as_json).collect();
@@ -57,6 +59,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 fn text(id: &str, steps: &[Step], all_evidence: bool) -> String {
     let mut text = format!("Incident {id}\n\n");
+    let is_detection = |step: &Step| matches!(step.body, Body::Detected(_));
+    if !steps.iter().any(is_detection) {
+        let days = DETECTED.max_age.as_secs() / 86_400;
+        text.push_str(&fit(
+            &format!("Its detection is no longer there: the stream keeps it for {days} days at most. What is shown is what is left.\n"),
+            LINE_INDENT,
+        ));
+    }
     for step in steps {
         text.push_str(&fit(&render::line(step), LINE_INDENT));
         let details = match &step.body {

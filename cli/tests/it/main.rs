@@ -5,6 +5,7 @@ mod dlq;
 mod external;
 mod files;
 mod generated;
+mod past;
 mod replay;
 mod replay_with;
 mod scan;
