@@ -3,7 +3,8 @@
 //! A full stream refuses new messages, which stops the stage that writes it. At a high mark the keeper
 //! purges the oldest messages down to a low mark, and nothing that
 //! - a consumer of the stream has not had and answered,
-//! - a dead letter refers to that nobody has decided about, because handling it again takes the message,
+//! - a dead letter refers to that nobody has decided about, because handling it again takes the message, or
+//!   may refer to when svc-audit has read the advisories of the server,
 //! - is not archived: of every stream but the raw one, whose messages may go when they are redacted. What the
 //!   ledger could not record (a subject that is none of ours) needs no archive once somebody has dropped it.
 //!
@@ -14,14 +15,16 @@
 pub mod bound;
 mod letters;
 
+use std::iter;
+
 use bonesetter_chassis::bus::{
     Bus, ConsumerState, KeepError, LagError, ReadError, StreamReader, StreamState,
 };
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{
-    CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec, kept_streams,
-    ledger_consumers, redrive_of,
+    AUDIT_ADVISORIES, CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
+    kept_streams, ledger_consumers, redrive_of,
 };
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
@@ -142,6 +145,11 @@ impl Keeper {
         let mut bound = Bound::of(state);
         for consumer in consumers_of(stream) {
             bound.consumer(consumer.name, self.bus.consumer_state(consumer).await?);
+        }
+        // What the server has given up is delivered and not acknowledged, and no consumer says so; its
+        // dead letter is written by who reads the advisories.
+        for consumer in iter::once(&AUDIT_ADVISORIES).chain(redrive_of(&AUDIT_ADVISORIES)) {
+            bound.must_be_idle(consumer.name, self.bus.consumer_state(consumer).await?);
         }
         let before = self.redrives(stream).await?;
         let letters = self.letters(stream).await?;

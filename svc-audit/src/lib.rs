@@ -31,8 +31,8 @@
 //!   and never because the ledger is behind: what is not certain is not judged.
 //! - Who reads through `svc-audit serve` is known by a client certificate and sees the namespaces that the
 //!   settings give to it; what PostgreSQL says of an error stays in our log.
-//! - Nothing is purged that a consumer has not had, that an open dead letter refers to, or that is not
-//!   archived (of the raw stream: redacted).
+//! - Nothing is purged that a consumer has not had, that an open dead letter refers to or may yet refer to
+//!   when the server's advisories are read, or that is not archived (of the raw stream: redacted).
 //! - Not guaranteed here: that nobody with rights beyond these roles changes the database. What was
 //!   exported before is then the evidence.
 //!
@@ -42,8 +42,8 @@
 //! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
 //! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next,
 //! and so is one of the keeper; meanwhile streams fill up, and a full one refuses messages. While the ledger does not answer,
-//! requests end as `UNAVAILABLE` and the health service says so; a watch ends and is taken up again with
-//! the last sequence.
+//! requests end as `UNAVAILABLE` and the health service says so; a watch ends and is taken up again after
+//! the last place that it told (`resume_after`).
 //!
 //! # Settings
 //! See [`config::Config`]; the service needs `keys.trusted_dir`, the sweeper

@@ -3,8 +3,9 @@ use std::collections::BTreeSet;
 use bonesetter_proto::Stage;
 
 use super::{
-    ADVISORY, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, ExternalUser,
-    REDRIVE, Role, STREAMS, User, consumers, kept_streams, ledger_consumers, redrive_of, stream_of,
+    ADVISORY, AUDIT_ADVISORIES, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED,
+    ExternalUser, REDRIVE, Role, STREAMS, User, consumers, kept_streams, ledger_consumers,
+    redrive_of, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
@@ -97,7 +98,9 @@ fn keeper(permissions: &mut Permissions) {
         permissions.publish.push(subject);
     }
     for consumer in CONSUMERS {
-        if kept_streams().any(|stream| *stream == consumer.stream) {
+        let is_kept = kept_streams().any(|stream| *stream == consumer.stream);
+        // Who writes the dead letters that others could not.
+        if is_kept || *consumer == AUDIT_ADVISORIES {
             permissions.publish.push(info(consumer));
             permissions.publish.extend(redrive_of(consumer).map(info));
         }
@@ -145,7 +148,9 @@ fn provisioner(permissions: &mut Permissions) {
     for consumer in consumers() {
         let (stream, name, filter) = (consumer.stream.name, consumer.name, consumer.filter());
         let create = format!("$JS.API.CONSUMER.CREATE.{stream}.{name}.{filter}");
-        permissions.publish.extend([create, info(consumer)]);
+        // Somebody has paused it, and it is to go on.
+        let resume = format!("$JS.API.CONSUMER.PAUSE.{stream}.{name}");
+        permissions.publish.extend([create, resume, info(consumer)]);
     }
 }
 

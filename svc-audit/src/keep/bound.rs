@@ -52,7 +52,15 @@ impl Bound {
     /// A consumer that is asked to handle a message again fetches it from the stream, and which one is
     /// not known here. It holds everything unless it did nothing while the dead letters were read.
     pub fn redrive(&mut self, name: &str, before: ConsumerState, after: ConsumerState) {
-        if !before.is_idle() || before != after {
+        self.must_be_idle(name, before);
+        if before != after {
+            self.hold(self.nothing, format!("consumer {name}"));
+        }
+    }
+
+    /// A consumer of another stream whose work may have to do with any message of this one.
+    pub fn must_be_idle(&mut self, name: &str, state: ConsumerState) {
+        if !state.is_idle() {
             self.hold(self.nothing, format!("consumer {name}"));
         }
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 use bonesetter_chassis::bus::{StreamState, decision_subject};
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::secret::SecretFile;
+use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Delivery, Outcome, Sink};
 use bonesetter_chassis::topology::{
-    ACTED, AUDIT, AUDIT_DETECTED, CONSUMERS, ConsumerSpec, DETECTED, ENRICHED, ENRICHER, REDACTOR,
-    STREAMS, StreamSpec, redrive_of,
+    ACTED, AUDIT, AUDIT_ADVISORIES, AUDIT_DETECTED, CONSUMERS, ConsumerSpec, DETECTED, ENRICHED,
+    ENRICHER, REDACTOR, STREAMS, StreamSpec, redrive_of,
 };
 use bonesetter_proto::v1::{Detected, Enriched, Incident, Redrive, RedriveAction, Sealed};
 use bonesetter_proto::{Message, Stage};
@@ -17,6 +18,7 @@ use svc_audit::keep::Keeper;
 use svc_audit::postgres::Database;
 use svc_audit::postgres::keep::KeepLedger;
 use svc_audit::{EXPORT_ONCE, KEEP};
+use tokio::task::JoinHandle;
 
 use crate::bed::{Ledger, Nats, while_running};
 
@@ -88,6 +90,39 @@ async fn take(nats: &Nats, user: &'static str, consumer: &ConsumerSpec, refused:
         let service = service.clone();
         tokio::spawn(async move { service.run_sink(run, Take { refused }).await })
     };
+    until_idle(service, consumer, running).await;
+}
+
+/// Until the server has told of the message that was ended.
+async fn until_told(nats: &Nats) {
+    let bus = nats.bus("svc-audit").await;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while bus
+        .consumer_state(&AUDIT_ADVISORIES)
+        .await
+        .unwrap()
+        .is_idle()
+    {
+        assert!(tokio::time::Instant::now() < deadline, "no advisory");
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Has the second layer of the dead letters read what the server has given up, and what was ended.
+async fn read_advisories(nats: &Nats) {
+    let service = nats.service("svc-audit").await;
+    let running = {
+        let service = service.clone();
+        tokio::spawn(async move { service.run_advisories(&AUDIT_ADVISORIES).await })
+    };
+    until_idle(service, &AUDIT_ADVISORIES, running).await;
+}
+
+async fn until_idle(
+    service: Service,
+    consumer: &ConsumerSpec,
+    running: JoinHandle<anyhow::Result<()>>,
+) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while !service
         .bus
@@ -161,6 +196,8 @@ async fn what_the_ledger_cannot_record_holds_a_stream_until_somebody_drops_it() 
     nats.publish("svc-watcher", 'a', "open", detected.clone())
         .await;
     take(&nats, "svc-audit", &AUDIT_DETECTED, "open").await;
+    until_told(&nats).await;
+    read_advisories(&nats).await;
     let full = fill(&nats, "svc-watcher", &DETECTED, detected).await;
     let rows = i64::try_from(full.messages - 1).unwrap();
     let recording = nats.service("svc-audit").await;
@@ -208,6 +245,11 @@ async fn raw_evidence_goes_when_it_is_redacted_but_not_what_a_dead_letter_refers
     assert!(keeper.keep().await);
     assert_eq!(state(&nats, &ENRICHED).await, full, "nothing is redacted");
     take(&nats, "svc-redactor", &REDACTOR, "update-4").await;
+    until_told(&nats).await;
+    assert!(keeper.keep().await);
+    let unread = "what was ended may have no dead letter yet";
+    assert_eq!(state(&nats, &ENRICHED).await, full, "{unread}");
+    read_advisories(&nats).await;
     assert!(keeper.keep().await);
     let kept = state(&nats, &ENRICHED).await;
     assert_eq!(
@@ -249,6 +291,8 @@ async fn what_somebody_has_handled_again_while_the_keeper_looks_around_stays() {
     let recording = nats.service("svc-audit").await;
     while_running(ledger.ingest(), recording, ledger.recorded(rows)).await;
     take(&nats, "svc-enricher", &ENRICHER, "update-4").await;
+    until_told(&nats).await;
+    read_advisories(&nats).await;
     let exporting = nats.mode(EXPORT_ONCE).await;
     svc_audit::run(ledger.export(5000), exporting)
         .await
