@@ -33,7 +33,12 @@ impl ProvisionError {
     }
 
     pub(super) fn as_user(bus: &Bus, what: String, error: &async_nats::Error, user: &str) -> Self {
-        let reason = match bus.violations.take_of("$JS.API.") {
+        // Where the answer cannot be listened for it is another user's inbox.
+        let refusal = bus
+            .violations
+            .take_of("$JS.API.")
+            .or_else(|| bus.violations.take_of("_INBOX_"));
+        let reason = match refusal {
             Some(refusal) => format!("{refusal}; this takes the nkey of the user {user:?}"),
             None => error.to_string(),
         };
@@ -77,13 +82,7 @@ pub async fn provision_small(bus: &Bus, max_bytes: i64) -> Result<Provisioned, P
             })?;
     }
     for consumer in consumers() {
-        bus.js
-            .create_consumer_on_stream(consumer_config(consumer), consumer.stream.name)
-            .await
-            .map_err(|error| {
-                let what = format!("consumer {} of {}", consumer.name, consumer.stream.name);
-                ProvisionError::new(bus, what, &error.into())
-            })?;
+        create_consumer(bus, consumer).await?;
     }
     for bucket in BUCKETS {
         create_bucket(bus, bucket).await?;
@@ -93,6 +92,26 @@ pub async fn provision_small(bus: &Bus, max_bytes: i64) -> Result<Provisioned, P
         consumers: consumers().count(),
         buckets: BUCKETS.len(),
     })
+}
+
+/// One that somebody has paused goes on: an update leaves it paused, and who pulls from it is told that there
+/// is nothing.
+async fn create_consumer(bus: &Bus, consumer: &ConsumerSpec) -> Result<(), ProvisionError> {
+    let (name, stream) = (consumer.name, consumer.stream.name);
+    let fail = |error: &async_nats::Error| {
+        ProvisionError::new(bus, format!("consumer {name} of {stream}"), error)
+    };
+    let created = bus
+        .js
+        .create_consumer_on_stream(consumer_config(consumer), stream)
+        .await
+        .map_err(|error| fail(&error.into()))?;
+    if created.cached_info().paused {
+        let resume = format!("CONSUMER.PAUSE.{stream}.{name}");
+        let resumed: Result<serde_json::Value, _> = bus.js.request(resume, &()).await;
+        resumed.map_err(|error| fail(&error.into()))?;
+    }
+    Ok(())
 }
 
 async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionError> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, consumer::pull, stream};
 use bonesetter_chassis::bus::{Drift, drift, drift_external, provision, provision_external};
 use bonesetter_chassis::topology::{
-    BUCKETS, DETECTED, ENRICHED, ENRICHER, PULL_EXPIRES, STREAMS, consumers,
+    BUCKETS, DETECTED, ENRICHED, ENRICHER, PULL_EXPIRES, REDACTOR, STREAMS, consumers,
 };
 
 use crate::bed::Bed;
@@ -81,6 +81,11 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
     js.create_consumer_on_stream(extra, ENRICHED.name)
         .await
         .unwrap();
+    let pause = format!("$JS.API.CONSUMER.PAUSE.{}.{}", ENRICHED.name, REDACTOR.name);
+    let until = r#"{"pause_until":"2100-01-01T00:00:00Z"}"#;
+    let paused = js.client().request(pause, until.into()).await.unwrap();
+    let paused = String::from_utf8_lossy(&paused.payload);
+    assert!(paused.contains(r#""paused":true"#), "{paused}");
     let old = stream::Config {
         name: "BONESETTER_OLD".to_owned(),
         subjects: vec!["old.>".to_owned()],
@@ -108,6 +113,7 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
             (consumer, "backoff"),
             (consumer, "max_ack_pending"),
             (consumer, "max_deliver"),
+            ("consumer redactor of BONESETTER_ENRICHED", "pause_until"),
         ]
     );
     let not_ours = [

@@ -172,4 +172,7 @@ async fn the_difference_of_a_server_is_told_by_the_exit_code_too() {
 
     let refused = run(&world, "operator", &["provision", "--diff"]);
     assert_eq!(refused.status.code(), Some(1));
+    let words = stderr(&refused);
+    let says_whose = "this takes the nkey of the user \"provisioner\"";
+    assert!(words.contains(says_whose), "{words}");
 }
