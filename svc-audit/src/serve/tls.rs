@@ -1,5 +1,6 @@
 //! TLS 1.3 with client certificates, from files that are read again when they change.
 
+use std::collections::VecDeque;
 use std::fmt::Display;
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -22,7 +24,7 @@ use crate::config::ServeSettings;
 
 /// A client that does not finish its handshake in this time is dropped.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// Handshakes at the same time; others wait to be accepted.
+/// Handshakes at the same time. One more ends the oldest: it is over in milliseconds with who means it.
 const HANDSHAKES: usize = 64;
 /// After an error of the listener, for example when there are no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -150,17 +152,14 @@ fn unusable(setting: &'static str, path: &Path, problem: &dyn Display) -> TlsErr
     }
 }
 
-/// Accepts until the receiver is gone. A slow or hostile handshake holds up nobody else.
+/// Accepts until the receiver is gone. Slow or hostile handshakes hold up nobody else, however many there are.
 pub(crate) async fn accept(
     listener: TcpListener,
     mut certificates: Certificates,
     accepted: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
 ) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(permit) = handshakes.clone().acquire_owned().await else {
-            return;
-        };
         let (stream, peer) = tokio::select! {
             () = accepted.closed() => return,
             connection = listener.accept() => match connection {
@@ -172,16 +171,23 @@ pub(crate) async fn accept(
                 }
             },
         };
+        handshakes.retain(|handshake| !handshake.is_finished());
+        if handshakes.len() >= HANDSHAKES
+            && let Some(oldest) = handshakes.pop_front()
+        {
+            tracing::info!("a TLS handshake made room for others");
+            oldest.abort();
+        }
         let acceptor = certificates.acceptor();
         let accepted = accepted.clone();
-        tokio::spawn(async move {
+        let handshake = tokio::spawn(async move {
             match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
                 // Nobody receives it any more when we are shutting down.
                 Ok(Ok(stream)) => drop(accepted.send(Ok(stream)).await),
                 Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
                 Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
             }
-            drop(permit);
         });
+        handshakes.push_back(handshake.abort_handle());
     }
 }
