@@ -15,6 +15,8 @@ pub mod read;
 pub mod sweep;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer to a question may take.
+const LIMIT: &str = "set statement_timeout = '5s'";
 
 /// Why the database did not do what was asked. Never holds a value or a password.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +91,24 @@ pub struct Database {
 impl Database {
     /// Reads the URL; connects when first asked.
     pub fn new(url: SecretFile, connections: u32) -> Result<Self, DatabaseError> {
+        Self::with(url, PgPoolOptions::new().max_connections(connections))
+    }
+
+    /// The same for who answers others: no question of theirs may keep a connection for long.
+    pub fn for_questions(url: SecretFile, connections: u32) -> Result<Self, DatabaseError> {
+        let options = PgPoolOptions::new().max_connections(connections);
+        let options = options.after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(LIMIT).execute(connection).await?;
+                Ok(())
+            })
+        });
+        Self::with(url, options)
+    }
+
+    fn with(url: SecretFile, pool: PgPoolOptions) -> Result<Self, DatabaseError> {
         let options = options(&url)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
+        let pool = pool
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options);
         Ok(Self { url, pool })

@@ -104,7 +104,8 @@ pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
 
 /// Runs the mode that needs no bus until shut down.
 pub async fn run_alone(config: Config, process: Process) -> anyhow::Result<()> {
-    let database = database(&config)?;
+    let file = SecretFile::new(&config.database.url_file);
+    let database = Database::for_questions(file, config.database.connections)?;
     let result = serve(&config, &process, &database).await;
     database.close().await;
     result

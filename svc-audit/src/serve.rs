@@ -26,7 +26,7 @@ use crate::postgres::Database;
 use crate::postgres::read::ReadLedger;
 use incidents::Incidents;
 use tls::Certificates;
-use watches::Watches;
+use watches::{Turns, Watches};
 
 mod answer;
 mod follow;
@@ -71,6 +71,7 @@ pub(crate) async fn serve(
         ledger: ledger.clone(),
         readers: settings.readers.clone().into(),
         watches: Arc::new(Watches::new(settings)),
+        turns: Arc::new(Turns::new(settings, config.database.connections)),
         metrics: ServeMetrics::new(&process.metrics),
         shutdown: shutdown.clone(),
     };

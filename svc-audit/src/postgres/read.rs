@@ -9,24 +9,36 @@ use super::{Database, DatabaseError, failed};
 
 type Query<'q, T> = QueryAs<'q, sqlx::Postgres, T, PgArguments>;
 
-// In all of these `$1` are the namespaces that may be seen, null for all.
+/// Of a query about namespaces (`$1`) that of who sees all of them, and that of who sees some: one statement for
+/// both would be planned as if everybody saw all.
+macro_rules! of_namespaces {
+    ($before:literal, $after:literal) => {
+        [
+            concat!($before, "$1::text[] is null", $after),
+            concat!($before, "e.namespace = any($1)", $after),
+        ]
+    };
+}
 
 /// The first believed event of each incident, the newest first.
-const LIST: &str = "\
-    select e.session_id, e.seq from audit.audit_events e \
-    where ($1::text[] is null or e.namespace = any($1)) and e.user_id <> 'unverified' and e.seq < $2 \
+const LIST: [&str; 2] = of_namespaces!(
+    "select e.session_id, e.seq from audit.audit_events e \
+    where ",
+    " and e.user_id <> 'unverified' and e.seq < $2 \
       and not exists (select from audit.audit_events f \
         where f.session_id = e.session_id and f.seq < e.seq and f.user_id <> 'unverified') \
       and not ($3 and exists (select from audit.audit_events f \
         where f.session_id = e.session_id and f.event_type = 'incident_resolved' \
           and f.user_id <> 'unverified')) \
-    order by e.seq desc limit $4";
+    order by e.seq desc limit $4"
+);
 
 /// Ids with the same beginning lie next to each other; letters and digits are in the order of every collation.
-const FIND: &str = "\
-    select distinct e.session_id from audit.audit_events e \
-    where ($1::text[] is null or e.namespace = any($1)) \
-      and e.session_id between $2 and rpad($2, 26, 'z') and starts_with(e.session_id, $2) limit 2";
+const FIND: [&str; 2] = of_namespaces!(
+    "select distinct e.session_id from audit.audit_events e \
+    where ",
+    " and e.session_id between $2 and rpad($2, 26, 'z') and starts_with(e.session_id, $2) limit 2"
+);
 
 /// What was not believed counts as an event and says nothing about the incident.
 const OVERVIEW: &str = "\
@@ -48,14 +60,25 @@ const OVERVIEW: &str = "\
     group by session_id";
 
 /// In the order of recording; `$3` is the incident, null for all.
-const EVENTS: &str = "\
-    select e.seq, e.session_id, e.event_type, e.user_id, e.subject, e.stream, e.stream_sequence, \
+const EVENTS: [&str; 2] = of_namespaces!(
+    "select e.seq, e.session_id, e.event_type, e.user_id, e.subject, e.stream, e.stream_sequence, \
       extract(epoch from e.stored_at)::float8 as stored_at, e.payload_hash, e.failure_reason, \
       e.failure_class, e.conclusion, e.latency_ms, e.token_count \
     from audit.audit_events e \
-    where ($1::text[] is null or e.namespace = any($1)) and e.seq > $2 \
-      and ($3::text is null or e.session_id = $3) \
-    order by e.seq limit $4";
+    where ",
+    " and e.seq > $2 and ($3::text is null or e.session_id = $3) \
+    order by e.seq limit $4"
+);
+
+/// The statement for who sees these.
+fn of(statements: [&'static str; 2], namespaces: &Namespaces) -> &'static str {
+    let [of_all, of_some] = statements;
+    if namespaces.is_none() {
+        of_all
+    } else {
+        of_some
+    }
+}
 
 /// See [`ReadLedger::settled`].
 const SETTLED: &str = "\
@@ -132,7 +155,7 @@ impl ReadLedger {
         open_only: bool,
         limit: u32,
     ) -> Result<Vec<(String, i64)>, DatabaseError> {
-        let query = sqlx::query_as(LIST)
+        let query = sqlx::query_as(of(LIST, namespaces))
             .bind(namespaces)
             .bind(before)
             .bind(open_only)
@@ -146,7 +169,9 @@ impl ReadLedger {
         namespaces: &Namespaces,
         prefix: &str,
     ) -> Result<Vec<String>, DatabaseError> {
-        let query = sqlx::query_as(FIND).bind(namespaces).bind(prefix);
+        let query = sqlx::query_as(of(FIND, namespaces))
+            .bind(namespaces)
+            .bind(prefix);
         let rows: Vec<(String,)> = self.rows(query, "looking for an incident").await?;
         Ok(rows.into_iter().map(|(id,)| id).collect())
     }
@@ -165,7 +190,7 @@ impl ReadLedger {
         after: i64,
         limit: u32,
     ) -> Result<Vec<EventRow>, DatabaseError> {
-        let query = sqlx::query_as(EVENTS)
+        let query = sqlx::query_as(of(EVENTS, namespaces))
             .bind(namespaces)
             .bind(after)
             .bind(incident)

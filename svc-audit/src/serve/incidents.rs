@@ -17,7 +17,7 @@ use tonic::{Request, Response, Status};
 use super::answer;
 use super::follow::{Follower, Wanted};
 use super::readers::Caller;
-use super::watches::{Client, Left, Watch, Watches};
+use super::watches::{Client, Left, Turns, Watch, Watches};
 use crate::config::Reader;
 use crate::metrics::{Method, ServeMetrics};
 use crate::postgres::DatabaseError;
@@ -39,6 +39,7 @@ pub(crate) struct Incidents {
     pub(crate) ledger: ReadLedger,
     pub(crate) readers: Arc<[Reader]>,
     pub(crate) watches: Arc<Watches>,
+    pub(crate) turns: Arc<Turns>,
     pub(crate) metrics: ServeMetrics,
     pub(crate) shutdown: CancellationToken,
 }
@@ -267,7 +268,10 @@ impl IncidentService for Incidents {
         request: Request<ListIncidentsRequest>,
     ) -> Result<Response<ListIncidentsResponse>, Status> {
         let answer = match self.caller(&request) {
-            Ok(caller) => self.list_page(&caller, request.get_ref()).await,
+            Ok(caller) => {
+                let _turn = self.turns.take(&caller.name).await;
+                self.list_page(&caller, request.get_ref()).await
+            }
             Err(status) => Err(status),
         };
         self.counted(Method::List, answer)
@@ -278,7 +282,10 @@ impl IncidentService for Incidents {
         request: Request<GetIncidentRequest>,
     ) -> Result<Response<GetIncidentResponse>, Status> {
         let answer = match self.caller(&request) {
-            Ok(caller) => self.get_one(&caller, request.get_ref()).await,
+            Ok(caller) => {
+                let _turn = self.turns.take(&caller.name).await;
+                self.get_one(&caller, request.get_ref()).await
+            }
             Err(status) => Err(status),
         };
         self.counted(Method::Get, answer)

@@ -1,4 +1,5 @@
-//! Watches that are open: how many there may be, of everybody and of each caller, and how one ends.
+//! What one caller may take of what there is for all: open watches, and connections to the ledger. How a watch
+//! ends.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::Status;
 
-use crate::config::ServeSettings;
+use crate::config::{Reader, ServeSettings};
 
 /// Answers that wait for a slow client; who fills them then waits too.
 const WINDOW: usize = 64;
@@ -58,6 +59,24 @@ impl Watches {
             Status::resource_exhausted("there are as many watches as serve.watches allows")
         })?;
         Ok(Permit([own, all]))
+    }
+}
+
+/// Callers who ask the ledger something: of each, not more at the same time than half of the connections
+/// to it can answer. The others wait.
+#[derive(Debug)]
+pub(crate) struct Turns(BTreeMap<String, Arc<Semaphore>>);
+
+impl Turns {
+    pub(crate) fn new(settings: &ServeSettings, connections: u32) -> Self {
+        let share = usize::try_from(connections / 2).unwrap_or(1).max(1);
+        let own = |reader: &Reader| (reader.name.clone(), Arc::new(Semaphore::new(share)));
+        Self(settings.readers.iter().map(own).collect())
+    }
+
+    /// When it is the caller's turn; `None` for one that the settings do not know, who gets no answer.
+    pub(crate) async fn take(&self, caller: &str) -> Option<OwnedSemaphorePermit> {
+        self.0.get(caller)?.clone().acquire_owned().await.ok()
     }
 }
 
@@ -117,10 +136,10 @@ impl Client {
 mod tests {
     use std::net::SocketAddr;
 
+    use futures::FutureExt as _;
     use tonic::Code;
 
     use super::*;
-    use crate::config::Reader;
 
     fn settings(watches: usize) -> ServeSettings {
         let reader = |name: &str| Reader {
@@ -152,6 +171,21 @@ mod tests {
         open.remove(0);
         watches.open("e").unwrap();
         watches.open("a").unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_caller_leaves_connections_to_others() {
+        for (connections, share) in [(8, 4), (3, 1), (1, 1)] {
+            let turns = Turns::new(&settings(1), connections);
+            let mut taken = Vec::new();
+            for _ in 0..share {
+                taken.push(turns.take("a").await.unwrap());
+            }
+            assert!(turns.take("a").now_or_never().is_none(), "{connections}");
+            assert!(turns.take("b").now_or_never().is_some());
+            drop(taken);
+            assert!(turns.take("a").now_or_never().is_some());
+        }
     }
 
     #[tokio::test(start_paused = true)]

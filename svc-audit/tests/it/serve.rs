@@ -20,6 +20,7 @@ use bonesetter_testbed::ports::free_port;
 use sqlx::{Connection as _, PgConnection};
 use svc_audit::Config;
 use svc_audit::config::{Reader, ServeSettings};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
@@ -616,6 +617,87 @@ async fn certificates_are_read_again_when_they_change() {
     let mut still = server.client(certificates.client("sre")).await;
     list(&mut still, ListIncidentsRequest::default()).await;
     server.stop().await;
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_say_nothing_keep_nobody_out() {
+    let (ledger, certificates) = (Ledger::start().await, Certificates::make());
+    let server = Server::start(&ledger, &certificates);
+    drop(server.client(certificates.client("sre")).await);
+    let mut idle = Vec::new();
+    // As many as end in half a minute, when each may take ten seconds.
+    for _ in 0..256 {
+        idle.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let mut client = server.client(certificates.client("sre")).await;
+    list(&mut client, ListIncidentsRequest::default()).await;
+    drop(idle);
+    server.stop().await;
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_takes_too_long_is_ended() {
+    let (ledger, certificates) = (Ledger::start().await, Certificates::make());
+    let server = Server::start(&ledger, &certificates);
+    let mut client = server.client(certificates.client("sre")).await;
+    let mut superuser = ledger.superuser().await;
+    let mut transaction = superuser.begin().await.unwrap();
+    sqlx::query("lock table audit.audit_events in access exclusive mode")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let asked = client.list(ListIncidentsRequest::default());
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await;
+    let error = answer.expect("an end").unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    transaction.rollback().await.unwrap();
+    list(&mut client, ListIncidentsRequest::default()).await;
+    server.stop().await;
+    ledger.drop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sees_a_small_part_of_the_ledger_is_not_answered_from_the_whole() {
+    let (ledger, certificates) = (Ledger::start().await, Certificates::make());
+    let mut database = ledger.connect("audit_ingest").await;
+    insert(&mut database, opened('s', "shop", 1)).await;
+    let mut superuser = ledger.superuser().await;
+    sqlx::raw_sql(
+        "insert into audit.audit_events (id, event_type, user_id, session_id, \"timestamp\", agent_version,
+           namespace, stage, step, subject, stream, stream_sequence, stored_at, payload_hash)
+         select gen_random_uuid(), event_type, user_id, session_id, \"timestamp\", agent_version,
+           'bank', stage, step, subject, stream, 1 + number, stored_at, payload_hash
+         from audit.audit_events, generate_series(1, 20000) as number;
+         analyze audit.audit_events;",
+    )
+    .execute(&mut superuser)
+    .await
+    .unwrap();
+    let server = Server::start(&ledger, &certificates);
+    let mut client = server.client(certificates.client("shop-team")).await;
+    let found = list(&mut client, ListIncidentsRequest::default()).await;
+    assert_eq!(ids(&found.incidents), "s");
+    server.stop().await;
+    // The server of the database says so when a session has ended.
+    let query = "select idx_scan from pg_stat_user_indexes
+        where indexrelname = 'audit_events_namespace'";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        let scans: i64 = sqlx::query_scalar(query)
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+        if scans > 0 {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "the index is not used"
+        );
+        tokio::task::yield_now().await;
+    }
     ledger.drop().await;
 }
 
