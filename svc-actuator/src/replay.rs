@@ -26,6 +26,16 @@ pub struct Recorded {
     pub remedy: Option<Remedy>,
 }
 
+impl Recorded {
+    /// Whether an earlier diagnosis of the incident had led to a change.
+    pub fn was_claimed(&self) -> bool {
+        let violations = &self.decision.violations;
+        violations
+            .iter()
+            .any(|violation| violation.name == Name::AlreadyIntended.as_str())
+    }
+}
+
 /// What a replayed decision comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {

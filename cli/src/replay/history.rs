@@ -17,6 +17,7 @@ use bonesetter_proto::{IncidentId, Message, Stage, Subject};
 use bonesetter_redact::Redacted as Safe;
 use futures::{Stream, StreamExt as _};
 use svc_actuator::replay::Recorded;
+use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 
 use super::record::verified;
@@ -79,7 +80,7 @@ struct Past {
     /// By the subject of the diagnosis.
     acted: BTreeMap<String, Recorded>,
     /// Incidents that an earlier step has led to a change in.
-    claimed: BTreeMap<IncidentId, bool>,
+    claimed: BTreeMap<IncidentId, Option<bool>>,
     history: History,
 }
 
@@ -100,7 +101,7 @@ impl Past {
         work: W,
     ) -> Result<impl Stream<Item = Result<Option<T>, ReadError>> + use<M, T, F, W>, ReadError>
     where
-        F: Future<Output = Option<T>> + Send,
+        F: Future<Output = Result<Option<T>, ReadError>> + Send,
         W: Fn(Proven<Verified<M>>) -> F + Clone + Send + Sync + 'static,
     {
         let reader = StreamReader::new(self.bus.clone(), stream.name);
@@ -116,17 +117,16 @@ impl Past {
                     let Some(proven) = prove(&stored?, &trusted) else {
                         return Ok(None);
                     };
-                    Ok(work(proven).await)
+                    work(proven).await
                 })
             })
             .buffered(AT_A_TIME)
-            // A task that panicked has said so on standard error; its message proves nothing.
-            .map(|joined| joined.unwrap_or(Ok(None))))
+            .map(|joined| joined.unwrap_or_else(|error| go_down_with(error))))
     }
 
     async fn read_decisions(&mut self, since: SystemTime) -> Result<(), ReadError> {
         let work = |proven: Proven<Verified<Acted>>| async move {
-            Some((proven.caused_by, decided(proven.message.get())))
+            Ok(Some((proven.caused_by, decided(proven.message.get()))))
         };
         let mut all = std::pin::pin!(self.read(&ACTED, Stage::Acted, since, work).await?);
         while let Some(found) = all.next().await {
@@ -155,13 +155,13 @@ impl Past {
                 diagnosed.excerpts.clear();
                 // Only bounds of a limit are compared with the object, and it is large.
                 let object = if is_deciding && sets_memory(&diagnosed) {
-                    let stored = evidence.last(&proven.caused_by).await.ok().flatten();
+                    let stored = evidence.last(&proven.caused_by).await?;
                     let found = stored.and_then(|it| verified::<Redacted>(&it, &trusted));
                     found.and_then(|it| it.into_inner().evidence)
                 } else {
                     None
                 };
-                Some((proven.subject, diagnosed, object))
+                Ok(Some((proven.subject, diagnosed, object)))
             }
         };
         let mut found = Vec::new();
@@ -195,13 +195,16 @@ impl Past {
         let work = move |proven: Proven<Verified<Redacted>>| {
             let changes = changes.clone();
             async move {
-                let diagnosers = changes.diagnosers.as_ref()?;
+                let Some(diagnosers) = changes.diagnosers.as_ref() else {
+                    return Ok(None);
+                };
                 let message = Safe::from_verified(proven.message);
                 let mut diagnosed = svc_llm::diagnose_message(diagnosers, &message).await;
                 if let Some(diagnosed) = &mut diagnosed {
                     diagnosed.excerpts.clear();
                 }
-                Some((proven.subject, diagnosed, message.into_inner().evidence))
+                let evidence = message.into_inner().evidence;
+                Ok(Some((proven.subject, diagnosed, evidence)))
             }
         };
         let mut all = std::pin::pin!(self.read(&REDACTED, Stage::Redacted, since, work).await?);
@@ -234,10 +237,16 @@ impl Past {
             evidence,
             acted: self.acted.get(&subject.to_string()),
         };
-        let is_claimed = self.claimed.entry(subject.incident.clone()).or_default();
-        let compared = compare(known, self.changes.policy.as_ref(), is_claimed);
+        let claimed = self.claimed.entry(subject.incident.clone()).or_default();
+        let compared = compare(known, self.changes.policy.as_ref(), claimed);
         self.history.steps.extend(compared);
     }
+}
+
+/// A mistake of ours must not look like a message that proves nothing.
+fn go_down_with<T>(error: JoinError) -> T {
+    let panic = error.try_into_panic();
+    std::panic::resume_unwind(panic.unwrap_or_else(|error| Box::new(error)))
 }
 
 fn prove<M: Message>(

@@ -169,13 +169,16 @@ pub(crate) struct Known<'a> {
     pub(crate) acted: Option<&'a Recorded>,
 }
 
-/// Compares; `is_claimed` says that an earlier step of the incident has led to a change in the replay,
-/// and is set when this one does.
+/// Compares; `claimed` says that an earlier step of the incident has led to a change in the replay, and is
+/// set when this one does. Before the first step it is `None`: then the record says whether a change was
+/// intended before what is replayed begins.
 pub(crate) fn compare(
     known: Known<'_>,
     policy: Option<&Policy>,
-    is_claimed: &mut bool,
+    claimed: &mut Option<bool>,
 ) -> Option<Comparison> {
+    let was_claimed = || known.acted.is_some_and(Recorded::was_claimed);
+    let is_claimed = claimed.get_or_insert_with(was_claimed);
     let input = known.is.or(known.was)?;
     let mut notes = Vec::new();
     let namespace: Option<&Namespace> = known.subject.namespace.as_ref();

@@ -72,7 +72,7 @@ pub(crate) async fn replay(
         }
     }
     let workload = render::workload(record.incident());
-    let mut is_claimed = false;
+    let mut claimed = None;
     for (subject, was) in &diagnoses {
         let input = evidence.get(&subject.step);
         let anew = again.iter().find(|it| it.step == subject.step);
@@ -99,7 +99,7 @@ pub(crate) async fn replay(
                 .or_else(|| stored.and_then(|stored| stored.evidence.as_ref())),
             acted: acted.get(&subject.to_string()),
         };
-        if let Some(mut compared) = compare(known, changes.policy.as_ref(), &mut is_claimed) {
+        if let Some(mut compared) = compare(known, changes.policy.as_ref(), &mut claimed) {
             if let Some(anew) = anew {
                 compared.removed = redaction::removed(stored, &anew.message);
             }

@@ -188,6 +188,44 @@ async fn another_policy_says_what_would_have_been_done_what_is_new_and_what_is_g
     assert_eq!(world.last_sequences().await, before);
 }
 
+/// One change per incident: what was made before the window begins counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_from_before_the_window_is_not_made_again_in_it() {
+    let world = World::start().await;
+    let late = Case::new(BAD_VALUE, "orders", 1, End::Claimed);
+    world.publish_case(&late).await;
+    let dir = tempfile::tempdir().unwrap();
+    let auto = format!("policy={}", file(dir.path(), "auto.yaml", AUTO));
+    let command = ["replay", "--since", "1d", "--with", &auto, "-o", "json"];
+    let history = json(&world.trusting(&command));
+    assert_eq!(history["differences"], json!({}));
+    assert_eq!(
+        history["verdicts"],
+        json!({"suggest": {"recorded": 1, "replayed": 1}})
+    );
+    let command = ["replay", late.id(), "--with", &auto, "-o", "json"];
+    let step = &json(&world.trusting(&command))["steps"][0];
+    assert_eq!(step["replayed"]["decision"]["verdict"], "suggest");
+}
+
+/// Whether evidence is gone is not guessed from a question that nobody answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_that_cannot_be_read_is_not_taken_for_gone() {
+    let refused = "STREAM.MSG.GET.BONESETTER_REDACTED";
+    let edit = |accounts: String| accounts.replace(refused, "STREAM.MSG.GET.NOBODYS");
+    let world = World::start_with(edit).await;
+    let mended = Case::new(OUT_OF_MEMORY, "cache", 1, End::Mended);
+    world.publish_case(&mended).await;
+    let dir = tempfile::tempdir().unwrap();
+    let auto = format!("policy={}", file(dir.path(), "auto.yaml", AUTO));
+    let arguments = world.trusting(&["replay", "--since", "1d", "--with", &auto]);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = bonesetter(&arguments, "");
+    assert!(!output.status.success());
+    let error = stderr(&output);
+    assert!(error.contains("not allowed to read stream"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_and_policy_together_decide_on_what_the_rules_say_now() {
     let (world, _, mended) = Box::pin(two_incidents()).await;

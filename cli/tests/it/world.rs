@@ -57,6 +57,8 @@ pub(crate) enum End {
     Proposed,
     /// Mode auto, and it helped.
     Mended,
+    /// Mode auto, and a change was made before.
+    Claimed,
 }
 
 /// One incident as its stages publish it.
@@ -136,23 +138,27 @@ impl Case {
 
     fn acted(&self, step: ActedStep) -> Acted {
         let allowed = self.end == End::Mended;
-        let violations = if allowed {
-            Vec::new()
-        } else {
-            let violation = |name: &str, detail: &str| v1::Violation {
-                name: name.to_owned(),
-                detail: detail.to_owned(),
-            };
-            vec![
-                violation("mode-suggest", "changes are only suggested"),
-                violation(
-                    "namespace-not-allowed",
-                    "shop is not in auto_apply_namespaces",
-                ),
-            ]
+        let violation = |name: &str, detail: &str| v1::Violation {
+            name: name.to_owned(),
+            detail: detail.to_owned(),
+        };
+        let (mode, violations) = match self.end {
+            End::Mended => (Mode::Auto, Vec::new()),
+            End::Claimed => {
+                let why = "a change was intended for this incident";
+                (Mode::Auto, vec![violation("already-intended", why)])
+            }
+            End::Proposed => {
+                let namespace = "shop is not in auto_apply_namespaces";
+                let violations = vec![
+                    violation("mode-suggest", "changes are only suggested"),
+                    violation("namespace-not-allowed", namespace),
+                ];
+                (Mode::Suggest, violations)
+            }
         };
         let decision = Decision {
-            mode: if allowed { Mode::Auto } else { Mode::Suggest }.into(),
+            mode: mode.into(),
             allowed,
             violations,
             reason: "as recorded".to_owned(),
@@ -337,7 +343,7 @@ impl World {
     /// Publishes the steps of svc-actuator and returns the last.
     pub(crate) async fn act(&self, case: &Case) -> Subject {
         let steps: &[(&str, ActedStep)] = match case.end {
-            End::Proposed => &[("proposed", ActedStep::Proposed)],
+            End::Proposed | End::Claimed => &[("proposed", ActedStep::Proposed)],
             End::Mended => &[
                 ("intended", ActedStep::Intended),
                 ("applied", ActedStep::Applied),
