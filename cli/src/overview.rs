@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use bonesetter_chassis::bus::{Bus, ReadError, StreamReader};
+use bonesetter_chassis::topology::DLQ;
 use bonesetter_proto::v1::{Acted, Detected, Diagnosed, FailureClass, Incident, Overdue, Phase};
 use bonesetter_proto::{IncidentId, Stage, Subject, from_timestamp};
 
@@ -142,7 +143,7 @@ pub async fn resolve(bus: &Bus, typed: &str) -> anyhow::Result<IncidentId> {
         return Ok(id);
     }
     let mut found = BTreeSet::new();
-    for stream in readable_streams() {
+    for stream in readable_streams().chain([&DLQ]) {
         let Some(stage) = stream.stage else { continue };
         let reader = StreamReader::new(bus.clone(), stream.name);
         for subject in reader.subjects(&stage.filter()).await? {
