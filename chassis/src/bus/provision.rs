@@ -81,12 +81,16 @@ pub async fn provision_small(bus: &Bus, max_bytes: i64) -> Result<Provisioned, P
                 ProvisionError::new(bus, format!("stream {}", stream.name), &error.into())
             })?;
     }
+    let mut paused = Vec::new();
     for consumer in consumers() {
-        create_consumer(bus, consumer).await?;
+        if create_consumer(bus, consumer).await? {
+            paused.push(consumer);
+        }
     }
     for bucket in BUCKETS {
         create_bucket(bus, bucket).await?;
     }
+    check_paused(&paused)?;
     Ok(Provisioned {
         streams: STREAMS.len(),
         consumers: consumers().count(),
@@ -94,24 +98,34 @@ pub async fn provision_small(bus: &Bus, max_bytes: i64) -> Result<Provisioned, P
     })
 }
 
-/// One that somebody has paused goes on: an update leaves it paused, and who pulls from it is told that there
-/// is nothing.
-async fn create_consumer(bus: &Bus, consumer: &ConsumerSpec) -> Result<(), ProvisionError> {
+/// Returns whether somebody has paused it, which an update leaves so: who pulls from it is told that there is
+/// nothing.
+async fn create_consumer(bus: &Bus, consumer: &ConsumerSpec) -> Result<bool, ProvisionError> {
     let (name, stream) = (consumer.name, consumer.stream.name);
-    let fail = |error: &async_nats::Error| {
-        ProvisionError::new(bus, format!("consumer {name} of {stream}"), error)
-    };
     let created = bus
         .js
         .create_consumer_on_stream(consumer_config(consumer), stream)
         .await
-        .map_err(|error| fail(&error.into()))?;
-    if created.cached_info().paused {
-        let resume = format!("CONSUMER.PAUSE.{stream}.{name}");
-        let resumed: Result<serde_json::Value, _> = bus.js.request(resume, &()).await;
-        resumed.map_err(|error| fail(&error.into()))?;
-    }
-    Ok(())
+        .map_err(|error| {
+            let what = format!("consumer {name} of {stream}");
+            ProvisionError::new(bus, what, &error.into())
+        })?;
+    Ok(created.cached_info().paused)
+}
+
+/// Everything else is as it should be.
+fn check_paused(paused: &[&ConsumerSpec]) -> Result<(), ProvisionError> {
+    let Some(first) = paused.first() else {
+        return Ok(());
+    };
+    let names: Vec<&str> = paused.iter().map(|consumer| consumer.name).collect();
+    let what = format!("consumers {}", names.join(", "));
+    let reason = format!(
+        "somebody has paused them, and no right of ours ends that; who may do everything in the account does, \
+         with `nats consumer resume {} {}`",
+        first.stream.name, first.name
+    );
+    Err(ProvisionError::saying(what, reason))
 }
 
 async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionError> {

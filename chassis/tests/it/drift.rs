@@ -122,7 +122,16 @@ async fn what_was_changed_or_added_by_hand_is_named_and_mended() {
         "stream SPY",
     ];
     assert_eq!(unknown(&found), not_ours);
-    // What is not ours is for a person to delete.
+    // What is not ours is for a person to delete, and what is paused for one to resume.
+    let paused = provision(&bus).await.unwrap_err().to_string();
+    assert!(paused.contains("consumers redactor: somebody"), "{paused}");
+    let left = drift(&bus).await.unwrap();
+    assert_eq!(
+        differs(&left),
+        [("consumer redactor of BONESETTER_ENRICHED", "pause_until")]
+    );
+    let resume = format!("$JS.API.CONSUMER.PAUSE.{}.{}", ENRICHED.name, REDACTOR.name);
+    js.client().request(resume, "".into()).await.unwrap();
     provision(&bus).await.unwrap();
     let found = drift(&bus).await.unwrap();
     assert_eq!(differs(&found), []);
