@@ -4,7 +4,8 @@
 
 use bonesetter_chassis::bus::{StreamReader, provision, provision_external};
 use bonesetter_chassis::topology::{
-    ACTED, ConsumerSpec, ExternalUser, LLM, REDACTOR, USERS, consumers,
+    ACTED, ConsumerSpec, ExternalUser, LLM, PIPELINE_ACCOUNT, REDACTOR, USERS, consumers,
+    permissions, user,
 };
 use bonesetter_proto::Stage;
 use bonesetter_testbed::identity;
@@ -16,16 +17,25 @@ use crate::external;
 use crate::runner::nats_client;
 use crate::spy::{Admin, Spy, Verdict, WAIT};
 
-/// Who must not see raw evidence.
-const BEHIND_THE_BOUNDARY: [&str; 7] = [
-    "svc-llm",
-    "svc-actuator",
-    "svc-notifier",
-    "svc-audit",
-    "svc-audit-export",
-    "operator",
-    "redriver",
+/// Who has to do with the raw stream: its writer, its readers, and who makes and purges it.
+const OF_THE_RAW_STREAM: [&str; 5] = [
+    "svc-enricher",
+    "svc-redactor",
+    "svc-redactor-replay",
+    "provisioner",
+    KEEPER,
 ];
+/// It may ask how full the raw stream is, and purge it, and see nothing of it.
+const KEEPER: &str = "keeper";
+
+/// Everybody else in the account: none of them can name it.
+pub(crate) fn behind_the_boundary() -> impl Iterator<Item = &'static str> {
+    let users = USERS
+        .iter()
+        .filter(|user| user.streams() == PIPELINE_ACCOUNT);
+    let names = users.map(|user| user.name);
+    names.filter(|name| !OF_THE_RAW_STREAM.contains(name))
+}
 
 #[expect(
     clippy::needless_pass_by_value,
@@ -152,7 +162,7 @@ async fn with_raw_message() -> (Bed, Admin) {
 #[tokio::test(flavor = "multi_thread")]
 async fn raw_evidence_cannot_be_read_or_replayed_by_any_request() {
     let (bed, admin) = with_raw_message().await;
-    for user in BEHIND_THE_BOUNDARY {
+    for user in behind_the_boundary() {
         let mut spy = Spy::of(&bed, user).await;
         for (subject, body) in raw_requests() {
             let verdict = spy.request(&subject, &body).await;
@@ -166,6 +176,13 @@ async fn raw_evidence_cannot_be_read_or_replayed_by_any_request() {
             let verdict = spy.request(subject, &json!({ "seq": 1 })).await;
             assert_eq!(verdict, Verdict::Denied, "{user}: {subject}");
         }
+    }
+    let keepers_own = permissions(user(KEEPER).unwrap()).publish;
+    let mut spy = Spy::of(&bed, KEEPER).await;
+    let not_its_own = |(subject, _): &(String, Value)| !keepers_own.contains(subject);
+    for (subject, body) in raw_requests().into_iter().filter(not_its_own) {
+        let verdict = spy.request(&subject, &body).await;
+        assert_eq!(verdict, Verdict::Denied, "{KEEPER}: {subject} {body}");
     }
     let mut admin = admin.spy(&bed).await;
     for (subject, body) in raw_requests() {
@@ -181,7 +198,7 @@ async fn raw_evidence_cannot_be_read_or_replayed_by_any_request() {
 async fn raw_evidence_cannot_be_overheard_or_forged() {
     let (bed, admin) = with_raw_message().await;
     let forged = subject(1, "open").at(Stage::Enriched, "open").to_string();
-    for user in BEHIND_THE_BOUNDARY {
+    for user in behind_the_boundary().chain([KEEPER]) {
         let mut spy = Spy::of(&bed, user).await;
         for subject in RAW_SUBJECTS {
             assert_eq!(

@@ -3,19 +3,13 @@ use bonesetter_chassis::topology::{AUDIT, ENRICHED, REDACTED, STREAMS};
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::Archived;
 
+use crate::attacks::behind_the_boundary;
 use crate::bed::{Bed, subject};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_raw_stream_is_closed_to_everybody_behind_the_boundary() {
     let bed = Bed::start().await;
-    for user in [
-        "svc-llm",
-        "svc-actuator",
-        "svc-notifier",
-        "svc-audit",
-        "svc-audit-export",
-        "operator",
-    ] {
+    for user in behind_the_boundary().chain(["keeper", "provisioner"]) {
         let reader = StreamReader::new(bed.bus(user).await, ENRICHED.name);
         let error = reader.at(1).await.unwrap_err();
         assert!(
