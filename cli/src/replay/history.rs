@@ -121,7 +121,7 @@ impl Past {
                 })
             })
             .buffered(AT_A_TIME)
-            .map(|joined| joined.unwrap_or_else(|error| go_down_with(error))))
+            .map(|joined| joined.unwrap_or_else(go_down_with)))
     }
 
     async fn read_decisions(&mut self, since: SystemTime) -> Result<(), ReadError> {
