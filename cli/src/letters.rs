@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
+use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader, may_be_same};
 use bonesetter_chassis::topology::{CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE};
-use bonesetter_proto::Subject;
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
+use bonesetter_proto::{IncidentId, Subject, from_timestamp};
 
 /// What has become of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +50,8 @@ pub struct At<M> {
 /// A message and the consumer that could not handle it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
+    /// When the message was stored, where a letter knows it.
+    pub stored_at: Option<SystemTime>,
     /// Never empty; oldest first.
     pub letters: Vec<At<DeadLetter>>,
     /// Oldest first.
@@ -115,52 +117,72 @@ impl Entry {
             return Ok(None);
         }
         let reader = StreamReader::new(bus.clone(), consumer.stream.name);
-        Ok(Some(reader.at(letter.message.sequence).await?.is_some()))
+        let found = reader.at(letter.message.sequence).await?;
+        Ok(Some(found.is_some_and(|found| {
+            may_be_same(self.stored_at, Some(found.stored_at))
+        })))
     }
 }
 
-/// Every entry, the one that died last first, and the newest decision under each subject.
-pub async fn read(bus: &Bus) -> Result<(Vec<Entry>, BTreeMap<String, u64>), ReadError> {
+/// Every entry, the one that died last first, and the place of the newest decision about each incident.
+pub async fn read(bus: &Bus) -> Result<(Vec<Entry>, BTreeMap<IncidentId, u64>), ReadError> {
     let letters = StreamReader::new(bus.clone(), DLQ.name);
     let letters = letters.all(&DLQ.filter()).await?;
     let decisions = StreamReader::new(bus.clone(), REDRIVE.name);
     let decisions = decisions.all(&REDRIVE.filter()).await?;
     let mut newest = BTreeMap::new();
     for decision in &decisions {
-        newest.insert(decision.subject.clone(), decision.sequence);
+        if let Ok(subject) = decision.subject.parse::<Subject>() {
+            newest.insert(subject.incident, decision.sequence);
+        }
     }
     Ok((entries(letters, decisions), newest))
 }
 
 fn entries(letters: Vec<StoredMessage>, decisions: Vec<StoredMessage>) -> Vec<Entry> {
-    let mut entries: BTreeMap<(String, u64, String), Entry> = BTreeMap::new();
+    let mut entries: BTreeMap<Place, Vec<Entry>> = BTreeMap::new();
     for letter in letters.into_iter().filter_map(at::<DeadLetter>) {
         let message = &letter.message;
-        let key = (
-            message.stream.clone(),
-            message.sequence,
-            message.consumer.clone(),
-        );
-        let entry = entries.entry(key).or_insert_with(|| Entry {
-            letters: Vec::new(),
-            decisions: Vec::new(),
-        });
-        entry.letters.push(letter);
+        let place = place(&message.stream, message.sequence, &message.consumer);
+        let stored_at = message.stored_at.as_ref().and_then(from_timestamp);
+        let there = entries.entry(place).or_default();
+        if let Some(entry) = same(there, stored_at) {
+            entry.stored_at = entry.stored_at.or(stored_at);
+            entry.letters.push(letter);
+        } else {
+            there.push(Entry {
+                stored_at,
+                letters: vec![letter],
+                decisions: Vec::new(),
+            });
+        }
     }
     for decision in decisions.into_iter().filter_map(at::<Redrive>) {
         let message = &decision.message;
-        let key = (
-            message.stream.clone(),
-            message.sequence,
-            message.consumer.clone(),
-        );
-        if let Some(entry) = entries.get_mut(&key) {
+        let place = place(&message.stream, message.sequence, &message.consumer);
+        let stored_at = message.stored_at.as_ref().and_then(from_timestamp);
+        let there = entries.get_mut(&place);
+        if let Some(entry) = there.and_then(|there| same(there, stored_at)) {
             entry.decisions.push(decision);
         }
     }
-    let mut entries: Vec<Entry> = entries.into_values().collect();
+    let mut entries: Vec<Entry> = entries.into_values().flatten().collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.number()));
     entries
+}
+
+/// A stream, a place there, and a consumer.
+type Place = (String, u64, String);
+
+fn place(stream: &str, sequence: u64, consumer: &str) -> Place {
+    (stream.to_owned(), sequence, consumer.to_owned())
+}
+
+/// That of the message that was stored then. There are several at one place when its stream was made anew;
+/// where the time is not known, the newest is meant.
+fn same(there: &mut [Entry], stored_at: Option<SystemTime>) -> Option<&mut Entry> {
+    let mut newest_first = there.iter_mut().rev();
+    newest_first.find(|entry| may_be_same(entry.stored_at, stored_at))
 }
 
 /// `None` for what is none of ours: the streams hold whatever somebody sent.
@@ -175,7 +197,10 @@ fn at<M: prost::Message + Default>(stored: StoredMessage) -> Option<At<M>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use bonesetter_proto::to_timestamp;
+    use prost::Message as _;
 
     use super::*;
 
@@ -229,6 +254,37 @@ mod tests {
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].state(), expected, "{found:?}");
         }
+    }
+
+    #[test]
+    fn messages_at_one_place_of_a_stream_that_was_made_anew_are_several() {
+        let stored_in = |year: u64| Some(to_timestamp(UNIX_EPOCH + Duration::from_secs(year)));
+        let letter = |sequence, stored_at| {
+            let letter = DeadLetter {
+                stored_at,
+                ..DeadLetter::decode(letter(sequence, 1).payload).unwrap()
+            };
+            stored(sequence, &letter)
+        };
+        let answer = |sequence, stored_at| {
+            let answer = decision(sequence, 1, 1, RedriveAction::Drop);
+            let answer = Redrive {
+                stored_at,
+                ..Redrive::decode(answer.payload).unwrap()
+            };
+            stored(sequence, &answer)
+        };
+        let letters = vec![
+            letter(1, stored_in(1)),
+            letter(2, None),
+            letter(3, stored_in(2)),
+        ];
+        let found = entries(letters, vec![answer(1, stored_in(1)), answer(2, None)]);
+        let about: Vec<_> = found
+            .iter()
+            .map(|entry| (entry.number(), entry.letters.len(), entry.decisions.len()))
+            .collect();
+        assert_eq!(about, [(3, 1, 1), (2, 2, 1)]);
     }
 
     #[test]

@@ -1,15 +1,17 @@
+use std::time::SystemTime;
+
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use bonesetter_keys::{base32, content_hash};
 use bonesetter_proto::v1::{DeadLetter, Envelope};
-use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, to_timestamp};
+use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp, to_timestamp};
 use prost::Message as _;
 
 use super::publish::Producer;
 use super::{Bus, Pulled, ReadError, StreamReader};
 use crate::clock::{Clock, rfc3339};
-use crate::topology::{ConsumerSpec, DLQ};
+use crate::topology::{ConsumerSpec, DLQ, STREAMS};
 
 /// Stands in the subject of a dead letter whose own subject cannot be read.
 const UNKNOWN_INCIDENT: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -23,6 +25,8 @@ pub(crate) struct Dead {
     pub(crate) sequence: u64,
     /// Who could not handle it.
     pub(crate) consumer: String,
+    /// When it was stored; `None` where it may not be read.
+    pub(crate) stored_at: Option<SystemTime>,
     /// Of the message; empty for what is no stage's.
     pub(crate) stage: &'static str,
     /// Of the message; empty where that cannot be known.
@@ -40,6 +44,7 @@ impl Dead {
             stream: consumer.stream.name.to_owned(),
             sequence: pulled.sequence,
             consumer: consumer.name.to_owned(),
+            stored_at: Some(pulled.stored_at),
             stage: consumer.stream.stage.map_or("", Stage::as_str),
             subject: pulled.subject.clone(),
             caused_by: pulled.subject.clone(),
@@ -61,7 +66,24 @@ impl Dead {
         letter.stream == self.stream
             && letter.sequence == self.sequence
             && letter.consumer == self.consumer
+            && may_be_same(
+                self.stored_at,
+                letter.stored_at.as_ref().and_then(from_timestamp),
+            )
     }
+
+    /// Whether a letter from so long ago is about a message that is gone: a place is given to another message
+    /// when a stream is made anew.
+    fn is_after(&self, written_at: SystemTime, now: SystemTime) -> bool {
+        let stream = STREAMS.iter().find(|stream| stream.name == self.stream);
+        let gone = stream.and_then(|stream| written_at.checked_add(stream.max_age));
+        self.stored_at.is_none() && gone.is_some_and(|gone| gone < now)
+    }
+}
+
+/// Whether what was stored at the same place may be the same message, as far as the times are known.
+pub fn may_be_same(one: Option<SystemTime>, other: Option<SystemTime>) -> bool {
+    one.is_none() || other.is_none() || one == other
 }
 
 /// Why a dead letter was not stored.
@@ -134,7 +156,8 @@ impl DeadLetters {
         while let Some(stored) = reader.next(&filter, from).await? {
             from = stored.sequence + 1;
             let letter = DeadLetter::decode(stored.payload);
-            if letter.is_ok_and(|letter| dead.is_in(&letter)) {
+            let is_past = dead.is_after(stored.stored_at, self.clock.now());
+            if !is_past && letter.is_ok_and(|letter| dead.is_in(&letter)) {
                 return Ok(None);
             }
         }
@@ -177,6 +200,7 @@ impl DeadLetters {
             cause: cause.chars().take(MAX_CAUSE).collect(),
             deliveries: u32::try_from(dead.deliveries).unwrap_or(u32::MAX),
             traceparent: dead.traceparent.clone(),
+            stored_at: dead.stored_at.map(to_timestamp),
         };
         let mut headers = HeaderMap::new();
         headers.insert(super::header::TRACEPARENT, letter.traceparent.as_str());
@@ -231,6 +255,8 @@ fn without_place(incident: IncidentId) -> Subject {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -239,6 +265,42 @@ mod tests {
             unknown_subject().at(Stage::Dlq, "svc-llm").to_string(),
             "bonesetter.v1.dlq._._._.aaaaaaaaaaaaaaaaaaaaaaaaaa.svc-llm"
         );
+    }
+
+    #[test]
+    fn a_message_of_a_stream_that_was_made_anew_is_another() {
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let dead = |stored_at: Option<u64>| Dead {
+            stream: "BONESETTER_ENRICHED".to_owned(),
+            sequence: 7,
+            consumer: "redactor".to_owned(),
+            stored_at: stored_at.map(at),
+            ..Dead::default()
+        };
+        let letter = |stored_at: Option<u64>| DeadLetter {
+            stream: "BONESETTER_ENRICHED".to_owned(),
+            sequence: 7,
+            consumer: "redactor".to_owned(),
+            stored_at: stored_at.map(at).map(to_timestamp),
+            ..DeadLetter::default()
+        };
+        for (ours, theirs, expected) in [
+            (Some(5), Some(5), true),
+            (Some(5), Some(6), false),
+            (None, Some(6), true),
+            (Some(5), None, true),
+        ] {
+            assert_eq!(dead(ours).is_in(&letter(theirs)), expected);
+        }
+        // Raw messages are kept for two days.
+        let day = 24 * 60 * 60;
+        for (ours, now, expected) in [
+            (None, 2 * day + 1, true),
+            (None, 2 * day, false),
+            (Some(5), 9 * day, false),
+        ] {
+            assert_eq!(dead(ours).is_after(at(0), at(now)), expected, "{now}");
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::topology::DROPPED;
 /// Who decides, by the name of the user on the bus.
 const DECIDER: &str = "redriver";
 
+/// Under which subjects the expected last message is looked for.
+/// Source: nats-server, `JSExpectedLastSubjSeqSubj`.
+const EXPECTED_LAST_OF: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+
 /// Why a decision about a dead letter was not stored, or may not have been.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
@@ -21,9 +25,9 @@ pub enum DecideError {
         "not allowed to decide about dead letters: {0}; this takes the nkey of the user \"redriver\""
     )]
     NotAllowed(String),
-    /// The subject has had another message since it was looked at.
+    /// Something was decided about the incident since it was looked at.
     #[error(
-        "somebody else has decided about this message meanwhile; look again with `bonesetter dlq show`"
+        "somebody else has decided about this incident meanwhile; look again with `bonesetter dlq list`"
     )]
     Overtaken,
     /// The server refused it, or did not answer in time, and it may be stored nevertheless.
@@ -44,8 +48,8 @@ pub fn decision_subject(about: &Subject, action: RedriveAction, consumer: &str) 
 
 impl Bus {
     /// Stores what a person has decided about a dead letter and returns its place in the stream of
-    /// decisions. `last` is the place of the newest decision under the same subject, 0 where there is
-    /// none: what was decided meanwhile is not decided again.
+    /// decisions. `last` is the place of the newest decision about the same incident, 0 where there is
+    /// none: nobody decides without having seen what others have, whether to handle a message or to leave it.
     pub async fn decide(
         &self,
         clock: &Clock,
@@ -75,6 +79,8 @@ impl Bus {
         headers.insert("ce-time", rfc3339(now));
         headers.insert("ce-datacontenttype", "application/protobuf");
         // Without a message id: the same may be decided again after it was handled and died again.
+        let about = Stage::Redrive.incident_filter(&subject.incident);
+        headers.insert(EXPECTED_LAST_OF, about);
         let message = PublishMessage::build()
             .headers(headers)
             .expected_last_subject_sequence(last)

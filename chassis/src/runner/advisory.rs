@@ -9,13 +9,15 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{DeadLetter, Redrive};
+use bonesetter_proto::{Stage, from_timestamp};
 use prost::Message as _;
 use serde::Deserialize;
 
 use super::{End, Work};
-use crate::bus::{BuryError, Bus, Dead, DeadLetters, Pulled, ReadError, StreamReader, header};
+use crate::bus::{
+    BuryError, Bus, Dead, DeadLetters, Pulled, ReadError, StreamReader, header, may_be_same,
+};
 use crate::metrics::{DeadLabel, RunnerMetrics};
 use crate::topology::{CONSUMERS, ConsumerSpec, DLQ, REDRIVE, consumers};
 
@@ -73,13 +75,9 @@ impl Advisory {
             );
             return (UNANSWERED, UNANSWERED, cause);
         }
-        match self.reason.as_deref().and_then(unburied_in) {
-            Some((reason, cause)) => (ENDED, reason, cause.to_owned()),
-            None => {
-                let cause = "it was ended without a dead letter".to_owned();
-                (ENDED, ENDED, cause)
-            }
-        }
+        let said = self.reason.as_deref().and_then(unburied_in);
+        let (reason, cause) = said.unwrap_or((ENDED, "it was ended without a dead letter"));
+        (ENDED, reason, cause.to_owned())
     }
 }
 
@@ -227,9 +225,18 @@ impl AdvisoryWork {
             });
         };
         let dead = self.reference(original, request.sequence, advisory).await?;
+        let asked_for = request.stored_at.as_ref().and_then(from_timestamp);
+        // Another message may stand there since.
+        let subject = if may_be_same(dead.stored_at, asked_for) {
+            dead.subject
+        } else {
+            String::new()
+        };
         Ok(About {
             dead: Dead {
+                subject,
                 caused_by: itself.subject,
+                stored_at: asked_for.or(dead.stored_at),
                 ..dead
             },
             consumer: original.name,
@@ -254,6 +261,7 @@ impl AdvisoryWork {
         } else {
             None
         };
+        let stored_at = stored.as_ref().map(|stored| stored.stored_at);
         let (subject, traceparent) = stored.map_or_else(Default::default, |stored| {
             let traceparent = stored.header(header::TRACEPARENT).unwrap_or_default();
             (stored.subject.clone(), traceparent.to_owned())
@@ -262,6 +270,7 @@ impl AdvisoryWork {
             stream: stream.name.to_owned(),
             sequence,
             consumer: spec.name.to_owned(),
+            stored_at,
             stage: stream.stage.map_or("", Stage::as_str),
             caused_by: subject.clone(),
             subject,

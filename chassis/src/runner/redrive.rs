@@ -8,12 +8,12 @@
 use std::time::Duration;
 
 use bonesetter_keys::VerifyingKeys;
-use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{Redrive, RedriveAction};
+use bonesetter_proto::{Stage, from_timestamp};
 
 use super::input::{InputError, read_input};
 use super::{End, Runner};
-use crate::bus::{Dead, Pulled, ReadError, StoredMessage, StreamReader};
+use crate::bus::{Dead, Pulled, ReadError, StoredMessage, StreamReader, may_be_same};
 use crate::topology::ConsumerSpec;
 
 /// Somebody must mend the installation, or the server is away; the request waits.
@@ -80,6 +80,7 @@ impl Runner {
             stream: asked.stream.clone(),
             sequence: asked.sequence,
             consumer: asked.consumer.clone(),
+            stored_at: asked.stored_at.as_ref().and_then(from_timestamp),
             subject: String::new(),
             stage: self.spec.stream.stage.map_or("", Stage::as_str),
             caused_by: request.subject.clone(),
@@ -132,9 +133,13 @@ impl Runner {
             }));
         }
         let sequence = asked.sequence;
+        let stored_at = asked.stored_at.as_ref().and_then(from_timestamp);
         let reader = StreamReader::new(self.bus.clone(), stream);
         Ok(match reader.at(sequence).await? {
             None => Err(Refusal::Gone { sequence, stream }),
+            Some(stored) if !may_be_same(Some(stored.stored_at), stored_at) => {
+                Err(Refusal::Gone { sequence, stream })
+            }
             Some(stored) if !fits(&self.spec.filter(), &stored.subject) => Err(Refusal::NotForUs {
                 sequence,
                 stream,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{self, AckKind};
-use bonesetter_chassis::bus::{StoredMessage, StreamReader, decision_subject};
+use bonesetter_chassis::bus::{DecideError, StoredMessage, StreamReader, decision_subject};
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::stage::{Input, Outcome};
@@ -13,7 +13,7 @@ use bonesetter_chassis::topology::{
     REDACTOR, redrive_of,
 };
 use bonesetter_proto::v1::{DeadLetter, Detected, Enriched, Notified, Redrive, RedriveAction};
-use bonesetter_proto::{Stage, Subject};
+use bonesetter_proto::{Stage, Subject, to_timestamp};
 use futures::StreamExt as _;
 use prost::Message as _;
 use tokio::task::JoinHandle;
@@ -135,11 +135,81 @@ async fn redrive(bed: &Bed, about: &Subject, message: (&str, u64), consumer: &st
         ..Redrive::default()
     };
     let reader = StreamReader::new(bus.clone(), "BONESETTER_REDRIVE");
-    let last = reader.last(&subject.to_string()).await.unwrap();
+    let about = Stage::Redrive.incident_filter(&subject.incident);
+    let last = reader.last(&about).await.unwrap();
     let last = last.map_or(0, |last| last.sequence);
     bus.decide(&Clock::system(), &subject, decision, last)
         .await
         .expect("decided");
+}
+
+/// A decision of somebody who has seen no other about the incident.
+async fn decide_unseen(
+    bed: &Bed,
+    action: RedriveAction,
+    consumer: &str,
+) -> Result<u64, DecideError> {
+    let bus = bed.bus("redriver").await;
+    let subject = decision_subject(&subject(0, "open"), action, consumer);
+    let decision = Redrive {
+        stream: DETECTED.name.to_owned(),
+        sequence: 1,
+        consumer: consumer.to_owned(),
+        letter: 1,
+        action: action.into(),
+        ..Redrive::default()
+    };
+    bus.decide(&Clock::system(), &subject, decision, 0).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_drops_and_who_redrives_at_the_same_time_do_not_both_decide() {
+    let bed = Bed::start().await;
+    decide_unseen(&bed, RedriveAction::Drop, "enricher")
+        .await
+        .expect("the first");
+    for action in [RedriveAction::Handle, RedriveAction::Drop] {
+        let error = decide_unseen(&bed, action, "enricher").await.unwrap_err();
+        assert!(matches!(error, DecideError::Overtaken), "{error}");
+    }
+    // Of another incident nothing was decided.
+    let bus = bed.bus("redriver").await;
+    let other = decision_subject(&subject(1, "open"), RedriveAction::Drop, "enricher");
+    let stored = bus
+        .decide(&Clock::system(), &other, Redrive::default(), 0)
+        .await;
+    assert_eq!(stored.expect("decided"), 2);
+}
+
+/// What stands at the same place of a stream that was made anew is another message.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_message_at_the_place_of_a_dead_one_is_not_handled_for_it() {
+    let bed = Bed::start().await;
+    publish(&bed, 0..1).await;
+    let worker = enricher(&bed, reject).await;
+    let letter = letters(&bed, 1).await.remove(0).1;
+    worker.end().await;
+    let reader = StreamReader::new(bed.bus("operator").await, DETECTED.name);
+    let stored = reader.at(1).await.unwrap().unwrap();
+    assert_eq!(letter.stored_at, Some(to_timestamp(stored.stored_at)));
+
+    let asked = Redrive {
+        stream: DETECTED.name.to_owned(),
+        sequence: 1,
+        consumer: "enricher".to_owned(),
+        letter: 1,
+        action: RedriveAction::Handle.into(),
+        stored_at: Some(to_timestamp(stored.stored_at - Duration::from_secs(1))),
+        ..Redrive::default()
+    };
+    let about = decision_subject(&subject(0, "open"), RedriveAction::Handle, "enricher");
+    let bus = bed.bus("redriver").await;
+    let decided = bus.decide(&Clock::system(), &about, asked, 0).await;
+    decided.expect("decided");
+    let mended = enricher(&bed, pass).await;
+    let found = letters(&bed, 2).await;
+    mended.end().await;
+    assert_eq!(found[1].1.reason, "gone");
 }
 
 /// Until everything that the durable has had is answered, and so much was.

@@ -1,10 +1,11 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use bonesetter_chassis::bus::{Bus, decision_subject};
 use bonesetter_chassis::clock::Clock;
 use bonesetter_proto::v1::{Envelope, Redrive, RedriveAction};
+use bonesetter_proto::{IncidentId, to_timestamp};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -185,7 +186,7 @@ async fn decide(arguments: Decide, action: RedriveAction) -> anyhow::Result<Exit
     );
     let bus = arguments.connection.connect("redriver").await?;
     let (entries, mut newest) = letters::read(&bus).await?;
-    let chosen: Vec<&Entry> = if arguments.all {
+    let mut chosen: Vec<&Entry> = if arguments.all {
         let is_meant = |entry: &&Entry| {
             arguments.filter.fits(entry) && (arguments.again || entry.state() == State::Open)
         };
@@ -196,6 +197,9 @@ async fn decide(arguments: Decide, action: RedriveAction) -> anyhow::Result<Exit
             .map(|number| find(&entries, *number))
             .collect::<Result<_, _>>()?
     };
+    // Several letters may be of one entry, which is decided about once.
+    let mut numbers = BTreeSet::new();
+    chosen.retain(|entry| numbers.insert(entry.number()));
     if chosen.is_empty() {
         pipe::print("no open dead letters fit the filter\n")?;
         return Ok(ExitCode::SUCCESS);
@@ -221,7 +225,7 @@ async fn one(
     entry: &Entry,
     action: RedriveAction,
     arguments: &Decide,
-    newest: &mut BTreeMap<String, u64>,
+    newest: &mut BTreeMap<IncidentId, u64>,
 ) -> anyhow::Result<String> {
     let number = entry.number();
     let letter = &entry.newest().context("an entry without a letter")?.message;
@@ -263,13 +267,14 @@ async fn one(
         letter: number,
         action: action.into(),
         note: arguments.note.clone(),
+        stored_at: entry.stored_at.map(to_timestamp),
     };
-    let last = newest.get(&subject.to_string()).copied().unwrap_or(0);
+    let last = newest.get(&subject.incident).copied().unwrap_or(0);
     let stored = bus
         .decide(&Clock::system(), &subject, decision, last)
         .await
         .with_context(|| format!("dead letter {number}"))?;
-    newest.insert(subject.to_string(), stored);
+    newest.insert(subject.incident, stored);
     let consumer = clean(&letter.consumer, MAX_NAME);
     Ok(match action {
         RedriveAction::Handle => format!(

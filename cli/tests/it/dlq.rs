@@ -103,11 +103,13 @@ async fn a_dead_letter_is_listed_shown_redriven_and_dropped() {
         stderr(&refused)
     );
 
+    // The same letter twice is one decision.
     let done = run(
         &world,
         "redriver",
-        &["dlq", "redrive", &number, "--note", "it is back"],
+        &["dlq", "redrive", &number, &number, "--note", "it is back"],
     );
+    assert_eq!(stdout(&done).lines().count(), 1, "{}", stdout(&done));
     assert!(done.status.success(), "{}", stderr(&done));
     assert_eq!(list(&world, &["--state", "redriven"]).len(), 1);
     let twice = run(&world, "redriver", &["dlq", "redrive", &number]);

@@ -178,6 +178,10 @@ pub struct DeadLetter {
     pub deliveries: u32,
     #[prost(string, tag = "10")]
     pub traceparent: ::prost::alloc::string::String,
+    /// When the message was stored, which tells it from another at the same place of a stream that was made anew.
+    /// Absent where who writes the letter may not read the message.
+    #[prost(message, optional, tag = "11")]
+    pub stored_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 impl ::prost::Name for DeadLetter {
     const NAME: &'static str = "DeadLetter";
@@ -211,6 +215,9 @@ pub struct Redrive {
     /// Why, in the words of the person who decided.
     #[prost(string, tag = "7")]
     pub note: ::prost::alloc::string::String,
+    /// When the message was stored, where a dead letter says it.
+    #[prost(message, optional, tag = "8")]
+    pub stored_at: ::core::option::Option<::prost_types::Timestamp>,
 }
 impl ::prost::Name for Redrive {
     const NAME: &'static str = "Redrive";

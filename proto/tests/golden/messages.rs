@@ -365,6 +365,7 @@ pub(crate) fn dead_letter() -> DeadLetter {
         cause: text("the signature does not fit"),
         deliveries: 1,
         traceparent: text("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+        stored_at: None,
     }
 }
 
@@ -377,6 +378,7 @@ pub(crate) fn redrive() -> Redrive {
         letter: 7,
         action: RedriveAction::Handle.into(),
         note: text("the provider is back"),
+        stored_at: None,
     }
 }
 

@@ -1,6 +1,9 @@
 //! How far a stream may be purged, and who holds it back.
 
-use bonesetter_chassis::bus::{ConsumerState, StreamState};
+use std::time::SystemTime;
+
+use bonesetter_chassis::bus::{ConsumerState, StreamState, may_be_same};
+use bonesetter_proto::from_timestamp;
 use bonesetter_proto::v1::{DeadLetter, Redrive};
 
 use crate::config::KeepSettings;
@@ -12,6 +15,8 @@ pub struct Bound {
     held_by: String,
     /// The place before the oldest message: nothing may go.
     nothing: u64,
+    /// When the stream was made; what was stored before that was in another one.
+    created: SystemTime,
 }
 
 impl Bound {
@@ -21,6 +26,7 @@ impl Bound {
             through: state.last,
             held_by: "nobody".to_owned(),
             nothing: state.first.saturating_sub(1),
+            created: state.created,
         }
     }
 
@@ -67,7 +73,9 @@ impl Bound {
 
     /// A dead letter needs its message until somebody has decided.
     pub fn dead_letter(&mut self, letter: &DeadLetter) {
-        if letter.sequence > self.nothing {
+        let stored_at = letter.stored_at.as_ref().and_then(from_timestamp);
+        let is_past = stored_at.is_some_and(|stored_at| stored_at < self.created);
+        if !is_past && letter.sequence > self.nothing {
             self.hold(letter.sequence - 1, "a dead letter");
         }
     }
@@ -80,10 +88,12 @@ impl Bound {
 
 /// Whether somebody has decided about the letter at a place of the dead letters.
 pub fn is_answered(place: u64, letter: &DeadLetter, answer: &Redrive) -> bool {
+    let at = |told: Option<&_>| told.and_then(from_timestamp);
     answer.stream == letter.stream
         && answer.sequence == letter.sequence
         && answer.consumer == letter.consumer
         && answer.letter >= place
+        && may_be_same(at(answer.stored_at.as_ref()), at(letter.stored_at.as_ref()))
 }
 
 impl KeepSettings {
@@ -104,7 +114,9 @@ impl KeepSettings {
 
 #[cfg(test)]
 mod tests {
-    use std::time::SystemTime;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use bonesetter_proto::to_timestamp;
 
     use super::*;
 
@@ -115,7 +127,7 @@ mod tests {
             max_bytes: 1000,
             first: 11,
             last: 110,
-            created: SystemTime::UNIX_EPOCH,
+            created: UNIX_EPOCH + Duration::from_secs(9),
         }
     }
 
@@ -162,6 +174,12 @@ mod tests {
         assert_eq!(bound.through(), 60);
         bound.dead_letter(&letter(5));
         assert_eq!(bound.through(), 60, "its message is gone already");
+        let of_another_stream = DeadLetter {
+            stored_at: Some(to_timestamp(UNIX_EPOCH)),
+            ..letter(40)
+        };
+        bound.dead_letter(&of_another_stream);
+        assert_eq!(bound.through(), 60, "the stream was made later");
         bound.dead_letter(&letter(40));
         assert_eq!((bound.through(), bound.held_by()), (39, "a dead letter"));
         bound.archived(20);
