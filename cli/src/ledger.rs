@@ -20,6 +20,8 @@ use crate::pipe;
 mod print;
 mod resume;
 
+#[cfg(test)]
+pub(crate) use print::as_json;
 pub(crate) use print::{print_list, print_one};
 use resume::Seen;
 

@@ -151,6 +151,14 @@ fn has_remedy(overview: &Overview) -> bool {
     change.is_some_and(|change| change.remedy.is_some())
 }
 
+/// The stable name of the cause; empty where there is none.
+fn cause(overview: &Overview) -> &str {
+    let diagnosed = overview.diagnosed.as_ref();
+    let diagnosis = diagnosed.and_then(|diagnosed| diagnosed.diagnosis.as_ref());
+    diagnosis.map_or("", |diagnosis| &diagnosis.cause)
+}
+
+/// The same fields as the ledger's, which knows no texts; the streams count no events.
 fn as_json(overview: &Overview) -> Value {
     let owner = overview
         .incident
@@ -167,7 +175,42 @@ fn as_json(overview: &Overview) -> Value {
         "resolved": overview.is_resolved(),
         "opened_at": rfc3339(overview.opened_at),
         "last_at": rfc3339(overview.last_at),
-        "overdue": overview.overdue.as_ref().map(|(_, it)| render::awaited(it.awaited())),
+        "resolved_at": (overview.is_resolved() == Some(true)).then(|| rfc3339(overview.last_at)),
+        "overdue": overview.overdue.is_some(),
+        "awaited": overview.overdue.as_ref().map(|(_, it)| render::awaited(it.awaited())),
+        "cause": cause(overview),
         "summary": summary(overview),
+        "events": null,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::UNIX_EPOCH;
+
+    use bonesetter_proto::v1::{FailureClass, IncidentSummary};
+
+    use super::*;
+
+    #[test]
+    fn programs_read_the_same_fields_from_the_streams_and_from_the_ledger() {
+        let subject = "bonesetter.v1.detected.c.shop.Deployment.aaaaaaaaaaaaaaaaaaaaaaaaaa.open";
+        let overview = Overview {
+            subject: subject.parse().unwrap(),
+            incident: None,
+            failure_class: FailureClass::Unspecified,
+            phase: None,
+            opened_at: UNIX_EPOCH,
+            last_at: UNIX_EPOCH,
+            diagnosed: None,
+            acted: None,
+            overdue: None,
+        };
+        let fields = |value: Value| -> BTreeSet<String> {
+            value.as_object().unwrap().keys().cloned().collect()
+        };
+        let of_ledger = ledger::as_json(&IncidentSummary::default());
+        assert_eq!(fields(as_json(&overview)), fields(of_ledger));
+    }
 }

@@ -132,7 +132,8 @@ fn time(at: Option<&Timestamp>) -> Option<String> {
     at.and_then(from_timestamp).map(rfc3339)
 }
 
-fn as_json(incident: &IncidentSummary) -> Value {
+/// The same fields as of the streams' listing; texts are not in the ledger.
+pub(crate) fn as_json(incident: &IncidentSummary) -> Value {
     json!({
         "id": incident.id,
         "cluster": incident.cluster,
@@ -141,11 +142,14 @@ fn as_json(incident: &IncidentSummary) -> Value {
         "name": incident.name,
         "class": render::class(incident.failure_class()),
         "state": state(incident),
+        "resolved": incident.state() == IncidentState::Resolved,
         "overdue": incident.overdue,
+        "awaited": null,
         "opened_at": time(incident.opened_at.as_ref()),
         "last_at": time(incident.last_at.as_ref()),
         "resolved_at": time(incident.resolved_at.as_ref()),
         "cause": incident.cause,
+        "summary": null,
         "events": incident.events,
     })
 }
