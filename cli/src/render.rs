@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime};
 use anstyle::{AnsiColor, Style};
 use bonesetter_proto::v1::{
     Acted, Archived, Awaited, Decision, Detected, Diagnosed, FailureClass, Incident, NoticeKind,
-    Notified, Overdue, Phase, Redacted, Remedy, ResolvedReason, Step as ActedStep, remedy::Fix,
+    Notified, Overdue, Phase, Redacted, RedriveAction, Remedy, ResolvedReason, Step as ActedStep,
+    remedy::Fix,
 };
 
 use bonesetter_proto::{Stage, Subject, Unseen, from_timestamp};
@@ -329,6 +330,15 @@ pub fn decision(decision: &Decision) -> String {
         clean(&decision.reason, 200)
     } else {
         format!("not applied: {}", violations.join(", "))
+    }
+}
+
+/// What a person decided about a dead letter.
+pub fn verdict(action: RedriveAction) -> &'static str {
+    match action {
+        RedriveAction::Handle => "it is to be handled again",
+        RedriveAction::Drop => "it is left",
+        RedriveAction::Unspecified => "nothing that this version knows was decided",
     }
 }
 

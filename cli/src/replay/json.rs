@@ -1,7 +1,9 @@
 //! A record for programs.
 
 use bonesetter_chassis::clock::rfc3339;
-use bonesetter_proto::v1::{Acted, DeadLetter, Detected, Notified, Redacted, Removal};
+use bonesetter_proto::v1::{
+    Acted, DeadLetter, Detected, Notified, Redacted, Redrive, RedriveAction, Removal,
+};
 use serde_json::{Map, Value, json};
 
 use super::record::{Content, Entry, Record, SignatureState};
@@ -51,7 +53,7 @@ fn node(record: &Record, node: &Node<'_>) -> Value {
 
 fn stored(record: &Record, entry: &Entry) -> Map<String, Value> {
     let envelope = entry.envelope();
-    let input = record.find(entry.caused_by()).map(|cause| {
+    let input = record.cause_of(entry).map(|cause| {
         json!({
             "stream": cause.stream.name,
             "sequence": cause.stored.sequence,
@@ -67,6 +69,7 @@ fn stored(record: &Record, entry: &Entry) -> Map<String, Value> {
             of_body(&step.body),
         ),
         Content::Dead(letter) => (format!("dead letter: {}", letter.reason), dead(letter)),
+        Content::Decided(it) => (render::verdict(it.action()).to_owned(), decided(it)),
     };
     let value = json!({
         "at": rfc3339(entry.stored.stored_at),
@@ -211,6 +214,14 @@ fn notified(notified: &Notified) -> Value {
         })
         .collect();
     json!({"kind": render::notice(notified.kind()), "deliveries": deliveries})
+}
+
+fn decided(decision: &Redrive) -> Value {
+    json!({
+        "handle_again": decision.action() == RedriveAction::Handle, "consumer": decision.consumer,
+        "stream": decision.stream, "sequence": decision.sequence, "letter": decision.letter,
+        "note": decision.note,
+    })
 }
 
 fn dead(letter: &DeadLetter) -> Value {

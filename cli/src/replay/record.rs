@@ -3,11 +3,11 @@
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
-use bonesetter_chassis::topology::{DLQ, StreamSpec};
+use bonesetter_chassis::topology::{DLQ, REDRIVE, StreamSpec};
 use bonesetter_keys::{Verified, VerifyError, VerifyingKeys};
 use bonesetter_proto::v1::{
     Acted, Archived, DeadLetter, Detected, Diagnosed, Enriched, Envelope, Incident, Notified,
-    Overdue, Redacted, SecurityEvent,
+    Overdue, Redacted, Redrive, SecurityEvent,
 };
 use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
 use prost::Message as _;
@@ -29,7 +29,12 @@ pub(crate) struct Entry {
 pub(crate) enum Content {
     Step(Step),
     Dead(Box<DeadLetter>),
+    Decided(Box<Redrive>),
 }
+
+/// Where a message is. Dead letters of one writer, and decisions for one consumer, have one subject within an
+/// incident, and are several messages.
+pub(crate) type Place = (&'static str, u64);
 
 /// What is known of a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +66,7 @@ impl Record {
         trusted: Option<&VerifyingKeys>,
     ) -> Result<Self, ReadError> {
         let mut entries = Vec::new();
-        for stream in readable_streams().chain([&DLQ]) {
+        for stream in readable_streams().chain([&DLQ, &REDRIVE]) {
             let Some(stage) = stream.stage else { continue };
             let reader = StreamReader::new(bus.clone(), stream.name);
             for stored in reader.all(&stage.incident_filter(id)).await? {
@@ -75,7 +80,16 @@ impl Record {
         })
     }
 
-    /// The message that is stored under a subject.
+    /// What caused a message: of several under the subject that it names, the last that was there.
+    pub(crate) fn cause_of(&self, effect: &Entry) -> Option<&Entry> {
+        let named = |entry: &&Entry| entry.stored.subject == effect.caused_by();
+        let was_there = |entry: &&Entry| entry.stored.stored_at <= effect.stored.stored_at;
+        let mut named = self.entries.iter().filter(named);
+        let first = named.next()?;
+        named.take_while(was_there).last().or(Some(first))
+    }
+
+    /// The first message that is stored under a subject.
     pub(crate) fn find(&self, subject: &str) -> Option<&Entry> {
         self.entries
             .iter()
@@ -103,10 +117,11 @@ impl Entry {
         trusted: Option<&VerifyingKeys>,
     ) -> Option<Self> {
         let subject: Subject = stored.subject.parse().ok()?;
-        let content = if subject.stage == Stage::Dlq {
-            Content::Dead(Box::new(DeadLetter::decode(stored.payload.clone()).ok()?))
-        } else {
-            Content::Step(Step::read(stream.name, &stored)?)
+        let payload = stored.payload.clone();
+        let content = match subject.stage {
+            Stage::Dlq => Content::Dead(Box::new(DeadLetter::decode(payload).ok()?)),
+            Stage::Redrive => Content::Decided(Box::new(Redrive::decode(payload).ok()?)),
+            _ => Content::Step(Step::read(stream.name, &stored)?),
         };
         let signature = check(&content, &stored, trusted);
         Some(Self {
@@ -118,21 +133,25 @@ impl Entry {
         })
     }
 
-    /// What a step says; `None` for a dead letter.
+    /// See [`Place`].
+    pub(crate) const fn place(&self) -> Place {
+        (self.stream.name, self.stored.sequence)
+    }
+
+    /// What a step says; `None` for a dead letter and what was decided about one.
     pub(crate) const fn body(&self) -> Option<&Body> {
         match &self.content {
             Content::Step(step) => Some(&step.body),
-            Content::Dead(_) => None,
+            Content::Dead(_) | Content::Decided(_) => None,
         }
     }
 
     /// The envelope; absent only in what this version cannot read.
     pub(crate) fn envelope(&self) -> Option<&Envelope> {
-        let Content::Step(step) = &self.content else {
-            let Content::Dead(letter) = &self.content else {
-                return None;
-            };
-            return letter.envelope.as_ref();
+        let step = match &self.content {
+            Content::Step(step) => step,
+            Content::Dead(letter) => return letter.envelope.as_ref(),
+            Content::Decided(decision) => return decision.envelope.as_ref(),
         };
         match &step.body {
             Body::Detected(message) => message.envelope(),

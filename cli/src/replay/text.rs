@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use bonesetter_chassis::bus::header;
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_proto::Stage;
-use bonesetter_proto::v1::{Acted, DeadLetter, Mode, Notified, Redacted, ResolvedReason};
+use bonesetter_proto::v1::{Acted, DeadLetter, Mode, Notified, Redacted, Redrive, ResolvedReason};
 
 use super::record::{Content, Entry, Record, SignatureState};
 use super::tree::{Absence, Node, What, trees};
@@ -162,6 +162,7 @@ fn head(node: &Node<'_>) -> String {
 pub(crate) const fn name_of(stage: Stage) -> &'static str {
     match stage {
         Stage::Dlq => "dead letter",
+        Stage::Redrive => "decision",
         stage => stage.as_str(),
     }
 }
@@ -194,13 +195,18 @@ fn details(record: &Record, entry: &Entry) -> String {
             transport(record, entry, &mut text);
             dead(letter, &mut text);
         }
+        Content::Decided(decision) => {
+            let _ = writeln!(text, "  {}", render::verdict(decision.action()));
+            transport(record, entry, &mut text);
+            decided(decision, &mut text);
+        }
     }
     text
 }
 
 /// What went in, what came out, and who vouches for it.
 fn transport(record: &Record, entry: &Entry, text: &mut String) {
-    if let Some(cause) = record.find(entry.caused_by()) {
+    if let Some(cause) = record.cause_of(entry) {
         let input = format!("{} ({})", place(cause), bytes(size_of(cause)));
         field(text, "In", &input);
     }
@@ -327,6 +333,15 @@ fn dead(letter: &DeadLetter, text: &mut String) {
         letter.stream, letter.sequence, letter.deliveries
     );
     field(text, "Message", &reference);
+}
+
+fn decided(decision: &Redrive, text: &mut String) {
+    let reference = format!(
+        "{}/{} for {}, dead letter {}",
+        decision.stream, decision.sequence, decision.consumer, decision.letter
+    );
+    field(text, "Message", &reference);
+    field(text, "Note", &decision.note);
 }
 
 /// What a reader should know about the record as a whole.

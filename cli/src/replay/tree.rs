@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use bonesetter_chassis::topology::stream_of;
 use bonesetter_proto::{Stage, Subject};
 
-use super::record::{Entry, Record};
+use super::record::{Entry, Place, Record};
 
 /// A message and what followed from it.
 #[derive(Debug)]
@@ -39,86 +39,101 @@ pub(crate) enum Absence {
 
 /// The trees of a record: one for each message without a cause, in the order of time.
 pub(crate) fn trees(record: &Record) -> Vec<Node<'_>> {
-    let mut effects: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-    let mut roots: BTreeSet<&str> = BTreeSet::new();
+    let mut roots = Vec::new();
+    let mut builder = Builder::default();
     for entry in &record.entries {
-        let cause = entry.caused_by();
-        if cause.is_empty() {
-            roots.insert(&entry.stored.subject);
-        } else {
-            effects.entry(cause).or_default().push(entry);
-            if record.find(cause).is_none() {
-                roots.insert(cause);
-            }
+        match (entry.caused_by(), record.cause_of(entry)) {
+            ("", _) => roots.push(entry),
+            (_, Some(cause)) => builder
+                .effects
+                .entry(cause.place())
+                .or_default()
+                .push(entry),
+            (cause, None) => builder
+                .effects_of_absent
+                .entry(cause)
+                .or_default()
+                .push(entry),
         }
     }
     // A sealed message names its cause to the redactor alone; what it answers has the same step.
-    let mut adopted: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    roots.retain(|root| match source_of(root) {
-        Some(source) if record.find(&source).is_some() => {
-            adopted.entry(source).or_default().push(root);
-            false
+    let mut lost = Vec::new();
+    for cause in builder.effects_of_absent.keys() {
+        match source_of(cause).and_then(|source| record.find(&source)) {
+            Some(source) => builder
+                .adopted
+                .entry(source.place())
+                .or_default()
+                .push(cause),
+            None => lost.push(*cause),
         }
-        _ => true,
-    });
-    let mut builder = Builder {
-        record,
-        effects,
-        adopted,
-        seen: BTreeSet::new(),
-    };
-    let mut trees: Vec<Node<'_>> = roots
-        .into_iter()
-        .filter_map(|root| builder.node(root, None))
-        .collect();
+    }
+    let mut trees = Vec::new();
+    for root in roots {
+        trees.extend(builder.stored(root, None));
+    }
+    for cause in lost {
+        trees.push(builder.absent(cause, None));
+    }
     // Messages that name each other as their cause hang on no root.
     for entry in &record.entries {
-        trees.extend(builder.node(&entry.stored.subject, None));
+        trees.extend(builder.stored(entry, None));
     }
     trees.sort_by_key(begins_at);
     trees
 }
 
+#[derive(Default)]
 struct Builder<'a> {
-    record: &'a Record,
-    effects: BTreeMap<&'a str, Vec<&'a Entry>>,
-    adopted: BTreeMap<String, Vec<&'a str>>,
-    seen: BTreeSet<&'a str>,
+    /// What followed from a message, by its place.
+    effects: BTreeMap<Place, Vec<&'a Entry>>,
+    /// What followed from one that cannot be read, by its subject.
+    effects_of_absent: BTreeMap<&'a str, Vec<&'a Entry>>,
+    /// Subjects of those that hang on a message, by its place.
+    adopted: BTreeMap<Place, Vec<&'a str>>,
+    seen: BTreeSet<Place>,
 }
 
 impl<'a> Builder<'a> {
     /// `None` when the message stands in the tree already.
-    fn node(&mut self, subject: &'a str, cause_at: Option<SystemTime>) -> Option<Node<'a>> {
-        if !self.seen.insert(subject) {
+    fn stored(&mut self, entry: &'a Entry, cause_at: Option<SystemTime>) -> Option<Node<'a>> {
+        let place = entry.place();
+        if !self.seen.insert(place) {
             return None;
         }
-        let entry = self.record.find(subject);
-        let at = entry.map(|entry| entry.stored.stored_at);
-        let what = entry.map_or_else(
-            || What::Absent {
-                subject: subject.to_owned(),
-                why: absence(subject),
-            },
-            What::Stored,
-        );
+        let at = entry.stored.stored_at;
         let mut children = Vec::new();
-        for sealed in self.adopted.get(subject).cloned().unwrap_or_default() {
-            children.extend(self.node(sealed, at));
+        for sealed in self.adopted.remove(&place).unwrap_or_default() {
+            children.push(self.absent(sealed, Some(at)));
         }
-        // What lies between is not readable, so its effects are measured from the last that is.
-        let since = at.or(cause_at);
-        for effect in self.effects.get(subject).cloned().unwrap_or_default() {
-            children.extend(self.node(&effect.stored.subject, since));
+        for effect in self.effects.remove(&place).unwrap_or_default() {
+            children.extend(self.stored(effect, Some(at)));
         }
         children.sort_by_key(begins_at);
-        let after = at
-            .zip(cause_at)
-            .and_then(|(at, cause)| at.duration_since(cause).ok());
         Some(Node {
-            what,
-            after,
+            what: What::Stored(entry),
+            after: cause_at.and_then(|cause| at.duration_since(cause).ok()),
             children,
         })
+    }
+
+    /// Its effects are measured from the last message before it that can be read.
+    fn absent(&mut self, subject: &'a str, cause_at: Option<SystemTime>) -> Node<'a> {
+        let effects = self.effects_of_absent.remove(subject).unwrap_or_default();
+        let mut children = Vec::new();
+        for effect in effects {
+            children.extend(self.stored(effect, cause_at));
+        }
+        children.sort_by_key(begins_at);
+        let what = What::Absent {
+            subject: subject.to_owned(),
+            why: absence(subject),
+        };
+        Node {
+            what,
+            after: None,
+            children,
+        }
     }
 }
 

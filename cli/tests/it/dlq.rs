@@ -125,6 +125,21 @@ async fn a_dead_letter_is_listed_shown_redriven_and_dropped() {
     assert_eq!(again["letters"].as_array().map(Vec::len), Some(2));
     assert_eq!(again["decisions"][0]["note"], "it is back");
 
+    // Replay tells it as it was: died, handled again as somebody decided, died.
+    let replay = world.arguments(&["replay", cases[0].id(), "-o", "json"]);
+    let replay = crate::replay::json(&replay);
+    let caused = |node: &Value| node["caused"].as_array().cloned().unwrap_or_default();
+    let deaths = caused(&replay["messages"][0]);
+    let stages: Vec<_> = deaths.iter().map(|death| &death["stage"]).collect();
+    assert_eq!(stages, ["dlq", "dlq"], "{replay}");
+    let decided = caused(&deaths[0]);
+    assert_eq!(decided[0]["details"]["note"], "it is back", "{replay}");
+    assert_eq!(caused(&deaths[1]), [Value::Null; 0], "{replay}");
+    let text = crate::replay::run(&world.arguments(&["replay", cases[0].id()]));
+    for expected in ["decision", "it is to be handled again", "it is back"] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+
     let all = ["dlq", "redrive", "--all", "--consumer", "enricher"];
     let done = run(&world, "redriver", &all);
     assert_eq!(stdout(&done).lines().count(), 2, "{}", stderr(&done));
