@@ -1,5 +1,5 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bonesetter_chassis::clock::Clock;
 use bonesetter_chassis::stage::{Input, Outcome, Stage};
@@ -62,7 +62,12 @@ impl Verify {
             .change
             .as_ref()
             .ok_or(StageError::Malformed("change"))?;
-        let held = self.changes.get(input.subject.incident.as_str()).await?;
+        let held = match self.changes.get(input.subject.incident.as_str()).await {
+            Err(ChangesError::Malformed { .. }) => {
+                return Ok(Progress::Step(without_record(applied)));
+            }
+            held => held?,
+        };
         let held = held.filter(|held| held.record.effect_key == change.effect_key);
         let Some(mut held) = held else {
             return Ok(Progress::Step(without_record(applied)));
@@ -79,39 +84,46 @@ impl Verify {
             }
             Err(error) => return Err(error.into()),
         };
-        let look = self.look(applied, &edits).await?;
+        match self.watch(&mut held, applied, &edits).await {
+            Err(StageError::Api(error @ ApiError::Refused { .. })) => {
+                self.unseen(&mut held, applied, &error).await
+            }
+            progress => progress,
+        }
+    }
+
+    async fn watch(
+        &self,
+        held: &mut Held,
+        applied: &Acted,
+        edits: &Edits,
+    ) -> Result<Progress, StageError> {
+        let look = self.look(applied, edits).await?;
         let live = match look {
             Look::Ours(live) => live,
             Look::TakenBack => {
                 let why = "every field has its former value again";
-                return self.end(&mut held, rolled_back(applied, why)).await;
+                return self.end(held, rolled_back(applied, why)).await;
             }
-            Look::Lost(violation) => return self.stuck(&mut held, applied, violation).await,
+            Look::Lost(violation) => return self.stuck(held, applied, violation).await,
         };
         let pods = self.cluster.newest_pods(&live).await?;
         let assessment = assess(&live, &pods);
         let now = self.clock.now();
-        let deadline = applied
-            .verification
-            .as_ref()
-            .and_then(|it| it.deadline.as_ref());
-        let deadline = deadline.and_then(from_timestamp).unwrap_or(now);
+        let deadline = deadline(applied).unwrap_or(now);
         let before = held.record.watch.as_ref();
         let window = self.verification.window;
         let (watch, verdict) = judge(&assessment, before, millis(now), window, millis(deadline));
         match verdict {
             Verdict::Verified => {
                 let message = verified(applied, &assessment, watch.as_ref());
-                self.end(&mut held, message).await
+                self.end(held, message).await
             }
-            Verdict::TakeBack => {
-                self.take_back(&mut held, applied, &edits, &assessment)
-                    .await
-            }
+            Verdict::TakeBack => self.take_back(held, applied, edits, &assessment).await,
             Verdict::Wait => {
                 if watch != held.record.watch {
                     held.record.watch = watch;
-                    self.changes.store(&mut held).await?;
+                    self.changes.store(held).await?;
                 }
                 let observed = describe(&assessment);
                 Ok(Progress::Wait {
@@ -120,6 +132,23 @@ impl Verify {
                 })
             }
         }
+    }
+
+    /// The API server does not say what became of the change. It may yet; when the time is over, people must look.
+    async fn unseen(
+        &self,
+        held: &mut Held,
+        applied: &Acted,
+        error: &ApiError,
+    ) -> Result<Progress, StageError> {
+        if deadline(applied).is_some_and(|deadline| self.clock.now() < deadline) {
+            return Ok(Progress::Wait {
+                after: self.verification.interval,
+                observed: error.to_string(),
+            });
+        }
+        let violation = Violation::new(Name::ApiRefused, error.to_string());
+        self.stuck(held, applied, violation).await
     }
 
     /// Whether the object still is what we made of it.
@@ -210,6 +239,12 @@ enum Look {
     Lost(Violation),
 }
 
+/// When it must have helped.
+fn deadline(applied: &Acted) -> Option<SystemTime> {
+    let verification = applied.verification.as_ref()?;
+    from_timestamp(verification.deadline.as_ref()?)
+}
+
 fn without_record(applied: &Acted) -> Draft {
     let detail = "the former values are gone from bonesetter-changes";
     let violation = Violation::new(Name::RecordMissing, detail);
@@ -243,7 +278,7 @@ fn observed(message: Acted, what: &str) -> Acted {
 
 fn verified(applied: &Acted, assessment: &Assessment, watch: Option<&Watch>) -> Acted {
     let since = watch.map(|watch| {
-        to_timestamp(std::time::UNIX_EPOCH + Duration::from_millis(watch.since_millis))
+        to_timestamp(SystemTime::UNIX_EPOCH + Duration::from_millis(watch.since_millis))
     });
     let verification = v1::Verification {
         observed: format!("{}, without a restart meanwhile", describe(assessment)),

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use bonesetter_chassis::stage::{Outcome, Stage as _};
 use bonesetter_proto::v1::Acted;
+use kube::{Client, Config};
 use serde_json::json;
+use svc_actuator::kubernetes::Cluster;
+use svc_actuator::stage::Verify;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::cluster::serving;
 use crate::world::{DEADLINE, World, one, roll_back, set_memory, violations};
@@ -112,6 +117,51 @@ async fn former_values_that_cannot_be_opened_need_a_person() {
     );
     assert_eq!(one(world.verify().handle(&applied).await), ended);
     assert_eq!(world.sandbox.get("web").await["spec"], before["spec"]);
+    world.sandbox.remove().await;
+}
+
+/// An API server that understands nothing, which the real one cannot be made to be.
+async fn refusing() -> Cluster {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "reason": "BadRequest", "code": 400, "message": "no"});
+    let body = status.to_string();
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            // Whoever has gone away needs no answer.
+            let _ = stream.read(&mut request).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        }
+    });
+    let client = Client::try_from(Config::new(url.parse().unwrap())).unwrap();
+    Cluster::new(client, Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn a_change_of_which_nothing_can_be_seen_needs_a_person_when_its_time_is_over() {
+    let world = World::new().await;
+    world.sandbox.create("web", &hopeless()).await;
+    let applied = world.applied("web", set_memory(128 << 20)).await;
+    let verify = Verify {
+        cluster: refusing().await,
+        ..world.verify()
+    };
+    assert!(is_waiting(&verify.handle(&applied).await));
+    world.clock.advance(DEADLINE);
+    let ended = one(verify.handle(&applied).await);
+    assert_eq!(
+        (ended.0.as_str(), violations(&ended.1)),
+        ("stuck", vec!["api-refused"])
+    );
+    // It has been told, whatever can be seen now.
+    assert_eq!(one(world.verify().handle(&applied).await), ended);
     world.sandbox.remove().await;
 }
 
