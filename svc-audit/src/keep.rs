@@ -16,6 +16,7 @@ pub mod bound;
 mod letters;
 
 use std::iter;
+use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{
     Bus, ConsumerState, KeepError, LagError, ReadError, StreamReader, StreamState,
@@ -152,7 +153,7 @@ impl Keeper {
             bound.must_be_idle(consumer.name, self.bus.consumer_state(consumer).await?);
         }
         let before = self.redrives(stream).await?;
-        let letters = self.letters(stream).await?;
+        let letters = self.letters(stream, state.created).await?;
         for letter in &letters.open {
             bound.dead_letter(letter);
         }
@@ -183,8 +184,12 @@ impl Keeper {
         Ok(states)
     }
 
-    /// The dead letters about a stream.
-    async fn letters(&self, stream: &StreamSpec) -> Result<Letters, ReadError> {
+    /// The dead letters about a stream that was made then.
+    async fn letters(
+        &self,
+        stream: &StreamSpec,
+        created: SystemTime,
+    ) -> Result<Letters, ReadError> {
         let mut open = Vec::new();
         let mut from = 1;
         let letters = StreamReader::new(self.bus.clone(), DLQ.name);
@@ -193,6 +198,7 @@ impl Keeper {
             // What is not a letter refers to nothing.
             if let Ok(letter) = DeadLetter::decode(stored.payload)
                 && letter.stream == stream.name
+                && !bound::is_past(&letter, created)
             {
                 open.push((stored.sequence, letter));
             }

@@ -73,9 +73,7 @@ impl Bound {
 
     /// A dead letter needs its message until somebody has decided.
     pub fn dead_letter(&mut self, letter: &DeadLetter) {
-        let stored_at = letter.stored_at.as_ref().and_then(from_timestamp);
-        let is_past = stored_at.is_some_and(|stored_at| stored_at < self.created);
-        if !is_past && letter.sequence > self.nothing {
+        if !is_past(letter, self.created) && letter.sequence > self.nothing {
             self.hold(letter.sequence - 1, "a dead letter");
         }
     }
@@ -84,6 +82,12 @@ impl Bound {
     pub fn archived(&mut self, through: u64) {
         self.hold(through, "the archive");
     }
+}
+
+/// Whether a letter is about a message of an earlier stream of the same name, in whose place another one may stand.
+pub fn is_past(letter: &DeadLetter, created: SystemTime) -> bool {
+    let stored_at = letter.stored_at.as_ref().and_then(from_timestamp);
+    stored_at.is_some_and(|stored_at| stored_at < created)
 }
 
 /// Whether somebody has decided about the letter at a place of the dead letters.
