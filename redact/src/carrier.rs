@@ -49,8 +49,8 @@ const SCHEMES: &[&str] = &[
 /// Appends what names announce in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     assignments(text, hits);
-    crate::carrier::pairs::scan(text, hits);
-    crate::carrier::words::scan(text, hits);
+    pairs::scan(text, hits);
+    words::scan(text, hits);
 }
 
 fn assignments(text: &str, hits: &mut Vec<Hit>) {

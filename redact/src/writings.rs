@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::learn::Bounds;
+use crate::rarity::is_uuid;
 
 /// A longer value is not searched for as a list of numbers: it would be longer than any such list in a log.
 const LONGEST_LISTED: usize = 128;
@@ -48,14 +49,6 @@ fn cases(value: &str) -> impl Iterator<Item = String> {
     let spellings = [is_mixed.then(|| value.to_owned()), bare];
     let spellings = spellings.into_iter().flatten();
     spellings.flat_map(|text| [text.to_ascii_lowercase(), text.to_ascii_uppercase()])
-}
-
-fn is_uuid(value: &str) -> bool {
-    value.len() == 36
-        && value.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
 }
 
 fn percent(value: &str) -> String {
