@@ -217,8 +217,13 @@ impl Reader<'_> {
             }
         }
         let bytes = &self.text.as_bytes()[line.clone()];
-        if verdict == Verdict::Token && memchr::memchr2(b'\\', b'{', bytes).is_some() {
-            // JSON, or what may be escaped, has other readings.
+        // JSON, or what may be escaped, has other readings.
+        let has_others = match verdict {
+            Verdict::Token => memchr::memchr2(b'\\', b'{', bytes).is_some(),
+            Verdict::Personal => memchr::memchr(b'\\', bytes).is_some(),
+            Verdict::Clean | Verdict::Deep => false,
+        };
+        if has_others {
             verdict = Verdict::Deep;
         }
         verdict

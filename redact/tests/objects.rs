@@ -321,6 +321,17 @@ fn numbers_are_secrets_and_cards_too() {
 }
 
 #[test]
+fn an_escape_before_an_address_stays_whole() {
+    let text = r#"["to whom it concerns:\nada@example.com"]"#;
+    let redacted = session().redact_text(text).text;
+    assert!(redacted.contains(r"concerns:\n<email:"), "{redacted}");
+    assert!(
+        serde_json::from_str::<Value>(&redacted).is_ok(),
+        "{redacted}"
+    );
+}
+
+#[test]
 fn a_secret_object_within_a_text_is_one() {
     let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db-login", "namespace": "shop"},
         "data": {"user": "YWRtaW4="}, "stringData": {"note": "tulipmorning", "pin": 4711}});
