@@ -65,6 +65,8 @@ enum Needs {
     Nothing,
     /// A run of letters and digits.
     Token,
+    /// The digits of a payment card.
+    Number,
     /// Digits of personal data, which may also be one long run.
     Digits,
     /// A hardware or IPv6 address.
@@ -83,6 +85,7 @@ impl Needs {
             _ if !rule.near_token => Self::Nothing,
             _ if !builtin => Self::Any,
             Class::Secret => Self::Token,
+            Class::Personal if rule.check == Check::Luhn => Self::Number,
             Class::Personal | Class::Host | Class::User => Self::Digits,
             Class::Ip => Self::Network,
         })
@@ -92,7 +95,8 @@ impl Needs {
         match self {
             Self::Nothing => true,
             Self::Token => kinds.token,
-            Self::Digits => kinds.personal || kinds.token,
+            Self::Number => kinds.number,
+            Self::Digits => kinds.number || kinds.personal || kinds.token,
             Self::Network => kinds.network,
             Self::Address => kinds.address,
             Self::Any => kinds != Kinds::default(),

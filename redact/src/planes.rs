@@ -70,6 +70,42 @@ impl Classes {
     }
 }
 
+/// Hands over the classes of every block with its first byte; what the last one lacks is zero bytes.
+#[inline]
+pub(crate) fn each_block(bytes: &[u8], mut found: impl FnMut(&Classes, usize)) {
+    let (blocks, rest) = bytes.as_chunks();
+    for (index, block) in blocks.iter().enumerate() {
+        found(&Classes::of(block), index * BLOCK);
+    }
+    if !rest.is_empty() {
+        let mut padded = [0; BLOCK];
+        padded[..rest.len()].copy_from_slice(rest);
+        found(&Classes::of(&padded), bytes.len() - rest.len());
+    }
+}
+
+/// The last block and this one, so that what spans both is seen: bit 64 is the first byte of this one.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pair(u128);
+
+impl Pair {
+    /// Goes on to the next block.
+    pub(crate) fn push(&mut self, now: u64) -> u128 {
+        self.0 = self.0 >> 64 | u128::from(now) << 64;
+        self.0
+    }
+}
+
+/// What speaks of this block.
+pub(crate) fn high(pair: u128) -> u64 {
+    (pair >> 64) as u64
+}
+
+/// The first bit of each row.
+pub(crate) fn begins(bits: u128) -> u128 {
+    bits & !(bits << 1)
+}
+
 /// Word `k` has bit `k` of every byte.
 fn planes(block: &[u8; BLOCK]) -> [u64; 8] {
     let mut words = [0; 8];

@@ -5,6 +5,8 @@ use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::planes::{BLOCK, Pair, begins, each_block, high};
+
 /// Shorter runs of digits and letters hold no value that matters.
 const SHORTEST_RUN: usize = 11;
 /// How many characters of a run say whether it is text in base64; a long run is decoded in any case.
@@ -175,17 +177,55 @@ fn reference(rest: &[u8], plain: &mut Vec<u8>) -> Option<usize> {
 /// begins, a line for each.
 pub(crate) fn decoded_runs(text: &str) -> String {
     let mut decoded = Vec::new();
-    each_run(text.as_bytes(), &IN_RUN, |run| {
-        each_run(run, &IS_DIGIT, |digits| hexadecimal(digits, &mut decoded));
+    each_run(text.as_bytes(), |run| {
+        each_number(run, |digits| hexadecimal(digits, &mut decoded));
         base64(run, &mut decoded);
     });
     text_of(decoded)
 }
 
-/// Hands over every run of certain bytes that is not too short. Looks at one byte of as many as the shortest has,
+/// Hands over every run of the characters of base64 that is not too short.
+fn each_run(bytes: &[u8], mut found: impl FnMut(&[u8])) {
+    let mut pair = Pair::default();
+    // Where the run begins that reaches the end of the last block.
+    let mut open = None;
+    each_block(bytes, |c, first| {
+        let word = c.digit | c.upper | c.lower;
+        let now = word | c.plus | c.slash | c.hyphen | c.underscore;
+        let both = pair.push(now);
+        let mut close = |from: usize, at: usize| {
+            let end = at + (now >> at).trailing_ones() as usize;
+            if end == BLOCK {
+                return Some(from);
+            }
+            found(&bytes[from..first + end]);
+            None
+        };
+        open = open.and_then(|from| close(from, 0));
+        let mut ends = high(begins(row11(both)));
+        while ends != 0 {
+            let at = ends.trailing_zeros() as usize;
+            ends &= ends - 1;
+            open = close(first + at + 1 - SHORTEST_RUN, at);
+        }
+    });
+    if let Some(from) = open {
+        found(&bytes[from..]);
+    }
+}
+
+/// The last of as many in a row as the shortest run has.
+fn row11(bits: u128) -> u128 {
+    let two = bits & bits << 1;
+    let four = two & two << 2;
+    let eight = four & four << 4;
+    eight & eight << 3
+}
+
+/// Hands over every run of hexadecimal digits that is not too short. Looks at one byte of as many as the shortest has,
 /// where there is none.
-fn each_run(bytes: &[u8], is_in: &[bool; 256], mut found: impl FnMut(&[u8])) {
-    let is_in = |byte: &u8| is_in[usize::from(*byte)];
+fn each_number(bytes: &[u8], mut found: impl FnMut(&[u8])) {
+    let is_in = |byte: &u8| IS_DIGIT[usize::from(*byte)];
     let mut at = 0;
     while let Some(probe) = bytes.get(at + SHORTEST_RUN - 1) {
         if !is_in(probe) {
@@ -204,17 +244,6 @@ fn each_run(bytes: &[u8], is_in: &[bool; 256], mut found: impl FnMut(&[u8])) {
         at = end;
     }
 }
-
-const IN_RUN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte: u8 = 0;
-    while byte < 128 {
-        table[byte as usize] =
-            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
-        byte += 1;
-    }
-    table
-};
 
 const IS_DIGIT: [bool; 256] = {
     let mut table = [false; 256];
@@ -236,11 +265,6 @@ fn hexadecimal(digits: &[u8], decoded: &mut Vec<u8>) {
 }
 
 fn base64(run: &[u8], decoded: &mut Vec<u8>) {
-    let engine = if run.iter().any(|byte| matches!(byte, b'-' | b'_')) {
-        &URL
-    } else {
-        &PLAIN
-    };
     for start in 0..4 {
         let part = &run[start..];
         // What is written right before it does not hide it.
@@ -253,6 +277,8 @@ fn base64(run: &[u8], decoded: &mut Vec<u8>) {
         // A single character at the end says nothing.
         let part = &part[..part.len() - usize::from(part.len() % 4 == 1)];
         let before = decoded.len();
+        let is_of_urls = run.iter().any(|byte| matches!(byte, b'-' | b'_'));
+        let engine = if is_of_urls { &URL } else { &PLAIN };
         if engine.decode_vec(part, decoded).is_err() {
             decoded.truncate(before);
         }

@@ -1,26 +1,16 @@
 //! Patterns of bits for what the gate looks for in runs of letters and digits, over blocks of 64 bytes.
 
-use crate::planes::Classes;
+use crate::planes::{Classes, Pair, begins, high};
 
 /// The shortest part of letters and digits that a token format or an account number has.
 pub(crate) const TOKEN: usize = 15;
 /// The shortest base64 that is decoded.
 pub(crate) const ENCODED: usize = 20;
 
-/// The last block and this one, so that what spans both is seen: bit 64 is the first byte of this one.
-#[derive(Debug, Clone, Copy, Default)]
-struct Pair(u128);
-
-impl Pair {
-    fn push(&mut self, now: u64) -> u128 {
-        self.0 = self.0 >> 64 | u128::from(now) << 64;
-        self.0
-    }
-}
-
 /// What the patterns of bits look back at.
 #[derive(Debug, Default)]
 pub(crate) struct History {
+    word: Pair,
     digit: Pair,
     upper: Pair,
     lower: Pair,
@@ -52,11 +42,6 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Tokens and encoded texts.
-    pub(crate) fn tokens(&self) -> u64 {
-        self.token | self.encoded | self.license
-    }
-
     /// All of them.
     pub(crate) fn any(&self) -> u64 {
         self.token
@@ -73,6 +58,26 @@ impl Candidates {
 }
 
 impl History {
+    /// What the next block may hold of tokens and encoded texts.
+    pub(crate) fn tokens(&mut self, c: &Classes) -> Candidates {
+        let word = self.word.push(c.digit | c.upper | c.lower);
+        let hyphen = self.hyphen.push(c.hyphen);
+        let join = self.join.push(c.plus | c.slash | c.hyphen | c.underscore);
+        Candidates {
+            license: high(rows(between(hyphen, word), 6)),
+            ..runs(word, join)
+        }
+    }
+
+    /// What the next block may hold of IPv4 addresses.
+    pub(crate) fn addresses(&mut self, c: &Classes) -> Candidates {
+        let dots = between(self.dot.push(c.dot), self.digit.push(c.digit));
+        Candidates {
+            ipv4: ipv4(dots),
+            ..Candidates::default()
+        }
+    }
+
     /// What the next block may hold.
     pub(crate) fn candidates(&mut self, c: &Classes) -> Candidates {
         let digit = self.digit.push(c.digit);
@@ -83,10 +88,7 @@ impl History {
         let dot = self.dot.push(c.dot);
         let colon = self.colon.push(c.colon);
         let join = self.join.push(c.plus | c.slash | c.hyphen | c.underscore);
-        let letter = upper | lower;
-        let word = digit | letter;
-        let between = |mark: u128, part: u128| part & mark << 1 & part << 2;
-        let dots = between(dot, digit);
+        let word = digit | upper | lower;
         let hyphens = between(hyphen, word);
         let open = self.open.push(c.open);
         let marks = [
@@ -97,13 +99,7 @@ impl History {
         let groups = between(dot, word);
         let numbers = digit & digit << 1 & upper << 2 & upper << 3;
         Candidates {
-            token: high(begins(row15(word))),
-            encoded: high(begins({
-                let run = word | join;
-                let row15 = row15(run);
-                row15 & row15 << 5
-            })),
-            ipv4: high(dots & spread3(dots & spread3(dots))),
+            ipv4: ipv4(between(dot, digit)),
             network: high(colons(between(colon, word)) | pairs(hyphens) | groups & groups << 5),
             license: high(rows(hyphens, 6)),
             account: if numbers == 0 {
@@ -125,12 +121,29 @@ impl History {
                 high(open << 4 & digit << 1 & digit << 2 & digit << 3) & c.close
             },
             unseen: c.unseen,
+            ..runs(word, join)
         }
     }
 }
 
-fn high(pair: u128) -> u64 {
-    (pair >> 64) as u64
+/// Long runs of letters and digits, and of what base64 has besides.
+fn runs(word: u128, join: u128) -> Candidates {
+    let all = row15(word | join);
+    Candidates {
+        token: high(begins(row15(word))),
+        encoded: high(begins(all & all << 5)),
+        ..Candidates::default()
+    }
+}
+
+/// The last of four groups of digits.
+fn ipv4(dots: u128) -> u64 {
+    high(dots & spread3(dots & spread3(dots)))
+}
+
+/// A mark between two of such bytes; the bit is that of the second.
+fn between(mark: u128, part: u128) -> u128 {
+    part & mark << 1 & part << 2
 }
 
 /// The last of 15 in a row.
@@ -139,11 +152,6 @@ fn row15(bits: u128) -> u128 {
     let four = two & two << 2;
     let eight = four & four << 4;
     eight & eight << 7
-}
-
-/// The first bit of each row.
-fn begins(bits: u128) -> u128 {
-    bits & !(bits << 1)
 }
 
 /// Two to four places on: behind the next group of one to three.

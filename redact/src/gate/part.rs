@@ -8,15 +8,25 @@ const UPPER: u8 = 4;
 /// A letter that is no hexadecimal digit.
 const BEYOND_HEX: u8 = 8;
 
-fn class(byte: u8) -> u8 {
-    match byte {
-        b'0'..=b'9' => DIGIT,
-        b'a'..=b'f' => LOWER,
-        b'g'..=b'z' => LOWER | BEYOND_HEX,
-        b'A'..=b'F' => UPPER,
-        b'G'..=b'Z' => UPPER | BEYOND_HEX,
-        _ => 0,
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        classes[byte as usize] = match byte {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' => LOWER,
+            b'g'..=b'z' => LOWER | BEYOND_HEX,
+            b'A'..=b'F' => UPPER,
+            b'G'..=b'Z' => UPPER | BEYOND_HEX,
+            _ => 0,
+        };
+        byte += 1;
     }
+    classes
+};
+
+fn class(byte: u8) -> u8 {
+    CLASSES[usize::from(byte)]
 }
 
 /// A maximal run of letters and digits.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::gate::bits::{Candidates, ENCODED, History, TOKEN};
 use crate::gate::part::Part;
 use crate::placeholder::lookalike_end;
-use crate::planes::{BLOCK, Classes};
+use crate::planes::{Classes, each_block};
 use crate::validate::is_luhn;
 use crate::view::is_invisible;
 
@@ -35,7 +35,7 @@ pub(crate) fn scan(text: &str, range: Range<usize>, mut found: impl FnMut(usize,
     candidates(
         bytes,
         range.start,
-        Candidates::any,
+        History::candidates,
         |candidates, place, at| {
             if at < skip_to {
                 return;
@@ -59,7 +59,7 @@ pub(crate) fn tokens(text: &str, range: Range<usize>, mut found: impl FnMut(usiz
     candidates(
         bytes,
         range.start,
-        Candidates::tokens,
+        History::tokens,
         |candidates, place, at| {
             if is_token(bytes, candidates, place, at) {
                 found(at);
@@ -69,10 +69,13 @@ pub(crate) fn tokens(text: &str, range: Range<usize>, mut found: impl FnMut(usiz
 }
 
 /// What a text may have that rules need; too often rather than too seldom.
-#[expect(clippy::struct_excessive_bools, reason = "four independent answers")]
+#[expect(clippy::struct_excessive_bools, reason = "five independent answers")]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Kinds {
     pub(crate) token: bool,
+    /// As many digits as a payment card has, perhaps in groups.
+    pub(crate) number: bool,
+    /// Other personal data.
     pub(crate) personal: bool,
     pub(crate) network: bool,
     pub(crate) address: bool,
@@ -82,9 +85,10 @@ impl Kinds {
     pub(crate) fn of(text: &str) -> Self {
         let bytes = text.as_bytes();
         let mut kinds = Self::default();
-        candidates(bytes, 0, Candidates::any, |found, place, at| {
+        candidates(bytes, 0, History::candidates, |found, place, at| {
             let has = |kind: u64| kind & place != 0;
-            kinds.personal |= has(found.account | found.area | found.number | found.mark);
+            kinds.number |= has(found.number);
+            kinds.personal |= has(found.account | found.area | found.mark);
             kinds.network |= has(found.network);
             kinds.address |= has(found.ipv4);
             kinds.token = kinds.token || is_token(bytes, found, place, at);
@@ -93,31 +97,25 @@ impl Kinds {
     }
 }
 
-/// Hands over every place from `start` on where there may be something that is wanted: all of its block, which of
+/// Hands over every place from `start` on where there may be something that is looked for: all of its block, which of
 /// them, and its byte.
 fn candidates(
     bytes: &[u8],
     start: usize,
-    wanted: impl Fn(&Candidates) -> u64,
+    look: impl Fn(&mut History, &Classes) -> Candidates,
     mut found: impl FnMut(&Candidates, u64, usize),
 ) {
     let mut history = History::default();
-    for start in (start..bytes.len()).step_by(BLOCK) {
-        let mut padded = [0; BLOCK];
-        let block = if let Some(block) = bytes[start..].first_chunk() {
-            block
-        } else {
-            padded[..bytes.len() - start].copy_from_slice(&bytes[start..]);
-            &padded
-        };
-        let candidates = history.candidates(&Classes::of(block));
-        let mut any = wanted(&candidates);
+    each_block(&bytes[start..], |classes, first| {
+        let candidates = look(&mut history, classes);
+        let mut any = candidates.any();
         while any != 0 {
             let place = any & any.wrapping_neg();
-            found(&candidates, place, start + any.trailing_zeros() as usize);
+            let at = start + first + any.trailing_zeros() as usize;
+            found(&candidates, place, at);
             any &= any - 1;
         }
-    }
+    });
 }
 
 /// Whether there is a token or an encoded text.
@@ -172,19 +170,14 @@ fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> 
 pub(crate) fn addresses(text: &str, mut found: impl FnMut(Range<usize>)) {
     let bytes = text.as_bytes();
     let mut skip_to = 0;
-    candidates(
-        bytes,
-        0,
-        |candidates| candidates.ipv4,
-        |_, _, at| {
-            if at >= skip_to
-                && let Some(address) = address(bytes, at)
-            {
-                skip_to = address.end;
-                found(address);
-            }
-        },
-    );
+    candidates(bytes, 0, History::addresses, |_, _, at| {
+        if at >= skip_to
+            && let Some(address) = address(bytes, at)
+        {
+            skip_to = address.end;
+            found(address);
+        }
+    });
 }
 
 /// The address whose last number begins at `at`, unless it is nobody's.
