@@ -2,8 +2,11 @@
 //! and a secret word followed by a random string.
 
 mod assignment;
+mod blocks;
 mod lists;
 pub(crate) mod pairs;
+mod phrases;
+pub(crate) mod template;
 pub(crate) mod words;
 
 use self::assignment::Assignment;
@@ -49,6 +52,7 @@ const SCHEMES: &[&str] = &[
 /// Appends what names announce in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     assignments(text, hits);
+    blocks::scan(text, hits);
     pairs::scan(text, hits);
     words::scan(text, hits);
 }
@@ -75,6 +79,9 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         }
         if last == "default" {
             naming = naming.max(variable_before(text, at));
+        }
+        if is_login_of_kafka(text, name, at) {
+            naming = Naming::Password;
         }
         if naming == Naming::Ordinary && !is_name_key(last) || at < covered {
             continue;
@@ -147,6 +154,14 @@ fn variable_before(text: &str, at: usize) -> Naming {
         .filter(|(_, block)| !block.contains('}'))
         .and_then(|(_, block)| block.split('"').next());
     name.map_or(Naming::Ordinary, classify)
+}
+
+/// `user_ada="x"` among the options of a login module: the password of a user of the broker.
+fn is_login_of_kafka(text: &str, name: &str, at: usize) -> bool {
+    name.starts_with("user_")
+        && before(text, at, LONG)
+            .rsplit_once("PlainLoginModule")
+            .is_some_and(|(_, options)| !options.contains(';'))
 }
 
 /// What a plan changes a secret to: `"X" -> "Y"`.
@@ -294,6 +309,14 @@ mod tests {
             ("**API Key**: x9-abcd", "x9-abcd"),
             ("*Password:* `x9`", "x9"),
             ("<b>Password:</b> x9<br>", "x9"),
+            ("password: <%= \"x9\" %>", "x9"),
+            ("password: \"{{ 'x9' }}\"", "x9"),
+            ("x.PlainLoginModule required\n  user_ada=\"x9\";", "x9"),
+            ("tokens {\n  default = \"hx-81-ab\"\n}", "hx-81-ab"),
+            ("{password: meadow, user: ada}", "meadow"),
+            ("db: {secret: two words, user: ada}", "two words"),
+            ("passphrase: copper kettle", "copper kettle"),
+            ("host: db\npassword: copper kettle\n", "copper kettle"),
         ] {
             assert_eq!(found(text), [expected], "{text}");
         }
@@ -317,6 +340,11 @@ mod tests {
             "renew session 0x24ede93119420016 at /10.10.34.12:43382",
             "signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "pod=orders-5c9d8f7b6-x2x4z key=orders/default",
+            "password: <%= ENV[\"DB_PASS\"] %>",
+            "x.PlainLoginModule required; user_ada=\"x9\"",
+            "passphrase: please try again",
+            "password: copper kettle",
+            "user_ada=\"x9\"",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

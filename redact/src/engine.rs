@@ -6,8 +6,8 @@ use crate::gate::Gate;
 use crate::learn::Learnt;
 use crate::rules::{RuleError, Rules};
 use crate::{
-    carrier, csv, decode, flags, formats::Formats, json, rarity, reference, sql, urls, view,
-    yaml_text,
+    carrier, columns, csv, decode, flags, formats::Formats, json, rarity, reference, sql, urls,
+    view, yaml_text,
 };
 
 /// How many encodings inside one another are looked into.
@@ -194,6 +194,7 @@ impl Engine {
         let mut hits = Vec::new();
         yaml_text::scan(text, &mut hits);
         csv::scan(text, &mut hits);
+        columns::scan(text, &mut hits);
         decode::scan(self, text, learnt, depth, &mut hits);
         for view in view::views(text) {
             for hit in merge(self.scan_at(&view.text, learnt, DEEPEST)) {

@@ -55,6 +55,7 @@
 //! compressed or encrypted data.
 
 mod carrier;
+mod columns;
 mod csv;
 mod decode;
 mod document;
@@ -83,6 +84,7 @@ mod sealed;
 mod segment;
 mod sentences;
 mod session;
+mod spelling;
 mod splice;
 mod splits;
 mod sql;

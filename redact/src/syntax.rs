@@ -1,5 +1,6 @@
 //! Where names and values begin and end.
 
+use crate::carrier::template;
 use crate::strings::{binary, quoted};
 
 /// The longest name and the longest value that are looked at.
@@ -103,8 +104,14 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
         start += properties(&text[start..]);
     }
     start += typed(&text[start..]);
-    binary(text, start)
-        .or_else(|| quoted(text, start))
+    let literal = |start| template::literal(text, start).map(|(start, end)| (start, end, true));
+    let in_quotes = |found: (usize, usize, bool)| {
+        let inner = literal(found.0).filter(|inner| inner.1 < found.1);
+        inner.unwrap_or(found)
+    };
+    literal(start)
+        .or_else(|| binary(text, start))
+        .or_else(|| quoted(text, start).map(in_quotes))
         .or_else(|| {
             let end = if whole {
                 composite_end(text, start)

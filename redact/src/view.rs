@@ -5,6 +5,7 @@ use bonesetter_proto::Unseen;
 
 use crate::engine::Hit;
 use crate::json::text::unescape;
+use crate::spelling::{is_spelled, spelled};
 
 /// A reading of a text and where each of its bytes comes from.
 #[derive(Debug)]
@@ -78,7 +79,8 @@ pub(crate) fn views(text: &str) -> Vec<View> {
             .iter()
             .any(|known| code.eq_ignore_ascii_case(*known))
     };
-    if memchr::memchr_iter(b'%', bytes).any(encodes) {
+    let is_encoded = memchr::memchr_iter(b'%', bytes).any(encodes);
+    if is_encoded {
         views.push(percent_decoded(text));
     }
     if has(b'&') && ENTITIES.iter().any(|(entity, _)| text.contains(entity)) {
@@ -87,7 +89,28 @@ pub(crate) fn views(text: &str) -> Vec<View> {
     if has(b'\\') && text.contains("\\u002") {
         views.push(unescape(text, 0));
     }
+    if is_spelled(text, !is_encoded) {
+        views.push(without_spelling(text));
+    }
     views
+}
+
+/// The text with letters in the place of their escapes, and nothing in that of what nobody sees.
+fn without_spelling(text: &str) -> View {
+    let mut view = View::with_capacity(text.len());
+    let mut skip_to = 0;
+    for (index, character) in text.char_indices() {
+        if index < skip_to {
+            continue;
+        }
+        let (meant, length) =
+            spelled(text.as_bytes(), index).unwrap_or((character, character.len_utf8()));
+        skip_to = index + length;
+        if !is_invisible(meant) {
+            view.push(meant, index, skip_to);
+        }
+    }
+    view
 }
 
 /// What quotes and separators are in HTML.
@@ -253,6 +276,9 @@ mod tests {
                 "2025-01-01T00:00:00Z stdout P token=x\n",
             ),
             ("token%3Dabc", "token=abc"),
+            ("pass\\u0077ord=x", "password=x"),
+            ("pass\\u200bword=x", "password=x"),
+            ("p&#97;ssword=x", "password=x"),
         ] {
             assert_eq!(readings(text), [expected], "{text}");
         }

@@ -231,6 +231,28 @@ const TEXTS: &[(&str, &str)] = &[
         "curl -s -u app:@ https://h.example.com/",
         "https://h.example.com/",
     ),
+    (
+        "acl {\n  tokens {\n    agent = \"@\"\n  }\n}\nuser = \"app\"",
+        "user = \"app\"",
+    ),
+    ("password: <%= \"@\" %>\nuser: app", "user: app"),
+    (
+        "password: {{ .Values.pw | default \"@\" }}\nuser: app",
+        ".Values.pw",
+    ),
+    (
+        "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"app\" user_ada=\"@\";",
+        "user_ada=",
+    ),
+    (
+        "Key         Value\n---         -----\ndb_password @\nuser        app\n",
+        "app",
+    ),
+    ("auth_type PASS\n  auth_pass @\n  app\n", "app"),
+    ("@,app,1001,\"system:masters\"\n", "app,1001"),
+    ("db: {password: @, user: app}", "user: app"),
+    ("pass\\u0077ord=@ user=app", "user=app"),
+    ("p&#97;ssword=@ user=app", "user=app"),
 ];
 
 fn redact(text: &str) -> String {

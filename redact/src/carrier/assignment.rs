@@ -1,10 +1,10 @@
 //! One assignment: whether its value is a secret, and where that ends.
 
-use crate::carrier::{LONG, is_scheme, is_secret_value, without_scheme};
+use crate::carrier::{LONG, is_scheme, is_secret_value, phrases, without_scheme};
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
-use crate::syntax::{heredoc, line_end, unquoted_end};
-use crate::value::is_vacant;
+use crate::syntax::{NAME_LIMIT, heredoc, line_end, unquoted_end};
+use crate::value::{before, is_vacant};
 
 /// A value behind the name that announces it.
 pub(crate) struct Assignment<'a> {
@@ -38,11 +38,13 @@ impl Assignment<'_> {
         } else {
             end = self.variable_end(end);
         }
+        let words = self.words_end(end);
+        let end = words.unwrap_or(end);
         let value = &self.text[start..end];
         let secret = is_secret_value(self.naming, value)
             && (self.quoted || !is_reference(value))
             && !self.is_prompt()
-            && (self.naming < Naming::Strong || !self.is_prose(value))
+            && (self.naming < Naming::Strong || words.is_some() || !self.is_prose(value))
             && (self.is_scheme_before(start) || !self.is_code(value));
         secret.then(|| {
             Hit::secret(
@@ -81,6 +83,38 @@ impl Assignment<'_> {
             Some(length) if rest[length] == quote && rest[0] == b' ' => end + length,
             _ => end,
         }
+    }
+
+    /// Where a value of several words ends, if what is around it shows that it is one.
+    fn words_end(&self, end: usize) -> Option<usize> {
+        if self.quoted || self.naming < Naming::Strong {
+            return None;
+        }
+        self.flow_end(end).or_else(|| phrases::end(self))
+    }
+
+    /// In `{password: a b, user: c}` it ends with the next member.
+    fn flow_end(&self, end: usize) -> Option<usize> {
+        let bytes = self.text.as_bytes();
+        let is_spaced = bytes[self.at] == b':' && self.start > self.at + 1;
+        let line = before(self.text, self.at, NAME_LIMIT).rsplit('\n').next()?;
+        if !is_spaced || line.matches('{').count() <= line.matches('}').count() {
+            return None;
+        }
+        let rest = &bytes[end..bytes.len().min(end + NAME_LIMIT)];
+        let length = rest
+            .iter()
+            .position(|b| matches!(b, b',' | b'}' | b'\n' | b'"' | b'\''))?;
+        let is_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b' ');
+        let is_end = match rest[length] {
+            b'}' => true,
+            b',' => {
+                let name = rest[length + 1..].iter().take_while(is_name).count();
+                name > 0 && rest.get(length + 1 + name) == Some(&b':')
+            }
+            _ => false,
+        };
+        is_end.then(|| end + rest[..length].trim_ascii_end().len())
     }
 
     /// The rest of the header after `Bearer`; of schemes with parameters all of them.

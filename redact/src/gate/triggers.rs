@@ -32,6 +32,8 @@ pub(crate) enum Trigger {
     Colons,
     /// A short option such as `-u` or `-p`.
     Option,
+    /// The beginning of an escape: the line must be read if it stands for a letter.
+    Escape,
 }
 
 /// What the gate is made of.
@@ -106,6 +108,7 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("\"kty\"", Trigger::Deep),
     ("sensitive", Trigger::Deep),
     ("securestring", Trigger::Deep),
+    ("plainloginmodule", Trigger::Deep),
     ("session_id", Trigger::Deep),
     ("session-id", Trigger::Deep),
     ("session.id", Trigger::Deep),
@@ -120,6 +123,14 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("%3d", Trigger::Deep),
     ("%22", Trigger::Deep),
     ("%7b", Trigger::Deep),
+    ("%4", Trigger::Escape),
+    ("%5", Trigger::Escape),
+    ("%6", Trigger::Escape),
+    ("%7", Trigger::Escape),
+    ("\\x", Trigger::Escape),
+    ("\\u2", Trigger::Escape),
+    ("\\uf", Trigger::Escape),
+    ("&#", Trigger::Escape),
     ("stdout p ", Trigger::Deep),
     ("stderr p ", Trigger::Deep),
     ("-p", Trigger::Option),

@@ -7,6 +7,7 @@ use crate::gate::triggers::{OPTION_ENDS, Trigger};
 use crate::gate::values::is_value_near;
 use crate::lexicon::{Naming, classify};
 use crate::sentences;
+use crate::spelling::spelled;
 use crate::value::is_handle;
 
 /// Whether a match at `from..to`, in the line `line.0..line.1`, makes the line worth reading.
@@ -35,6 +36,7 @@ pub(crate) fn holds(
             memchr::memchr(b'@', &rest[..rest.len().min(4096)]).is_some()
         }
         Trigger::Colons => is_hexadecimal_run(bytes, from, b':'),
+        Trigger::Escape => spelled(bytes, from).is_some(),
         Trigger::Option => is_option(bytes, before, after, from, to),
         Trigger::Word | Trigger::Hint { ending: false } if !begins_word(bytes, line.0, from) => {
             false
