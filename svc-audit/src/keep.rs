@@ -16,19 +16,14 @@ pub mod bound;
 mod letters;
 
 use std::iter;
-use std::time::SystemTime;
 
-use bonesetter_chassis::bus::{
-    Bus, ConsumerState, KeepError, LagError, ReadError, StreamReader, StreamState,
-};
+use bonesetter_chassis::bus::{Bus, ConsumerState, KeepError, LagError, ReadError, StreamState};
 use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{
-    AUDIT_ADVISORIES, CONSUMERS, ConsumerSpec, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
-    kept_streams, ledger_consumers, redrive_of,
+    AUDIT_ADVISORIES, CONSUMERS, ConsumerSpec, ENRICHED, STREAMS, StreamSpec, kept_streams,
+    redrive_of,
 };
-use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
-use prost::Message as _;
 use tokio::sync::Mutex;
 
 use crate::config::KeepSettings;
@@ -153,15 +148,19 @@ impl Keeper {
             bound.must_be_idle(consumer.name, self.bus.consumer_state(consumer).await?);
         }
         let before = self.redrives(stream).await?;
-        let letters = self.letters(stream, state.created).await?;
-        for letter in &letters.open {
-            bound.dead_letter(letter);
-        }
+        let unrecorded = {
+            let mut letters = self.letters.lock().await;
+            letters.read_on().await?;
+            for letter in letters.about(stream) {
+                bound.dead_letter(letter);
+            }
+            letters.unrecorded(stream, state.created)
+        };
         if *stream != ENRICHED {
             let created = rfc3339(state.created);
             let archived = self
                 .ledger
-                .archived_through(stream.name, state.first, &created, &letters.unrecorded)
+                .archived_through(stream.name, state.first, &created, &unrecorded)
                 .await?;
             bound.archived(archived);
         }
@@ -183,61 +182,6 @@ impl Keeper {
         }
         Ok(states)
     }
-
-    /// The dead letters about a stream that was made then.
-    async fn letters(
-        &self,
-        stream: &StreamSpec,
-        created: SystemTime,
-    ) -> Result<Letters, ReadError> {
-        let mut open = Vec::new();
-        let mut from = 1;
-        let letters = StreamReader::new(self.bus.clone(), DLQ.name);
-        while let Some(stored) = letters.next(&DLQ.filter(), from).await? {
-            from = stored.sequence + 1;
-            // What is not a letter refers to nothing.
-            if let Ok(letter) = DeadLetter::decode(stored.payload)
-                && letter.stream == stream.name
-                && !bound::is_past(&letter, created)
-            {
-                open.push((stored.sequence, letter));
-            }
-        }
-        let mut unrecorded = Vec::new();
-        if !open.is_empty() {
-            let answers = StreamReader::new(self.bus.clone(), REDRIVE.name);
-            let mut from = 1;
-            while let Some(stored) = answers.next(&REDRIVE.filter(), from).await? {
-                from = stored.sequence + 1;
-                let Ok(answer) = Redrive::decode(stored.payload) else {
-                    continue;
-                };
-                let is_dropped = answer.action() == RedriveAction::Drop;
-                open.retain(|(place, letter)| {
-                    let is_answered = bound::is_answered(*place, letter, &answer);
-                    if is_answered && is_dropped && is_of_the_ledger(letter) {
-                        unrecorded.push(letter.sequence);
-                    }
-                    !is_answered
-                });
-            }
-        }
-        let open = open.into_iter().map(|(_, letter)| letter).collect();
-        Ok(Letters { open, unrecorded })
-    }
-}
-
-/// What dead letters say of a stream.
-struct Letters {
-    /// Those that nobody has answered.
-    open: Vec<DeadLetter>,
-    /// The places of messages that the ledger could not record, and that somebody has dropped.
-    unrecorded: Vec<u64>,
-}
-
-/// Whether it was the ledger that could not handle a message.
-fn is_of_the_ledger(letter: &DeadLetter) -> bool {
-    ledger_consumers().any(|consumer| consumer.name == letter.consumer)
 }
 
 fn consumers_of(stream: &StreamSpec) -> impl Iterator<Item = &'static ConsumerSpec> {

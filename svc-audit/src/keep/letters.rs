@@ -1,14 +1,15 @@
-//! The dead letters that nobody has decided about. Both streams are read once; then only what is new.
+//! The dead letters that nobody has decided about, and those of the ledger that somebody has dropped. Both
+//! streams are read once; then only what is new.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
 
 use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
-use bonesetter_chassis::topology::{DLQ, REDRIVE, StreamSpec, consumers};
-use bonesetter_proto::v1::{DeadLetter, Redrive};
+use bonesetter_chassis::topology::{DLQ, REDRIVE, StreamSpec, consumers, ledger_consumers};
+use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use prost::Message as _;
 
-use super::bound::is_answered;
+use super::bound::{is_answered, is_past};
 
 /// What is counted under this name is about no consumer of ours: everybody may write dead letters.
 const UNKNOWN: &str = "unknown";
@@ -65,13 +66,28 @@ impl OpenLetters {
         }
         counts
     }
+
+    /// Those about messages of a stream.
+    pub(super) fn about(&self, stream: &StreamSpec) -> impl Iterator<Item = &DeadLetter> {
+        let name = stream.name;
+        let letters = self.open.letters.values();
+        letters.filter(move |letter| letter.stream == name)
+    }
+
+    /// The places of messages, in a stream that was made then, that the ledger could not record and that
+    /// somebody has dropped.
+    pub(super) fn unrecorded(&self, stream: &StreamSpec, created: SystemTime) -> Vec<u64> {
+        self.open.unrecorded_of(stream, created)
+    }
 }
 
-/// Letters without an answer.
+/// Letters without an answer, and some of those that have one.
 #[derive(Debug, Default)]
 struct Open {
     /// By place in the stream of dead letters.
     letters: BTreeMap<u64, DeadLetter>,
+    /// What the ledger could not record and somebody has dropped, likewise.
+    unrecorded: BTreeMap<u64, DeadLetter>,
     /// What was not applied yet, and what answers letters that were not there when the letters were read.
     answers: Vec<Redrive>,
 }
@@ -92,11 +108,23 @@ impl Open {
     /// before `first`.
     fn settle(&mut self, read: u64, first: u64) {
         for answer in &self.answers {
-            self.letters
-                .retain(|place, letter| !is_answered(*place, letter, answer));
+            let answered = self
+                .letters
+                .extract_if(.., |place, letter| is_answered(*place, letter, answer));
+            let is_dropped = answer.action() == RedriveAction::Drop;
+            let unrecorded = answered.filter(|(_, letter)| is_dropped && is_of_the_ledger(letter));
+            self.unrecorded.extend(unrecorded);
         }
         self.answers.retain(|answer| answer.letter > read);
         self.letters = self.letters.split_off(&first);
+        self.unrecorded = self.unrecorded.split_off(&first);
+    }
+
+    fn unrecorded_of(&self, stream: &StreamSpec, created: SystemTime) -> Vec<u64> {
+        let letters = self.unrecorded.values();
+        let there =
+            letters.filter(|letter| letter.stream == stream.name && !is_past(letter, created));
+        there.map(|letter| letter.sequence).collect()
     }
 
     /// Consumer, stream and sequence; one may have several letters.
@@ -106,6 +134,11 @@ impl Open {
             .map(|it| (it.consumer.as_str(), it.stream.as_str(), it.sequence))
             .collect()
     }
+}
+
+/// Whether it was the ledger that could not handle a message.
+fn is_of_the_ledger(letter: &DeadLetter) -> bool {
+    ledger_consumers().any(|consumer| consumer.name == letter.consumer)
 }
 
 /// A stream that is read once, and what is new in it again and again.
@@ -166,6 +199,11 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use bonesetter_chassis::topology::{ACTED, AUDIT_DETECTED, DETECTED, ENRICHER};
+    use bonesetter_proto::to_timestamp;
+
     use super::*;
 
     fn letter(sequence: u64) -> DeadLetter {
@@ -205,6 +243,43 @@ mod tests {
         assert_eq!(places(&open), [2, 3]);
         open.settle(3, 3);
         assert_eq!(places(&open), [3]);
+    }
+
+    #[test]
+    fn what_the_ledger_could_not_record_is_known_when_it_is_dropped() {
+        let mut open = Open::default();
+        let of = |consumer: &str, sequence| DeadLetter {
+            stream: DETECTED.name.to_owned(),
+            consumer: consumer.to_owned(),
+            stored_at: Some(to_timestamp(UNIX_EPOCH)),
+            sequence,
+            ..DeadLetter::default()
+        };
+        let answer = |consumer: &str, sequence, action: RedriveAction| Redrive {
+            stream: DETECTED.name.to_owned(),
+            consumer: consumer.to_owned(),
+            sequence,
+            letter: 9,
+            action: action.into(),
+            ..Redrive::default()
+        };
+        for (place, consumer, action) in [
+            (1, AUDIT_DETECTED.name, RedriveAction::Drop),
+            (2, AUDIT_DETECTED.name, RedriveAction::Handle),
+            (3, ENRICHER.name, RedriveAction::Drop),
+            (4, AUDIT_DETECTED.name, RedriveAction::Drop),
+        ] {
+            open.add(place, of(consumer, 10 + place));
+            open.answers.push(answer(consumer, 10 + place, action));
+        }
+        open.settle(4, 1);
+        assert_eq!(places(&open), [0; 0]);
+        assert_eq!(open.unrecorded_of(&DETECTED, UNIX_EPOCH), [11, 14]);
+        assert_eq!(open.unrecorded_of(&ACTED, UNIX_EPOCH), [0; 0]);
+        let made_anew = UNIX_EPOCH + Duration::from_secs(1);
+        assert_eq!(open.unrecorded_of(&DETECTED, made_anew), [0; 0]);
+        open.settle(4, 2);
+        assert_eq!(open.unrecorded_of(&DETECTED, UNIX_EPOCH), [14], "aged out");
     }
 
     #[test]

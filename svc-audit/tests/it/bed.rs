@@ -15,8 +15,8 @@ use bonesetter_testbed::service::ServiceProcess;
 use bonesetter_testbed::{NatsOptions, NatsServer, Postgres, State, identity};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
-use svc_audit::Config;
 use svc_audit::config::{DatabaseSettings, ExportSettings, SweepSettings, Within};
+use svc_audit::{Config, EXPORT_ONCE};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -192,6 +192,17 @@ impl Ledger {
         }
     }
 
+    /// Records what was published, until there are so many rows.
+    pub(crate) async fn record(&self, nats: &Nats, rows: i64) {
+        let service = nats.service("svc-audit").await;
+        while_running(self.ingest(), service, self.recorded(rows)).await;
+    }
+
+    /// Exports what is recorded, in objects of so many rows.
+    pub(crate) async fn export_to_end(&self, nats: &Nats, rows: u32) -> anyhow::Result<()> {
+        svc_audit::run(self.export(rows), nats.mode(EXPORT_ONCE).await).await
+    }
+
     pub(crate) async fn drop(self) {
         self.postgres
             .drop_database(&self.name)
@@ -358,6 +369,14 @@ impl Nats {
             };
             self.publish("svc-watcher", letter, "open", detected).await;
         }
+    }
+
+    /// How many messages the server has been sent, each question to JetStream among them.
+    pub(crate) async fn messages_sent(&self) -> u64 {
+        let url = format!("{}/varz", self.server.monitor_url());
+        let text = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        found["in_msgs"].as_u64().unwrap()
     }
 
     pub(crate) async fn stored(&self, stage: Stage) -> Vec<StoredMessage> {

@@ -6,17 +6,11 @@ use prost::Message as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 use svc_audit::EXPORT_ONCE;
 
-use crate::bed::{Ledger, Nats, while_running};
-
-async fn export(ledger: &Ledger, nats: &Nats, rows: u32) -> anyhow::Result<()> {
-    let service = nats.mode(EXPORT_ONCE).await;
-    svc_audit::run(ledger.export(rows), service).await
-}
+use crate::bed::{Ledger, Nats};
 
 async fn record(ledger: &Ledger, nats: &Nats, letters: &str, rows: i64) {
     nats.open_incidents(letters).await;
-    let service = nats.service("svc-audit").await;
-    while_running(ledger.ingest(), service, ledger.recorded(rows)).await;
+    ledger.record(nats, rows).await;
 }
 
 async fn archived(nats: &Nats) -> Vec<Archived> {
@@ -49,8 +43,8 @@ async fn rows_are_exported_once_under_lock_and_told() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     let root = ledger.state().s3_root().unwrap();
     record(&ledger, &nats, "abc", 3).await;
-    export(&ledger, &nats, 2).await.expect("exported");
-    export(&ledger, &nats, 2).await.expect("nothing left");
+    ledger.export_to_end(&nats, 2).await.expect("exported");
+    ledger.export_to_end(&nats, 2).await.expect("nothing left");
 
     let objects = objects(&root, &nats).await;
     assert_eq!(objects.len(), 2, "{objects:?}");
@@ -92,7 +86,7 @@ async fn the_credential_can_put_and_nothing_else() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     let put_only = ledger.state().s3_put_only().unwrap();
     record(&ledger, &nats, "a", 1).await;
-    export(&ledger, &nats, 10).await.expect("exported");
+    ledger.export_to_end(&nats, 10).await.expect("exported");
     let (key, version) = objects(&ledger.state().s3_root().unwrap(), &nats)
         .await
         .remove(0);
@@ -107,7 +101,7 @@ async fn the_credential_can_put_and_nothing_else() {
 async fn an_export_that_died_before_its_result_is_finished_with_the_same_object() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     record(&ledger, &nats, "ab", 2).await;
-    export(&ledger, &nats, 10).await.expect("exported");
+    ledger.export_to_end(&nats, 10).await.expect("exported");
     let root = ledger.state().s3_root().unwrap();
     let before = objects(&root, &nats).await;
     // As if the process had died between the object and its result; and there are new rows since.
@@ -117,7 +111,7 @@ async fn an_export_that_died_before_its_result_is_finished_with_the_same_object(
     )
     .await;
     record(&ledger, &nats, "c", 3).await;
-    export(&ledger, &nats, 10).await.expect("finished");
+    ledger.export_to_end(&nats, 10).await.expect("finished");
     let after = objects(&root, &nats).await;
     assert_eq!(after.len(), 2, "{after:?}");
     assert!(after.contains(&before[0]), "no second version");
@@ -130,7 +124,7 @@ async fn an_export_that_died_before_its_result_is_finished_with_the_same_object(
 async fn rows_that_were_changed_after_they_were_planned_stop_the_export() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     record(&ledger, &nats, "ab", 2).await;
-    export(&ledger, &nats, 10).await.expect("exported");
+    ledger.export_to_end(&nats, 10).await.expect("exported");
     let mut superuser = ledger.superuser().await;
     run_sql(&mut superuser, "delete from audit.audit_export_results").await;
     run_sql(
@@ -138,7 +132,7 @@ async fn rows_that_were_changed_after_they_were_planned_stop_the_export() {
         "update audit.audit_events set user_id = 'somebody-else'",
     )
     .await;
-    let error = format!("{:#}", export(&ledger, &nats, 10).await.unwrap_err());
+    let error = format!("{:#}", ledger.export_to_end(&nats, 10).await.unwrap_err());
     assert!(error.contains("are not those that were planned"), "{error}");
     ledger.drop().await;
 }
@@ -168,7 +162,7 @@ async fn a_row_that_commits_late_is_not_skipped() {
         }
         run_sql(&mut late, "commit").await;
     };
-    let (exported, ()) = tokio::join!(export(&ledger, &nats, 10), committing);
+    let (exported, ()) = tokio::join!(ledger.export_to_end(&nats, 10), committing);
     exported.expect("exported");
     let mut superuser = ledger.superuser().await;
     let events: i32 = sqlx::query_scalar("select events from audit.audit_exports")
@@ -191,7 +185,7 @@ async fn an_object_store_that_is_away_is_named_and_made_up_for() {
     let error = format!("{:#}", svc_audit::run(config, service).await.unwrap_err());
     assert!(error.contains("putting events/"), "{error}");
     assert!(archived(&nats).await.is_empty());
-    export(&ledger, &nats, 10).await.expect("made up for");
+    ledger.export_to_end(&nats, 10).await.expect("made up for");
     assert_eq!(archived(&nats).await.len(), 1);
     ledger.drop().await;
 }

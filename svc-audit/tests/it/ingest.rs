@@ -60,8 +60,7 @@ async fn publish_one_incident(nats: &Nats) {
 async fn every_stage_becomes_a_row_once() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     publish_one_incident(&nats).await;
-    let service = nats.service("svc-audit").await;
-    while_running(ledger.ingest(), service, ledger.recorded(5)).await;
+    ledger.record(&nats, 5).await;
     let mut superuser = ledger.superuser().await;
     let rows = sqlx::query(
         "select event_type, user_id, session_id, agent_version, namespace, tool_calls::text, \
@@ -149,8 +148,7 @@ async fn a_message_with_a_forged_signature_is_recorded_as_such() {
         .publish(&subject, acted, "")
         .await
         .expect("published");
-    let service = nats.service("svc-audit").await;
-    while_running(ledger.ingest(), service, ledger.recorded(1)).await;
+    ledger.record(&nats, 1).await;
     let mut superuser = ledger.superuser().await;
     let row = sqlx::query("select event_type, user_id, failure_reason from audit.audit_events")
         .fetch_one(&mut superuser)

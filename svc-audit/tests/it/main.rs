@@ -10,6 +10,7 @@ mod bed;
 mod export;
 mod ingest;
 mod keep;
+mod keeping;
 mod letters;
 mod permissions;
 mod serve;

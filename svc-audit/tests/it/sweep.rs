@@ -183,8 +183,7 @@ async fn a_ledger_that_is_behind_is_not_taken_for_a_stage_that_does_not_answer()
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     detect(&nats, 'a', Phase::Open).await;
     detect(&nats, 'b', Phase::Open).await;
-    let recording = nats.service("svc-audit").await;
-    while_running(ledger.ingest(), recording, ledger.recorded(2)).await;
+    ledger.record(&nats, 2).await;
     // The ledger is down when the evidence comes.
     redact(&nats, 'a').await;
     let sweeping = nats.mode(SWEEP).await;

@@ -73,8 +73,7 @@ async fn export(nats: &Nats, config: Config) -> Result<(), String> {
 async fn a_store_with_a_certificate_of_a_private_authority_is_trusted_when_it_is_named() {
     let (ledger, nats) = (Ledger::start().await, Nats::start().await);
     nats.open_incidents("a").await;
-    let service = nats.service("svc-audit").await;
-    while_running(ledger.ingest(), service, ledger.recorded(1)).await;
+    ledger.record(&nats, 1).await;
     let front = Front::start(&ledger.state().minio().expect("minio").url).await;
     let config = |ca_file: Option<PathBuf>| {
         let mut config = ledger.export(10);
