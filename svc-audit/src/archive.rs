@@ -11,8 +11,11 @@
 
 pub mod batch;
 
-use bonesetter_chassis::bus::{PublishError, Publisher};
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{Bus, KeepError, PublishError, Publisher, StreamState};
 use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::topology::AUDIT;
 use bonesetter_proto::v1::{Archived, Incident, ObjectRef};
 use bonesetter_proto::{Stage, Subject, to_timestamp};
 
@@ -21,6 +24,9 @@ use crate::postgres::archive::{ArchiveLedger, Plan};
 use crate::postgres::{Database, DatabaseError};
 use crate::s3::{Bucket, StoreError, Stored};
 use batch::{Batch, Span};
+
+/// More than a message about what was archived takes.
+const ROOM_BYTES: u64 = 8 * 1024;
 
 /// Why nothing, or not everything, was exported.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +40,18 @@ pub enum ArchiveError {
     /// The bus.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// The bus does not take what was archived.
+    #[error(
+        "stream {} has not taken for {waited:?} what was archived: {found}; the rows are in the object store, \
+         and the next export goes on here",
+        AUDIT.name
+    )]
+    Untold {
+        /// How long it was tried.
+        waited: Duration,
+        /// What is wrong, and what to do.
+        found: String,
+    },
     /// A row cannot be written as JSON.
     #[error("cannot write rows {from} to {to} as JSON: {source}")]
     Render {
@@ -73,6 +91,10 @@ pub struct Archiver {
     pub bucket_name: String,
     /// Tells the bus.
     pub publisher: Publisher<Archived>,
+    /// Is asked when it takes nothing.
+    pub bus: Bus,
+    /// How long it may take to tell one thing.
+    pub told_within: Duration,
     /// The cluster's name, which stands in keys.
     pub cluster: String,
     /// The time.
@@ -188,15 +210,33 @@ impl Archiver {
         for (subject, events) in incidents.into_values() {
             let message = self.archived(plan, &version_id, &subject, events);
             let output = subject.at(Stage::Audit, format!("archived-{}", plan.to_seq));
-            self.publisher
-                .publish(&output, message, &subject.to_string())
-                .await?;
+            self.tell(&output, message, &subject).await?;
         }
         ledger.finish(plan.export_id, &version_id).await?;
         let rows = u64::try_from(plan.events).unwrap_or_default();
         self.metrics.exported(rows, through(plan));
         tracing::info!(key = plan.key, rows, sha256 = plan.sha256, "exported");
         Ok(())
+    }
+
+    /// Whoever publishes waits for a stream that takes nothing, but rows that wait for this one keep the
+    /// others from being purged: that must be said. What was told before stays told.
+    async fn tell(
+        &self,
+        output: &Subject,
+        message: Archived,
+        about: &Subject,
+    ) -> Result<(), ArchiveError> {
+        let caused_by = about.to_string();
+        let published = self.publisher.publish(output, message, &caused_by);
+        if let Ok(published) = tokio::time::timeout(self.told_within, published).await {
+            published?;
+            return Ok(());
+        }
+        Err(ArchiveError::Untold {
+            waited: self.told_within,
+            found: what_is_wrong(self.bus.stream_state(&AUDIT).await),
+        })
     }
 
     fn archived(&self, plan: &Plan, version_id: &str, subject: &Subject, events: u32) -> Archived {
@@ -228,6 +268,27 @@ impl Archiver {
             exported_at: Some(to_timestamp(self.clock.now())),
         }
     }
+}
+
+/// With the stream that holds what was archived.
+fn what_is_wrong(state: Result<StreamState, KeepError>) -> String {
+    let state = match state {
+        Ok(state) => state,
+        Err(error) => return error.to_string(),
+    };
+    let StreamState {
+        bytes, max_bytes, ..
+    } = state;
+    if bytes + ROOM_BYTES > max_bytes {
+        return format!(
+            "it is full ({bytes} of {max_bytes} bytes), and nobody purges it; find out what fills it, and give it \
+             more room (`nats stream edit {} --max-bytes`) until that is gone",
+            AUDIT.name
+        );
+    }
+    format!(
+        "it holds {bytes} of {max_bytes} bytes, so it is not full; the log says what it answers"
+    )
 }
 
 fn through(plan: &Plan) -> u64 {

@@ -79,6 +79,9 @@ pub const ABOUT: About = About {
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_mins(1);
 
+/// How long the bus may take for one thing that was archived; it has been away for long then, or is full.
+const TOLD_WITHIN: Duration = Duration::from_mins(1);
+
 /// Runs the mode that the process was started in until shut down.
 pub async fn run(config: Config, service: Service) -> anyhow::Result<()> {
     let database = database(&config)?;
@@ -282,6 +285,8 @@ fn archiver(config: &Config, service: &Service, database: &Database) -> anyhow::
         bucket: Bucket::new(settings.clone()),
         bucket_name: settings.bucket.clone(),
         publisher: service.publisher()?,
+        bus: service.bus.clone(),
+        told_within: TOLD_WITHIN,
         cluster: service.common.cluster.clone(),
         clock: service.clock.clone(),
         rows: settings.rows,

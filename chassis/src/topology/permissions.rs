@@ -3,9 +3,9 @@ use std::collections::BTreeSet;
 use bonesetter_proto::Stage;
 
 use super::{
-    ADVISORY, AUDIT_ADVISORIES, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ, ENRICHED,
-    ExternalUser, REDRIVE, Role, STREAMS, User, consumers, kept_streams, ledger_consumers,
-    redrive_of, stream_of,
+    ADVISORY, AUDIT, AUDIT_ADVISORIES, BUCKETS, CONSUMERS, COPIES, ConsumerSpec, DETECTED, DLQ,
+    ENRICHED, ExternalUser, REDRIVE, Role, STREAMS, User, consumers, kept_streams,
+    ledger_consumers, redrive_of, stream_of,
 };
 
 /// What one user may publish and subscribe to; everything else is denied.
@@ -28,6 +28,7 @@ pub fn permissions(user: &User) -> Permissions {
     match user.role {
         Role::Service { writes } => service(user, writes, &mut permissions),
         Role::Sweeper => sweeper(user, &mut permissions),
+        Role::Archivist => archivist(user, &mut permissions),
         Role::Keeper => keeper(&mut permissions),
         Role::Provisioner => provisioner(&mut permissions),
         Role::Operator => operator(&mut permissions),
@@ -87,11 +88,15 @@ fn sweeper(user: &User, permissions: &mut Permissions) {
     permissions.publish.push(get(DETECTED.name));
 }
 
+fn archivist(user: &User, permissions: &mut Permissions) {
+    service(user, &[Stage::Audit], permissions);
+    permissions.publish.push(state(AUDIT.name));
+}
+
 fn keeper(permissions: &mut Permissions) {
     // How full a stream is, also of those that nobody purges.
     for stream in STREAMS {
-        let subject = format!("$JS.API.STREAM.INFO.{}", stream.name);
-        permissions.publish.push(subject);
+        permissions.publish.push(state(stream.name));
     }
     for stream in kept_streams() {
         let subject = format!("$JS.API.STREAM.PURGE.{}", stream.name);
@@ -122,6 +127,11 @@ pub(super) fn acks(path: &str) -> [String; 2] {
 fn info(consumer: &ConsumerSpec) -> String {
     let (stream, name) = (consumer.stream.name, consumer.name);
     format!("$JS.API.CONSUMER.INFO.{stream}.{name}")
+}
+
+/// Asking how full a stream is, and what subjects it holds.
+fn state(stream: &str) -> String {
+    format!("$JS.API.STREAM.INFO.{stream}")
 }
 
 /// Getting stored messages of a stream, one at a time.
@@ -155,9 +165,7 @@ fn provisioner(permissions: &mut Permissions) {
 fn operator(permissions: &mut Permissions) {
     for stream in STREAMS.iter().filter(|stream| **stream != ENRICHED) {
         permissions.publish.push(get(stream.name));
-        permissions
-            .publish
-            .push(format!("$JS.API.STREAM.INFO.{}", stream.name));
+        permissions.publish.push(state(stream.name));
         if let Some(stage) = stream.stage {
             permissions.subscribe.push(stage.filter());
         }
@@ -268,7 +276,8 @@ mod tests {
             archive.publish,
             [
                 "bonesetter.v1.audit.>",
-                "$JS.API.STREAM.MSG.GET.BONESETTER_AUDIT"
+                "$JS.API.STREAM.MSG.GET.BONESETTER_AUDIT",
+                "$JS.API.STREAM.INFO.BONESETTER_AUDIT"
             ]
         );
         let writes = |subject: &&String| subject.starts_with("bonesetter.");

@@ -19,6 +19,8 @@ pub enum Role {
     /// Publishes what is overdue, and judges by the place of the ledger's consumers how far the ledger
     /// is complete. Of the stages' messages it reads what was detected, which holds no free text.
     Sweeper,
+    /// Publishes what was archived, and asks how full the stream is that holds it.
+    Archivist,
     /// Purges streams that fill up. It asks how far consumers are, and reads dead letters, which are
     /// references.
     Keeper,
@@ -69,7 +71,10 @@ pub const USERS: &[User] = &[
     service("svc-notifier", &[Stage::Notified]),
     service("svc-notifier-publish", &[Stage::DiagnosedJson]),
     service("svc-audit", &[]),
-    service("svc-audit-export", &[Stage::Audit]),
+    User {
+        name: "svc-audit-export",
+        role: Role::Archivist,
+    },
     User {
         name: "svc-audit-sweep",
         role: Role::Sweeper,

@@ -253,10 +253,15 @@ impl Nats {
             cluster,
             dir,
         };
-        provision_small(&nats.bus("provisioner").await, max_bytes)
-            .await
-            .expect("provisioned");
+        nats.resize_streams(max_bytes).await;
         nats
+    }
+
+    /// From now on streams are full at so many bytes, or at what they are anyway.
+    pub(crate) async fn resize_streams(&self, max_bytes: i64) {
+        let provisioner = self.bus("provisioner").await;
+        let provisioned = provision_small(&provisioner, max_bytes).await;
+        provisioned.expect("provisioned");
     }
 
     pub(crate) fn cluster(&self) -> &str {

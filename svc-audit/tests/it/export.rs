@@ -1,10 +1,18 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::secret::SecretFile;
 use bonesetter_keys::content_hash;
 use bonesetter_proto::v1::Archived;
 use bonesetter_proto::{Message as _, Stage};
 use bonesetter_testbed::S3Admin;
 use prost::Message as _;
 use sqlx::{AssertSqlSafe, PgConnection};
-use svc_audit::EXPORT_ONCE;
+use svc_audit::archive::{ArchiveError, Archiver};
+use svc_audit::postgres::Database;
+use svc_audit::s3::Bucket;
+use svc_audit::{EXPORT_ONCE, ExportMetrics};
 
 use crate::bed::{Ledger, Nats};
 
@@ -187,5 +195,53 @@ async fn an_object_store_that_is_away_is_named_and_made_up_for() {
     assert!(archived(&nats).await.is_empty());
     ledger.export_to_end(&nats, 10).await.expect("made up for");
     assert_eq!(archived(&nats).await.len(), 1);
+    ledger.drop().await;
+}
+
+/// Exports with little patience for the bus.
+async fn export_impatiently(ledger: &Ledger, nats: &Nats) -> Result<usize, ArchiveError> {
+    let service = nats.mode(EXPORT_ONCE).await;
+    let settings = ledger.export(10).export.unwrap();
+    let file = SecretFile::new(ledger.url_file("audit_archiver"));
+    let archiver = Archiver {
+        database: Database::new(file, 2).unwrap(),
+        bucket_name: settings.bucket.clone(),
+        rows: settings.rows,
+        bucket: Bucket::new(settings),
+        publisher: service.publisher().unwrap(),
+        bus: service.bus.clone(),
+        told_within: Duration::from_secs(1),
+        cluster: nats.cluster().to_owned(),
+        clock: Clock::system(),
+        metrics: ExportMetrics::new(&service.metrics),
+    };
+    archiver.export().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_stream_ends_an_export_which_goes_on_when_there_is_room() {
+    let (ledger, nats) = (Ledger::start().await, Nats::start().await);
+    record(&ledger, &nats, "abc", 3).await;
+    // There is room for what was archived of one incident.
+    nats.resize_streams(1500).await;
+    for _ in 0..2 {
+        let error = export_impatiently(&ledger, &nats).await.unwrap_err();
+        let error = error.to_string();
+        for word in ["BONESETTER_AUDIT", "is full", "--max-bytes"] {
+            assert!(error.contains(word), "{word}: {error}");
+        }
+        assert_eq!(archived(&nats).await.len(), 1);
+    }
+    nats.resize_streams(i64::MAX).await;
+    ledger.export_to_end(&nats, 10).await.expect("finished");
+    let told = archived(&nats).await;
+    let incidents: BTreeSet<_> = told
+        .iter()
+        .map(|message| message.incident.as_ref().unwrap().id.clone())
+        .collect();
+    assert_eq!((told.len(), incidents.len()), (3, 3));
+    let root = ledger.state().s3_root().unwrap();
+    assert_eq!(objects(&root, &nats).await.len(), 1);
+    assert_eq!(ledger.count("audit_export_results").await, 1);
     ledger.drop().await;
 }
