@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use bonesetter_chassis::bus::{Bus, ReadError, StoredMessage, StreamReader};
+use bonesetter_chassis::bus::{Bus, Extent, ReadError, StoredMessage, StreamReader};
 use bonesetter_chassis::topology::{
     ADVISORY, DIAGNOSED_JSON, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
 };
@@ -110,47 +110,103 @@ pub async fn incident(bus: &Bus, id: &IncidentId) -> Result<Vec<Step>, ReadError
     Ok(steps)
 }
 
+/// What is new.
+#[derive(Debug, Default)]
+pub struct News {
+    /// What was stored, oldest first.
+    pub steps: Vec<Step>,
+    /// Streams that were made anew since they were looked at; all that they hold is new.
+    pub made_anew: Vec<&'static str>,
+}
+
 /// Follows the streams by asking for what is new. Unlike a subscription it misses nothing while the
-/// connection is away, and needs no permission but that to get messages.
+/// connection is away, and needs no permission but those to ask about streams and to get messages.
 #[derive(Debug)]
 pub struct Follower {
-    streams: Vec<(&'static StreamSpec, StreamReader, u64)>,
+    streams: Vec<Followed>,
     /// Read before a stream could not be; told by the next call that can read all.
-    found: Vec<Step>,
+    news: News,
 }
 
 impl Follower {
     /// Follows from the first message that the streams still hold.
     pub fn from_start(bus: &Bus) -> Self {
-        let streams = readable_streams()
-            .map(|stream| (stream, StreamReader::new(bus.clone(), stream.name), 1))
-            .collect();
         Self {
-            streams,
-            found: Vec::new(),
+            streams: readable_streams()
+                .map(|stream| Followed::from_start(bus, stream))
+                .collect(),
+            news: News::default(),
         }
     }
 
     /// Follows from now on.
     pub async fn from_now(bus: &Bus) -> Result<Self, ReadError> {
         let mut follower = Self::from_start(bus);
-        for (stream, reader, next) in &mut follower.streams {
-            let last = reader.last(&stream.filter()).await?;
-            *next = last.map_or(1, |last| last.sequence + 1);
+        for followed in &mut follower.streams {
+            let extent = followed.reader.extent().await?;
+            followed.next = extent.last + 1;
+            followed.created = Some(extent.created);
         }
         Ok(follower)
     }
 
-    /// What was stored since the last call, oldest first.
-    pub async fn poll(&mut self) -> Result<Vec<Step>, ReadError> {
-        for (stream, reader, next) in &mut self.streams {
-            while let Some(stored) = reader.next(&stream.filter(), *next).await? {
-                *next = stored.sequence + 1;
-                self.found.extend(Step::read(stream.name, &stored));
-            }
+    /// What has come since the last call.
+    pub async fn poll(&mut self) -> Result<News, ReadError> {
+        for followed in &mut self.streams {
+            followed.read_on(&mut self.news).await?;
         }
-        let mut steps = std::mem::take(&mut self.found);
-        steps.sort_by_key(|step| (step.at, step.subject.stage));
-        Ok(steps)
+        let mut news = std::mem::take(&mut self.news);
+        news.steps.sort_by_key(|step| (step.at, step.subject.stage));
+        Ok(news)
+    }
+}
+
+/// How far one stream was read.
+#[derive(Debug)]
+struct Followed {
+    stream: &'static StreamSpec,
+    reader: StreamReader,
+    /// The place of the next message.
+    next: u64,
+    /// When the stream was made; `None` before it was looked at.
+    created: Option<SystemTime>,
+}
+
+impl Followed {
+    fn from_start(bus: &Bus, stream: &'static StreamSpec) -> Self {
+        Self {
+            stream,
+            reader: StreamReader::new(bus.clone(), stream.name),
+            next: 1,
+            created: None,
+        }
+    }
+
+    async fn read_on(&mut self, news: &mut News) -> Result<(), ReadError> {
+        let extent = self.reader.extent().await?;
+        if self.is_another(&extent) {
+            self.next = 1;
+            news.made_anew.push(self.stream.name);
+        }
+        self.created = Some(extent.created);
+        let filter = self.stream.filter();
+        while self.next <= extent.last {
+            let Some(stored) = self.reader.next(&filter, self.next).await? else {
+                self.next = extent.last + 1;
+                break;
+            };
+            self.next = stored.sequence + 1;
+            news.steps.extend(Step::read(self.stream.name, &stored));
+        }
+        Ok(())
+    }
+
+    /// Whether this is not the stream that was read before: it was made at another time, or has never given
+    /// out what was read, because it was restored.
+    fn is_another(&self, extent: &Extent) -> bool {
+        let is_made_anew = self
+            .created
+            .is_some_and(|created| created != extent.created);
+        is_made_anew || extent.last + 1 < self.next
     }
 }

@@ -48,8 +48,8 @@ impl Story {
         while Instant::now() < deadline {
             ticks.tick().await;
             match follower.poll().await {
-                Ok(steps) => {
-                    for step in steps {
+                Ok(news) => {
+                    for step in news.steps {
                         self.add(step, &mut told);
                     }
                 }

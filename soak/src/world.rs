@@ -91,7 +91,10 @@ impl Reader {
 
     /// Reads all that is stored into a world.
     pub async fn read(&mut self, world: &mut World) -> anyhow::Result<()> {
-        self.steps.extend(self.follower.poll().await?);
+        let news = self.follower.poll().await?;
+        let anew = news.made_anew.join(", ");
+        anyhow::ensure!(anew.is_empty(), "{anew}: the server has lost what was read");
+        self.steps.extend(news.steps);
         world.steps.clone_from(&self.steps);
         let (entries, _) = letters::read(&self.operator).await?;
         world.letters = entries

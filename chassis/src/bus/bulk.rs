@@ -31,8 +31,15 @@ struct InfoQuery<'a> {
 
 #[derive(Deserialize)]
 struct InfoAnswer {
+    created: Option<jiff::Timestamp>,
     state: Option<State>,
     error: Option<ApiError>,
+}
+
+/// What the server says of the stream.
+struct Info {
+    created: jiff::Timestamp,
+    state: State,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +63,8 @@ pub struct Extent {
     pub first: u64,
     /// The last sequence that was given out; 0 when nothing was ever stored.
     pub last: u64,
+    /// When the stream was made. Sequences begin anew with a stream that is made anew.
+    pub created: SystemTime,
 }
 
 impl Extent {
@@ -68,11 +77,12 @@ impl Extent {
 impl StreamReader {
     /// How much the stream holds.
     pub async fn extent(&self) -> Result<Extent, ReadError> {
-        let state = self.state(None, None).await?;
+        let Info { created, state } = self.info(None, None).await?;
         Ok(Extent {
             messages: state.messages,
             first: state.first_seq.max(1),
             last: state.last_seq,
+            created: created.into(),
         })
     }
 
@@ -80,9 +90,9 @@ impl StreamReader {
     pub async fn subjects(&self, filter: &str) -> Result<BTreeSet<String>, ReadError> {
         let mut found = BTreeSet::new();
         for _ in 0..MAX_PAGES {
-            let page = self.state(Some(filter), Some(found.len())).await?.subjects;
+            let page = self.info(Some(filter), Some(found.len())).await?;
             let before = found.len();
-            found.extend(page.into_keys());
+            found.extend(page.state.subjects.into_keys());
             if found.len() == before {
                 break;
             }
@@ -161,18 +171,24 @@ impl StreamReader {
         })
     }
 
-    async fn state(&self, filter: Option<&str>, offset: Option<usize>) -> Result<State, ReadError> {
+    async fn info(&self, filter: Option<&str>, offset: Option<usize>) -> Result<Info, ReadError> {
         let query = InfoQuery {
             subjects_filter: filter,
             offset,
         };
         let answer: InfoAnswer = self.ask("STREAM.INFO", &query).await?;
-        answer.state.ok_or_else(|| ReadError::Refused {
-            stream: self.stream.clone(),
-            reason: answer
-                .error
-                .map_or_else(|| "empty answer".to_owned(), |error| error.description),
-        })
+        let InfoAnswer {
+            created,
+            state,
+            error,
+        } = answer;
+        match (created, state) {
+            (Some(created), Some(state)) => Ok(Info { created, state }),
+            _ => Err(ReadError::Refused {
+                stream: self.stream.clone(),
+                reason: error.map_or_else(|| "empty answer".to_owned(), |error| error.description),
+            }),
+        }
     }
 }
 

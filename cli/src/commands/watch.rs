@@ -41,8 +41,14 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             _ = ticks.tick() => {}
         }
         match follower.poll().await {
-            Ok(steps) => {
-                for step in steps {
+            Ok(news) => {
+                if !news.made_anew.is_empty() {
+                    let names = news.made_anew.join(", ");
+                    pipe::say_error(&format!(
+                        "bonesetter: {names} made anew; what is there is shown from the first message"
+                    ));
+                }
+                for step in news.steps {
                     if !pipe::is_printed(&fit(&render::line(&step), LINE_INDENT))? {
                         return Ok(ExitCode::SUCCESS);
                     }

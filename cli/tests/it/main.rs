@@ -9,6 +9,7 @@ mod past;
 mod replay;
 mod replay_with;
 mod scan;
+mod watch;
 mod world;
 
 use std::io::Write as _;

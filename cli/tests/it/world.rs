@@ -202,12 +202,7 @@ impl World {
         };
         let nats = NatsServer::start(options).await.expect("nats-server");
         let keys = identity::keys(dir.path()).expect("keys");
-        let settings = nats.settings(&keys, "provisioner").expect("settings");
-        let provisioner = topology::user("provisioner").expect("a user");
-        let bus = Bus::connect(&settings, provisioner)
-            .await
-            .expect("connected");
-        provision(&bus).await.expect("provisioned");
+        make_streams(&nats, &keys).await;
         let service = async |name| {
             let writer = Writer::ALL.into_iter().find(|it| it.service() == name);
             start(&nats, &keys, name, writer).await
@@ -226,6 +221,16 @@ impl World {
             _dir: dir,
             services,
         }
+    }
+
+    /// The server loses everything that it has stored, and is provisioned again.
+    pub(crate) async fn lose_streams(&mut self) {
+        self.nats.stop().await;
+        let dir = self.nats.config_file();
+        let store = dir.parent().expect("a folder").join("store");
+        std::fs::remove_dir_all(store).expect("removed");
+        self.nats.restart().await.expect("started");
+        make_streams(&self.nats, &self.keys).await;
     }
 
     /// Another replica of a service.
@@ -388,6 +393,13 @@ impl World {
         let subject = case.at(Stage::Detected, "resolved");
         Self::publish(&self.services.watcher, &subject, message, "").await;
     }
+}
+
+async fn make_streams(nats: &NatsServer, keys: &KeyDirectory) {
+    let settings = nats.settings(keys, "provisioner").expect("settings");
+    let user = topology::user("provisioner").expect("a user");
+    let bus = Bus::connect(&settings, user).await.expect("connected");
+    provision(&bus).await.expect("provisioned");
 }
 
 /// A service, or whoever else has a user, as if it were one.

@@ -124,7 +124,7 @@ async fn steps(
     let mut ticks = tokio::time::interval(Duration::from_millis(250));
     loop {
         ticks.tick().await;
-        for step in follower.poll().await.expect("read") {
+        for step in follower.poll().await.expect("read").steps {
             let Body::Acted(acted) = &step.body else {
                 continue;
             };
