@@ -4,6 +4,9 @@ use bonesetter_proto::v1::{Diagnosis, Redacted, Remedy, remedy::Fix};
 use serde_json::{Value, json};
 use svc_llm::evidence_json::Document;
 
+pub(crate) mod body;
+pub(crate) mod event;
+
 /// Redacted evidence, in the form that `bonesetter diagnose --file` reads.
 pub(crate) fn evidence(message: &Redacted) -> Value {
     serde_json::to_value(Document::of(message)).unwrap_or_default()

@@ -14,7 +14,7 @@ use clap::Args;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Status};
 
-use crate::layout::{LINE_INDENT, fit};
+use crate::commands::Format;
 use crate::pipe;
 
 mod print;
@@ -142,10 +142,14 @@ pub(crate) async fn get(client: &mut Client, id: String) -> anyhow::Result<GetIn
 }
 
 /// Prints events as they come until interrupted; takes the watch up again when it ends.
-pub(crate) async fn watch(mut client: Client, from_start: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn watch(
+    mut client: Client,
+    from_start: bool,
+    format: Format,
+) -> anyhow::Result<ExitCode> {
     let mut seen = Seen::after(from_start.then_some(0));
     loop {
-        let following = follow(&mut client, &mut seen);
+        let following = follow(&mut client, &mut seen, format);
         let status = tokio::select! {
             _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
             ended = following => match ended? {
@@ -168,7 +172,11 @@ pub(crate) async fn watch(mut client: Client, from_start: bool) -> anyhow::Resul
 }
 
 /// Prints events until the watch ends; `None` when nobody reads what is printed.
-async fn follow(client: &mut Client, seen: &mut Seen) -> anyhow::Result<Option<Status>> {
+async fn follow(
+    client: &mut Client,
+    seen: &mut Seen,
+    format: Format,
+) -> anyhow::Result<Option<Status>> {
     let request = WatchIncidentsRequest {
         after_sequence: seen.resume_after(),
         ..WatchIncidentsRequest::default()
@@ -183,7 +191,7 @@ async fn follow(client: &mut Client, seen: &mut Seen) -> anyhow::Result<Option<S
                 let Some(event) = seen.new_in(answer) else {
                     continue;
                 };
-                if !pipe::is_printed(&fit(&print::line(&event), LINE_INDENT))? {
+                if !pipe::is_printed(&print::line(&event, format))? {
                     return Ok(None);
                 }
             }

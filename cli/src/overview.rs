@@ -78,16 +78,29 @@ impl Overview {
     }
 }
 
+/// The stages that say where an incident stands: what is overdue before what answers it.
+const STAGES: [Stage; 4] = [
+    Stage::Detected,
+    Stage::Overdue,
+    Stage::Diagnosed,
+    Stage::Acted,
+];
+
+/// The incident that these messages are about; `None` where none of them says where it stands.
+pub fn of(steps: &[Step]) -> Option<Overview> {
+    let mut incidents = BTreeMap::new();
+    for stage in STAGES {
+        for step in steps.iter().filter(|step| step.subject.stage == stage) {
+            add(&mut incidents, step.clone());
+        }
+    }
+    incidents.into_values().next()
+}
+
 /// Every incident that the streams still hold, the newest first.
 pub async fn overviews(bus: &Bus) -> Result<Vec<Overview>, ReadError> {
     let mut incidents: BTreeMap<IncidentId, Overview> = BTreeMap::new();
-    // What is overdue before what answers it.
-    for stage in [
-        Stage::Detected,
-        Stage::Overdue,
-        Stage::Diagnosed,
-        Stage::Acted,
-    ] {
+    for stage in STAGES {
         let Some(stream) = readable_streams().find(|stream| stream.stage == Some(stage)) else {
             continue;
         };

@@ -7,9 +7,10 @@ use bonesetter_chassis::topology::{
     ADVISORY, DIAGNOSED_JSON, DLQ, ENRICHED, REDRIVE, STREAMS, StreamSpec,
 };
 use bonesetter_proto::v1::{
-    Acted, Archived, Detected, Diagnosed, Notified, Overdue, Redacted, SecurityEvent,
+    Acted, Archived, Detected, Diagnosed, Envelope, FailureClass, Incident, Notified, Overdue,
+    Redacted, SecurityEvent,
 };
-use bonesetter_proto::{IncidentId, Stage, Subject};
+use bonesetter_proto::{IncidentId, Message as _, Stage, Subject};
 
 /// One stored message, decoded.
 #[derive(Debug, Clone)]
@@ -85,6 +86,49 @@ impl Body {
             | Stage::Redrive
             | Stage::DiagnosedJson => return None,
         })
+    }
+
+    /// Who wrote it, when and why; `None` for what this version cannot read.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match self {
+            Self::Detected(message) => message.envelope(),
+            Self::Redacted(message) => message.envelope(),
+            Self::Diagnosed(message) => message.envelope(),
+            Self::Acted(message) => message.envelope(),
+            Self::Notified(message) => message.envelope(),
+            Self::Overdue(message) => message.envelope(),
+            Self::Security(message) => message.envelope(),
+            Self::Archived(message) => message.envelope(),
+            Self::Unreadable => None,
+        }
+    }
+
+    /// What it is about, likewise.
+    pub fn incident(&self) -> Option<&Incident> {
+        match self {
+            Self::Detected(message) => message.incident(),
+            Self::Redacted(message) => message.incident(),
+            Self::Diagnosed(message) => message.incident(),
+            Self::Acted(message) => message.incident(),
+            Self::Notified(message) => message.incident(),
+            Self::Overdue(message) => message.incident(),
+            Self::Security(message) => message.incident(),
+            Self::Archived(message) => message.incident(),
+            Self::Unreadable => None,
+        }
+    }
+
+    /// The class of the failure at that time, where the stage says it.
+    pub fn failure_class(&self) -> Option<FailureClass> {
+        match self {
+            Self::Detected(message) => Some(message.failure_class()),
+            Self::Redacted(message) => Some(message.failure_class()),
+            Self::Diagnosed(message) => Some(message.failure_class()),
+            Self::Acted(message) => Some(message.failure_class()),
+            Self::Notified(message) => Some(message.failure_class()),
+            Self::Overdue(message) => Some(message.failure_class()),
+            Self::Security(_) | Self::Archived(_) | Self::Unreadable => None,
+        }
     }
 }
 

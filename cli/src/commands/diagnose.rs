@@ -76,20 +76,16 @@ fn heading(diagnosed: &Diagnosed) -> String {
     )
 }
 
-/// One document, or every one in what `scan` (as `evidence`) and `show` (as `details`) print.
+/// One document, or every one in what `scan` (a list) and `show` (an object with events) print.
 fn documents(json: &[u8]) -> anyhow::Result<Vec<Document>> {
     let value: Value = serde_json::from_slice(json)?;
-    let Value::Array(list) = value else {
-        return Ok(vec![Document::parse(json)?]);
+    let (entries, path) = match (&value, value.get("events")) {
+        (Value::Array(list), _) => (list, "/evidence"),
+        (_, Some(Value::Array(events))) => (events, "/details/evidence"),
+        _ => return Ok(vec![Document::parse(json)?]),
     };
-    let found: Vec<Document> = list
-        .iter()
-        .filter_map(
-            |entry| match (entry.get("evidence"), entry.get("details")) {
-                (Some(evidence), _) => Some(evidence),
-                (None, details) => details.filter(|details| details.get("evidence").is_some()),
-            },
-        )
+    let evidence = entries.iter().filter_map(|entry| entry.pointer(path));
+    let found: Vec<Document> = evidence
         .map(|document| Document::parse(document.to_string().as_bytes()))
         .collect::<Result<_, _>>()?;
     anyhow::ensure!(!found.is_empty(), "no entry of the list holds evidence");

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use bonesetter_chassis::bus::{Bus, decision_subject};
 use bonesetter_chassis::clock::Clock;
+use bonesetter_chassis::errors::chain;
 use bonesetter_proto::v1::{Envelope, Redrive, RedriveAction};
 use bonesetter_proto::{IncidentId, to_timestamp};
 use clap::{Args, Subcommand};
@@ -16,12 +17,13 @@ use crate::letters::{self, Entry, State};
 use crate::pipe;
 use crate::render::clean;
 
-use print::{as_json, table, text};
+use print::{as_json, outcome, outcome_json, table, text};
 
 mod print;
 
 const MAX_NAME: usize = 64;
 const MAX_CAUSE: usize = 300;
+const MAX_REFUSAL: usize = 600;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -98,6 +100,9 @@ pub(crate) struct Decide {
     /// Also what was decided before and has not come back.
     #[arg(long)]
     again: bool,
+    /// How to print.
+    #[arg(long, short, value_enum, default_value = "table")]
+    output: Format,
 }
 
 impl Filter {
@@ -200,33 +205,53 @@ async fn decide(arguments: Decide, action: RedriveAction) -> anyhow::Result<Exit
     // Several letters may be of one entry, which is decided about once.
     let mut numbers = BTreeSet::new();
     chosen.retain(|entry| numbers.insert(entry.number()));
-    if chosen.is_empty() {
+    if chosen.is_empty() && arguments.output == Format::Table {
         pipe::print("no open dead letters fit the filter\n")?;
-        return Ok(ExitCode::SUCCESS);
     }
-    let mut refused = 0;
+    let mut outcomes = Vec::new();
+    let mut refusals = Vec::new();
     for entry in &chosen {
-        match one(&bus, entry, action, &arguments, &mut newest).await {
-            Ok(line) => pipe::print(&format!("{line}\n"))?,
-            Err(error) if chosen.len() == 1 => return Err(error),
-            Err(error) => {
-                refused += 1;
-                let text = clean(&bonesetter_chassis::errors::chain(&error), 600);
-                pipe::say_error(&format!("bonesetter: {text}"));
-            }
+        let decided = one(&bus, entry, action, &arguments, &mut newest).await;
+        match (arguments.output, &decided) {
+            (Format::Json, _) => outcomes.push(outcome_json(entry, action, &decided)),
+            (Format::Table, Ok(_)) => pipe::print(&outcome(entry, action))?,
+            (Format::Table, Err(_)) => {}
         }
+        refusals.extend(decided.err());
     }
-    anyhow::ensure!(refused == 0, "{refused} of {} were refused", chosen.len());
+    if arguments.output == Format::Json {
+        pipe::print(&format!("{}\n", serde_json::to_string_pretty(&outcomes)?))?;
+    }
+    refused(chosen.len(), refusals)
+}
+
+/// How it ends when some of so many decisions were refused.
+fn refused(of: usize, mut refusals: Vec<anyhow::Error>) -> anyhow::Result<ExitCode> {
+    if of == 1
+        && let Some(error) = refusals.pop()
+    {
+        return Err(error);
+    }
+    for error in &refusals {
+        let text = clean(&chain(error), MAX_REFUSAL);
+        pipe::say_error(&format!("bonesetter: {text}"));
+    }
+    anyhow::ensure!(
+        refusals.is_empty(),
+        "{} of {of} were refused",
+        refusals.len()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
+/// Decides about one; returns the place of the decision in its stream.
 async fn one(
     bus: &Bus,
     entry: &Entry,
     action: RedriveAction,
     arguments: &Decide,
     newest: &mut BTreeMap<IncidentId, u64>,
-) -> anyhow::Result<String> {
+) -> anyhow::Result<u64> {
     let number = entry.number();
     let letter = &entry.newest().context("an entry without a letter")?.message;
     let state = entry.state();
@@ -275,12 +300,5 @@ async fn one(
         .await
         .with_context(|| format!("dead letter {number}"))?;
     newest.insert(subject.incident, stored);
-    let consumer = clean(&letter.consumer, MAX_NAME);
-    Ok(match action {
-        RedriveAction::Handle => format!(
-            "{number}: {consumer} is to handle message {} of {} again",
-            letter.sequence, letter.stream
-        ),
-        RedriveAction::Drop | RedriveAction::Unspecified => format!("{number}: dropped"),
-    })
+    Ok(stored)
 }

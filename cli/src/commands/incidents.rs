@@ -159,7 +159,7 @@ fn cause(overview: &Overview) -> &str {
 }
 
 /// The same fields as the ledger's, which knows no texts; the streams count no events.
-fn as_json(overview: &Overview) -> Value {
+pub(super) fn as_json(overview: &Overview) -> Value {
     let owner = overview
         .incident
         .as_ref()

@@ -1,13 +1,14 @@
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bonesetter_chassis::bus::{
-    Drift, ProvisionedExternal, drift, drift_external, provision, provision_copies,
+    Drift, Provisioned, ProvisionedExternal, drift, drift_external, provision, provision_copies,
     provision_external,
 };
 use bonesetter_chassis::topology::ExternalUser;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Format;
 use crate::bus::Connection;
@@ -36,8 +37,8 @@ pub(crate) struct Arguments {
     /// compared with --external-nkey-file, and with --external the consumers of the tools too.
     #[arg(long)]
     diff: bool,
-    /// How to print the difference.
-    #[arg(long, short, value_enum, default_value = "table", requires = "diff")]
+    /// How to print what was done, or the difference.
+    #[arg(long, short, value_enum, default_value = "table")]
     output: Format,
 }
 
@@ -66,30 +67,54 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         return print(&found, output);
     }
     let done = provision(&bus).await?;
-    pipe::print(&format!(
-        "provisioned {} streams, {} consumers, {} buckets\n",
-        done.streams, done.consumers, done.buckets
-    ))?;
-    if let Some(outside) = outside {
-        let done = match tools {
-            Some(tools) => provision_external(&outside, &tools).await?,
-            None => provision_copies(&outside).await?,
-        };
-        pipe::print(&external(done))?;
-    }
+    let external = match (outside, tools) {
+        (Some(outside), Some(tools)) => Some(provision_external(&outside, &tools).await?),
+        (Some(outside), None) => Some(provision_copies(&outside).await?),
+        (None, _) => None,
+    };
+    pipe::print(&match output {
+        Format::Json => {
+            let done = serde_json::to_string_pretty(&as_json(done, external))?;
+            format!("{done}\n")
+        }
+        Format::Table => text(done, external),
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn external(done: ProvisionedExternal) -> String {
-    let ProvisionedExternal {
+fn text(done: Provisioned, external: Option<ProvisionedExternal>) -> String {
+    let mut text = format!(
+        "provisioned {} streams, {} consumers, {} buckets\n",
+        done.streams, done.consumers, done.buckets
+    );
+    if let Some(ProvisionedExternal {
         copies,
         consumers,
         deleted,
-    } = done;
-    format!(
-        "provisioned {copies} copies for external tools, which are fed, and {consumers} consumers; \
-         deleted {deleted} consumers\n"
-    )
+    }) = external
+    {
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "provisioned {copies} copies for external tools, which are fed, and {consumers} consumers; \
+             deleted {deleted} consumers"
+        );
+    }
+    text
+}
+
+/// The fields are described in `docs/output.md`.
+fn as_json(done: Provisioned, external: Option<ProvisionedExternal>) -> Value {
+    json!({
+        "streams": done.streams,
+        "consumers": done.consumers,
+        "buckets": done.buckets,
+        "external": external.map(|done| json!({
+            "copies": done.copies,
+            "consumers": done.consumers,
+            "deleted": done.deleted,
+        })),
+    })
 }
 
 fn print(drift: &[Drift], format: Format) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use bonesetter_chassis::clock::rfc3339;
 use bonesetter_chassis::topology::DETECTED;
 use bonesetter_proto::v1::{
     Acted, Archived, Evidence, EvidenceItem, Redacted, Step as ActedStep, evidence_item::Content,
@@ -10,8 +9,9 @@ use bonesetter_proto::v1::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::Format;
+use super::{Format, incidents};
 use crate::bus::Connection;
+use crate::json::event;
 use crate::layout::{FIELD_INDENT, LINE_INDENT, fit};
 use crate::ledger::{self, Ledger};
 use crate::overview;
@@ -47,8 +47,13 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!steps.is_empty(), overview::nothing(&arguments.id));
     match arguments.output {
         Format::Json => {
-            let list: Vec<Value> = steps.iter().map(as_json).collect();
-            pipe::print(&format!("{}\n", serde_json::to_string_pretty(&list)?))?;
+            let incident = overview::of(&steps);
+            let events: Vec<Value> = steps.iter().map(event::of_stream).collect();
+            let value = json!({
+                "incident": incident.as_ref().map(incidents::as_json),
+                "events": events,
+            });
+            pipe::print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
         }
         Format::Table => {
             pipe::print(&text(id.as_str(), &steps, arguments.evidence))?;
@@ -191,28 +196,4 @@ fn item_lines(item: &EvidenceItem) -> Vec<String> {
         None => {}
     }
     lines
-}
-
-fn as_json(step: &Step) -> Value {
-    let mut value = json!({
-        "at": rfc3339(step.at),
-        "stage": step.subject.stage.as_str(),
-        "step": step.subject.step,
-        "subject": step.subject.to_string(),
-        "stream": step.stream,
-        "sequence": step.sequence,
-        "summary": render::clean(&anstream::adapter::strip_str(&render::line(step)).to_string(), 600).trim(),
-    });
-    let details = match &step.body {
-        Body::Redacted(redacted) => crate::json::evidence(redacted),
-        Body::Diagnosed(diagnosed) => diagnosed
-            .diagnosis
-            .as_ref()
-            .map_or(Value::Null, crate::json::diagnosis),
-        _ => Value::Null,
-    };
-    if let (Value::Object(map), false) = (&mut value, details.is_null()) {
-        map.insert("details".to_owned(), details);
-    }
-    value
 }

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use bonesetter_chassis::clock::{Clock, rfc3339};
 use bonesetter_proto::from_timestamp;
 use bonesetter_proto::v1::{
-    FailureClass, GetIncidentResponse, Incident, IncidentEvent, IncidentState, IncidentSummary,
-    ObjectRef,
+    GetIncidentResponse, Incident, IncidentEvent, IncidentState, IncidentSummary, ObjectRef,
 };
 use prost_types::Timestamp;
 use serde_json::{Value, json};
 
 use crate::commands::Format;
+use crate::json::event;
 use crate::layout::{self, LINE_INDENT, fit};
 use crate::pipe;
 use crate::render;
@@ -53,7 +53,7 @@ pub(crate) fn print_list(list: &[IncidentSummary], format: Format) -> anyhow::Re
 pub(crate) fn print_one(found: &GetIncidentResponse, format: Format) -> anyhow::Result<()> {
     let incident = found.incident.clone().unwrap_or_default();
     if matches!(format, Format::Json) {
-        let events: Vec<Value> = found.events.iter().map(event_json).collect();
+        let events: Vec<Value> = found.events.iter().map(event::of_ledger).collect();
         let value = json!({"incident": as_json(&incident), "events": events});
         pipe::print(&format!("{}\n", serde_json::to_string_pretty(&value)?))?;
         return Ok(());
@@ -70,14 +70,21 @@ pub(crate) fn print_one(found: &GetIncidentResponse, format: Format) -> anyhow::
     }
     text.push_str("\n\n");
     for event in &found.events {
-        text.push_str(&fit(&line(event), LINE_INDENT));
+        text.push_str(&line(event, Format::Table));
     }
     pipe::print(&text)?;
     Ok(())
 }
 
 /// One line per event.
-pub(super) fn line(event: &IncidentEvent) -> String {
+pub(super) fn line(event: &IncidentEvent, format: Format) -> String {
+    match format {
+        Format::Json => format!("{}\n", event::of_ledger(event)),
+        Format::Table => fit(&words(event), LINE_INDENT),
+    }
+}
+
+fn words(event: &IncidentEvent) -> String {
     let at = event.stored_at.as_ref().and_then(from_timestamp);
     let mut text = format!(
         "{:>9}  {}  {}  {:<22} {}",
@@ -151,24 +158,5 @@ pub(crate) fn as_json(incident: &IncidentSummary) -> Value {
         "cause": incident.cause,
         "summary": null,
         "events": incident.events,
-    })
-}
-
-fn event_json(event: &IncidentEvent) -> Value {
-    let class = event.failure_class();
-    json!({
-        "sequence": event.sequence,
-        "event": event.event_type,
-        "writer": event.writer,
-        "subject": event.subject,
-        "stream": event.stream,
-        "stream_sequence": event.stream_sequence,
-        "stored_at": time(event.stored_at.as_ref()),
-        "payload_hash": event.payload_hash,
-        "failure_reason": event.failure_reason,
-        "class": (class != FailureClass::Unspecified).then(|| render::class(class)),
-        "conclusion": event.conclusion,
-        "latency_ms": event.latency_ms,
-        "tokens": event.tokens,
     })
 }

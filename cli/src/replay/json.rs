@@ -1,16 +1,13 @@
 //! A record for programs.
 
 use bonesetter_chassis::clock::rfc3339;
-use bonesetter_proto::v1::{
-    Acted, DeadLetter, Detected, Notified, Redacted, Redrive, RedriveAction, Removal,
-};
+use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use serde_json::{Map, Value, json};
 
 use super::record::{Content, Entry, Record, SignatureState};
 use super::text::{absent, is_incomplete, size_of, trace_of};
 use super::tree::{Node, What, trees};
 use crate::render;
-use crate::timeline::Body;
 
 /// The incident with the trees of its messages: each holds what it caused under `caused`.
 pub(crate) fn whole(record: &Record) -> Value {
@@ -66,7 +63,7 @@ fn stored(record: &Record, entry: &Entry) -> Map<String, Value> {
                 &anstream::adapter::strip_str(&render::statement(&step.body).1).to_string(),
                 600,
             ),
-            of_body(&step.body),
+            crate::json::body::details(&step.body),
         ),
         Content::Dead(letter) => (format!("dead letter: {}", letter.reason), dead(letter)),
         Content::Decided(it) => (render::verdict(it.action()).to_owned(), decided(it)),
@@ -106,114 +103,6 @@ fn signature(state: &SignatureState) -> Value {
         SignatureState::Missing => json!({"state": "missing"}),
         SignatureState::Invalid(error) => json!({"state": "invalid", "error": error.to_string()}),
     }
-}
-
-fn of_body(body: &Body) -> Value {
-    match body {
-        Body::Detected(detected) => self::detected(detected),
-        Body::Redacted(redacted) => self::redacted(redacted),
-        Body::Diagnosed(diagnosed) => diagnosed
-            .diagnosis
-            .as_ref()
-            .map_or(Value::Null, crate::json::diagnosis),
-        Body::Acted(acted) => self::acted(acted),
-        Body::Notified(notified) => self::notified(notified),
-        Body::Archived(archived) => json!({
-            "bucket": archived.bucket,
-            "key": archived.key,
-            "sha256": archived.sha256,
-            "events": archived.events,
-        }),
-        Body::Overdue(overdue) => json!({
-            "awaited": render::awaited(overdue.awaited()),
-            "limit_seconds": overdue.limit_seconds,
-        }),
-        Body::Security(event) => json!({
-            "kind": event.kind().as_str_name(),
-            "findings": event.findings.iter().map(removal).collect::<Vec<_>>(),
-            "reader": event.reader,
-            "reason": event.reason,
-        }),
-        Body::Unreadable => Value::Null,
-    }
-}
-
-fn detected(detected: &Detected) -> Value {
-    json!({
-        "class": render::class(detected.failure_class()),
-        "failing_objects": detected.failing_objects,
-    })
-}
-
-fn redacted(redacted: &Redacted) -> Value {
-    json!({
-        "removals": removals(redacted),
-        "evidence": crate::json::evidence(redacted),
-    })
-}
-
-/// What was taken out of which place by which rule; never what it was.
-pub(crate) fn removals(redacted: &Redacted) -> Vec<Value> {
-    redacted.removals.iter().map(removal).collect()
-}
-
-fn removal(removal: &Removal) -> Value {
-    json!({
-        "kind": removal.kind, "rule": removal.rule,
-        "place": removal.place, "count": removal.count,
-    })
-}
-
-fn acted(acted: &Acted) -> Value {
-    let change = acted.change.as_ref().map(|change| {
-        json!({
-            "effect_key": change.effect_key,
-            "fields": change.fields,
-            "change_digest": change.change_digest,
-            "inverse_digest": change.inverse_digest,
-            "command": change.suggested_command,
-        })
-    });
-    json!({
-        "decision": acted.decision.as_ref().map(decision),
-        "change": change,
-        "observed": acted.verification.as_ref().map(|it| &it.observed),
-    })
-}
-
-/// A decision with its reasons.
-pub(crate) fn decision(decision: &bonesetter_proto::v1::Decision) -> Value {
-    let violations: Vec<Value> = decision
-        .violations
-        .iter()
-        .map(|violation| json!({"name": violation.name, "detail": violation.detail}))
-        .collect();
-    let mode = decision
-        .mode()
-        .as_str_name()
-        .trim_start_matches("MODE_")
-        .to_lowercase();
-    json!({
-        "mode": mode,
-        "allowed": decision.allowed,
-        "violations": violations,
-        "reason": decision.reason,
-    })
-}
-
-fn notified(notified: &Notified) -> Value {
-    let deliveries: Vec<Value> = notified
-        .deliveries
-        .iter()
-        .map(|delivery| {
-            json!({
-                "channel": delivery.channel, "type": delivery.channel_type,
-                "delivered": delivery.delivered, "failure": delivery.failure,
-                "body_hash": delivery.body_hash,
-            })
-        })
-        .collect();
-    json!({"kind": render::notice(notified.kind()), "deliveries": deliveries})
 }
 
 fn decided(decision: &Redrive) -> Value {

@@ -9,7 +9,7 @@ use bonesetter_proto::v1::{
     Acted, Archived, DeadLetter, Detected, Diagnosed, Enriched, Envelope, Incident, Notified,
     Overdue, Redacted, Redrive, SecurityEvent,
 };
-use bonesetter_proto::{IncidentId, Message as _, Stage, Subject, from_timestamp};
+use bonesetter_proto::{IncidentId, Stage, Subject, from_timestamp};
 use prost::Message as _;
 
 use crate::timeline::{Body, Step, readable_streams};
@@ -153,31 +153,11 @@ impl Entry {
             Content::Dead(letter) => return letter.envelope.as_ref(),
             Content::Decided(decision) => return decision.envelope.as_ref(),
         };
-        match &step.body {
-            Body::Detected(message) => message.envelope(),
-            Body::Redacted(message) => message.envelope(),
-            Body::Diagnosed(message) => message.envelope(),
-            Body::Acted(message) => message.envelope(),
-            Body::Notified(message) => message.envelope(),
-            Body::Overdue(message) => message.envelope(),
-            Body::Security(message) => message.envelope(),
-            Body::Archived(message) => message.envelope(),
-            Body::Unreadable => None,
-        }
+        step.body.envelope()
     }
 
     fn incident(&self) -> Option<&Incident> {
-        match self.body()? {
-            Body::Detected(message) => message.incident(),
-            Body::Redacted(message) => message.incident(),
-            Body::Diagnosed(message) => message.incident(),
-            Body::Acted(message) => message.incident(),
-            Body::Notified(message) => message.incident(),
-            Body::Overdue(message) => message.incident(),
-            Body::Security(message) => message.incident(),
-            Body::Archived(message) => message.incident(),
-            Body::Unreadable => None,
-        }
+        self.body()?.incident()
     }
 
     /// The subject of what caused it; empty at the source.

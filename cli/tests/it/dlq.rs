@@ -1,5 +1,5 @@
 use bonesetter_chassis::stage::{Input, Outcome, Output, Stage};
-use bonesetter_chassis::topology::ENRICHER;
+use bonesetter_chassis::topology::{ENRICHER, STREAMS};
 use bonesetter_proto::v1::{Detected, Enriched};
 use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use serde_json::Value;
@@ -141,8 +141,19 @@ async fn a_dead_letter_is_listed_shown_redriven_and_dropped() {
     }
 
     let all = ["dlq", "redrive", "--all", "--consumer", "enricher"];
-    let done = run(&world, "redriver", &all);
-    assert_eq!(stdout(&done).lines().count(), 2, "{}", stderr(&done));
+    let done = run(&world, "redriver", &[&all[..], &["-o", "json"]].concat());
+    let decided: Vec<Value> = serde_json::from_str(&stdout(&done)).expect("JSON");
+    assert_eq!(decided.len(), 2, "{}", stderr(&done));
+    let is_decided = |it: &Value| it["action"] == "redrive" && it["decision"].is_u64();
+    assert!(decided.iter().all(is_decided), "{decided:?}");
+    let last = decided[1]["letter"].to_string();
+    let refused = ["dlq", "redrive", &last, "-o", "json"];
+    let refused = run(&world, "redriver", &refused);
+    assert_eq!(refused.status.code(), Some(1));
+    let told: Vec<Value> = serde_json::from_str(&stdout(&refused)).expect("JSON");
+    assert!(told[0]["decision"].is_null(), "{told:?}");
+    let error = told[0]["error"].as_str().unwrap_or_default();
+    assert!(error.contains("redriven already"), "{error}");
     until(&world, true, &[], 0).await;
     let bare = run(&world, "redriver", &["dlq", "redrive", "--all"]);
     assert!(stderr(&bare).contains("--all needs"), "{}", stderr(&bare));
@@ -160,6 +171,10 @@ async fn a_dead_letter_is_listed_shown_redriven_and_dropped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_difference_of_a_server_is_told_by_the_exit_code_too() {
     let world = World::start().await;
+    let done = run(&world, "provisioner", &["provision", "-o", "json"]);
+    let done: Value = serde_json::from_str(&stdout(&done)).expect("JSON");
+    assert_eq!(done["streams"], STREAMS.len(), "{done}");
+    assert!(done["external"].is_null(), "{done}");
     let none = run(&world, "provisioner", &["provision", "--diff"]);
     assert_eq!(none.status.code(), Some(0), "{}", stderr(&none));
     assert!(stdout(&none).contains("no drift"));

@@ -236,7 +236,10 @@ fn what_scan_and_show_print_can_be_diagnosed() {
             1,
         ),
         (
-            format!("[{{\"details\": {document}}}, {{\"details\": {{\"cause\": \"x\"}}}}, {{}}]"),
+            format!(
+                "{{\"events\": [{{\"details\": {{\"evidence\": {document}}}}}, \
+                 {{\"details\": {{\"cause\": \"x\"}}}}, {{}}]}}"
+            ),
             1,
         ),
         (

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use bonesetter_chassis::clock::rfc3339;
+use bonesetter_chassis::errors::chain;
 use bonesetter_proto::Namespace;
 use bonesetter_proto::v1::{DeadLetter, Redrive, RedriveAction};
 use serde_json::{Value, json};
@@ -171,16 +172,55 @@ fn letter_json(letter: &At<DeadLetter>) -> Value {
 
 fn decision_json(decision: &At<Redrive>) -> Value {
     let message = &decision.message;
-    let action = match message.action() {
-        RedriveAction::Handle => "redrive",
-        RedriveAction::Drop => "drop",
-        RedriveAction::Unspecified => "unspecified",
-    };
     json!({
         "decision": decision.sequence,
         "at": rfc3339(decision.at),
-        "action": action,
+        "action": name(message.action()),
         "letter": message.letter,
         "note": message.note,
+    })
+}
+
+/// What was decided, as the command that decides it is called.
+const fn name(action: RedriveAction) -> &'static str {
+    match action {
+        RedriveAction::Handle => "redrive",
+        RedriveAction::Drop => "drop",
+        RedriveAction::Unspecified => "unspecified",
+    }
+}
+
+/// A line about what was decided just now.
+pub(super) fn outcome(entry: &Entry, action: RedriveAction) -> String {
+    let number = entry.number();
+    match (action, entry.newest()) {
+        (RedriveAction::Handle, Some(newest)) => {
+            let letter = &newest.message;
+            format!(
+                "{number}: {} is to handle message {} of {} again\n",
+                clean(&letter.consumer, MAX_NAME),
+                letter.sequence,
+                letter.stream
+            )
+        }
+        _ => format!("{number}: dropped\n"),
+    }
+}
+
+/// The same for programs, and why it was not decided.
+pub(super) fn outcome_json(
+    entry: &Entry,
+    action: RedriveAction,
+    decided: &anyhow::Result<u64>,
+) -> Value {
+    let letter = entry.newest().map(|newest| &newest.message);
+    json!({
+        "letter": entry.number(),
+        "action": name(action),
+        "consumer": letter.map(|letter| &letter.consumer),
+        "stream": letter.map(|letter| &letter.stream),
+        "sequence": letter.map(|letter| letter.sequence),
+        "decision": decided.as_ref().ok(),
+        "error": decided.as_ref().err().map(chain),
     })
 }
