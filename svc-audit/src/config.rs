@@ -88,6 +88,9 @@ pub struct ServeSettings {
     /// How many may watch at the same time; one caller at most a quarter of these.
     #[serde(default = "default_watches")]
     pub watches: usize,
+    /// How many connections may be open at the same time; of one caller at most a quarter of these.
+    #[serde(default = "default_connections")]
+    pub connections: usize,
 }
 
 /// Somebody who may read.
@@ -103,6 +106,9 @@ impl ServeSettings {
     fn validate(&self, problems: &mut Problems) {
         if !(1..=10_000).contains(&self.watches) {
             problems.add("serve.watches", "must be between 1 and 10000");
+        }
+        if !(1..=10_000).contains(&self.connections) {
+            problems.add("serve.connections", "must be between 1 and 10000");
         }
         for reader in &self.readers {
             if reader.name.is_empty() {
@@ -129,6 +135,10 @@ const fn default_listen() -> SocketAddr {
 
 const fn default_watches() -> usize {
     64
+}
+
+const fn default_connections() -> usize {
+    256
 }
 
 /// When an incident is overdue.
@@ -396,9 +406,10 @@ mod tests {
                 namespaces: vec!["*".to_owned(), "shop.*".to_owned()],
             }],
             watches: 0,
+            connections: 0,
         });
         let found = problems(&config);
-        assert_eq!(found.len(), 11, "{found:?}");
+        assert_eq!(found.len(), 12, "{found:?}");
         assert!(!found.concat().contains("canary"));
     }
 }

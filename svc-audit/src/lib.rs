@@ -40,7 +40,8 @@
 //! While PostgreSQL is away messages stay in their streams and are tried again with growing delays
 //! for as long as it takes. A row that the database refuses for its content goes to the dead letters
 //! as `refused-by-ledger`. While the object store is away exports wait and are made up for. A plan
-//! whose rows have changed stops the archive job until somebody has looked. A round of the sweeper that fails is made up for by the next,
+//! whose rows have changed stops the archive job until somebody has looked. While the stream of what was archived is
+//! full an export fails after a minute and says so; the next one goes on where it stopped. A round of the sweeper that fails is made up for by the next,
 //! and so is one of the keeper; meanwhile streams fill up, and a full one refuses messages. While the ledger does not answer,
 //! requests end as `UNAVAILABLE` and the health service says so; a watch ends and is taken up again after
 //! the last place that it told (`resume_after`).
@@ -57,7 +58,7 @@
 //! `bonesetter_audit_sweep_failures_total`. Of the keeper:
 //! `bonesetter_keeper_stream_fill_ratio{stream}`, `bonesetter_keeper_purged_total{stream}`,
 //! `bonesetter_keeper_open_dead_letters{consumer}`, `bonesetter_keeper_failures_total`. Of the read side: `bonesetter_incident_requests_total{method,code}`,
-//! `bonesetter_incident_watches`.
+//! `bonesetter_incident_watches`, `bonesetter_incident_connections`, `bonesetter_incident_connections_refused_total`.
 
 pub mod archive;
 pub mod config;

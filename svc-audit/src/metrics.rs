@@ -299,6 +299,10 @@ pub struct ServeMetrics {
     requests: Family<Request, Counter>,
     /// Open now.
     pub(crate) watches: Gauge,
+    /// Likewise.
+    pub(crate) connections: Gauge,
+    /// Closed because there were too many.
+    pub(crate) refused_connections: Counter,
 }
 
 impl ServeMetrics {
@@ -307,6 +311,8 @@ impl ServeMetrics {
         let this = Self {
             requests: Family::default(),
             watches: Gauge::default(),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
         };
         for method in [Method::List, Method::Get, Method::Watch] {
             for code in CODES {
@@ -323,6 +329,16 @@ impl ServeMetrics {
                 "incident_watches",
                 "Watches of IncidentService that are open",
                 this.watches.clone(),
+            );
+            registry.register(
+                "incident_connections",
+                "Connections to IncidentService that are open",
+                this.connections.clone(),
+            );
+            registry.register(
+                "incident_connections_refused",
+                "Connections to IncidentService that were closed because there were too many",
+                this.refused_connections.clone(),
             );
         });
         this

@@ -4,6 +4,7 @@
 //! see. Beside the service there are the standard health service and reflection (v1 and v1alpha), for the
 //! same callers.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,14 +25,17 @@ use crate::config::Config;
 use crate::metrics::ServeMetrics;
 use crate::postgres::Database;
 use crate::postgres::read::ReadLedger;
+use connections::{Connection, Connections};
 use incidents::Incidents;
 use tls::Certificates;
 use watches::{Turns, Watches};
 
 mod answer;
+mod connections;
 mod follow;
 mod incidents;
 mod readers;
+mod shares;
 pub mod tls;
 mod watches;
 
@@ -67,35 +71,38 @@ pub(crate) async fn serve(
         return Ok(());
     };
     tracing::info!(address = %listener.local_addr()?, "answering");
+    let metrics = ServeMetrics::new(&process.metrics);
+    let connections = Arc::new(Connections::new(settings, metrics.clone()));
+    let (accepted, incoming) = mpsc::channel(1);
+    let accepting = tokio::spawn(tls::accept(listener, certificates, connections, accepted));
     let incidents = Incidents {
         ledger: ledger.clone(),
         readers: settings.readers.clone().into(),
         watches: Arc::new(Watches::new(settings)),
         turns: Arc::new(Turns::new(settings, config.database.connections)),
-        metrics: ServeMetrics::new(&process.metrics),
+        metrics,
         shutdown: shutdown.clone(),
     };
-    let serving = answer(listener, certificates, incidents, ledger, shutdown.clone());
+    let serving = answer(incoming, incidents, ledger, shutdown.clone());
     let draining = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
-    tokio::select! {
+    let served = tokio::select! {
         served = serving => served,
         () = draining => Ok(()),
-    }
+    };
+    accepting.abort();
+    served
 }
 
 async fn answer(
-    listener: TcpListener,
-    certificates: Certificates,
+    mut incoming: mpsc::Receiver<io::Result<Connection>>,
     incidents: Incidents,
     ledger: ReadLedger,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let (accepted, mut connections) = mpsc::channel(1);
-    let accepting = tokio::spawn(tls::accept(listener, certificates, accepted));
-    let connections = futures::stream::poll_fn(move |context| connections.poll_recv(context));
+    let connections = futures::stream::poll_fn(move |context| incoming.poll_recv(context));
     let (health, health_service) = tonic_health::server::health_reporter();
     // The ledger has just answered; who asks before the first check must not be told that it is unknown.
     health
@@ -115,7 +122,6 @@ async fn answer(
         .serve_with_incoming_shutdown(connections, shutdown.cancelled())
         .await;
     checking.abort();
-    accepting.abort();
     served.context("the gRPC server ended badly")
 }
 

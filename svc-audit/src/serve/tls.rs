@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsAcceptor;
@@ -18,8 +18,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{self, RootCertStore, ServerConfig};
-use tokio_rustls::server::TlsStream;
 
+use super::connections::{Connection, Connections};
 use crate::config::ServeSettings;
 
 /// A client that does not finish its handshake in this time is dropped.
@@ -156,7 +156,8 @@ fn unusable(setting: &'static str, path: &Path, problem: &dyn Display) -> TlsErr
 pub(crate) async fn accept(
     listener: TcpListener,
     mut certificates: Certificates,
-    accepted: mpsc::Sender<io::Result<TlsStream<TcpStream>>>,
+    connections: Arc<Connections>,
+    accepted: mpsc::Sender<io::Result<Connection>>,
 ) {
     let mut handshakes: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -171,6 +172,10 @@ pub(crate) async fn accept(
                 }
             },
         };
+        if !connections.may_begin() {
+            tracing::info!(%peer, "there are as many connections as serve.connections allows");
+            continue;
+        }
         handshakes.retain(|handshake| !handshake.is_finished());
         if handshakes.len() >= HANDSHAKES
             && let Some(oldest) = handshakes.pop_front()
@@ -179,11 +184,16 @@ pub(crate) async fn accept(
             oldest.abort();
         }
         let acceptor = certificates.acceptor();
-        let accepted = accepted.clone();
+        let (connections, accepted) = (connections.clone(), accepted.clone());
         let handshake = tokio::spawn(async move {
-            match tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            let opening = async {
+                let stream = acceptor.accept(stream).await?;
+                Ok::<_, io::Error>(connections.open(stream).await)
+            };
+            match tokio::time::timeout(HANDSHAKE, opening).await {
                 // Nobody receives it any more when we are shutting down.
-                Ok(Ok(stream)) => drop(accepted.send(Ok(stream)).await),
+                Ok(Ok(Some(connection))) => drop(accepted.send(Ok(connection)).await),
+                Ok(Ok(None)) => {}
                 Ok(Err(error)) => tracing::info!(%peer, %error, "a TLS handshake failed"),
                 Err(_) => tracing::info!(%peer, "a TLS handshake took too long"),
             }

@@ -1,5 +1,4 @@
-//! What one caller may take of what there is for all: open watches, and connections to the ledger. How a watch
-//! ends.
+//! Open watches, and turns to ask the ledger: how many of each a caller may have. How a watch ends.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -11,54 +10,34 @@ use futures::{Stream, StreamExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::Status;
 
+use super::shares::{Share, Shares, Taken};
 use crate::config::{Reader, ServeSettings};
 
 /// Answers that wait for a slow client; who fills them then waits too.
 const WINDOW: usize = 64;
 /// A client that takes nothing for so long is not waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// One caller may have this part of all watches.
-const SHARE: usize = 4;
 
 /// Who may open how many.
 #[derive(Debug)]
-pub(crate) struct Watches {
-    all: Arc<Semaphore>,
-    /// By the name of the caller.
-    own: BTreeMap<String, Arc<Semaphore>>,
-}
-
-/// One of the watches that may be open.
-#[derive(Debug)]
-pub(crate) struct Permit(#[expect(dead_code, reason = "held")] [OwnedSemaphorePermit; 2]);
+pub(crate) struct Watches(Shares);
 
 impl Watches {
     /// As many as the settings allow, and of each reader a part of these.
     pub(crate) fn new(settings: &ServeSettings) -> Self {
-        let share = settings.watches.div_ceil(SHARE);
-        let own = |name: &String| (name.clone(), Arc::new(Semaphore::new(share)));
-        let names = settings.readers.iter().map(|reader| &reader.name);
-        Self {
-            all: Arc::new(Semaphore::new(settings.watches)),
-            own: names.map(own).collect(),
-        }
+        Self(Shares::new(settings.watches, &settings.readers))
     }
 
     /// Opens one.
-    pub(crate) fn open(&self, caller: &str) -> Result<Permit, Status> {
-        let own = self
-            .own
-            .get(caller)
-            .map(|own| own.clone().try_acquire_owned());
-        let Some(Ok(own)) = own else {
-            return Err(Status::resource_exhausted(format!(
-                "{caller} has as many watches as one caller may, a quarter of serve.watches"
-            )));
-        };
-        let all = self.all.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted("there are as many watches as serve.watches allows")
-        })?;
-        Ok(Permit([own, all]))
+    pub(crate) fn open(&self, caller: &str) -> Result<Share, Status> {
+        self.0.take(caller).map_err(|taken| {
+            Status::resource_exhausted(match taken {
+                Taken::ByCaller => format!(
+                    "{caller} has as many watches as one caller may, a quarter of serve.watches"
+                ),
+                Taken::ByAll => "there are as many watches as serve.watches allows".to_owned(),
+            })
+        })
     }
 }
 
@@ -153,24 +132,22 @@ mod tests {
             client_ca_file: "c".into(),
             readers: ["a", "b", "c", "d", "e"].map(reader).into(),
             watches,
+            connections: 1,
         }
     }
 
     #[test]
-    fn one_caller_takes_a_part_of_the_watches_and_all_callers_no_more_than_all() {
-        let watches = Watches::new(&settings(7));
-        let mut open: Vec<_> = ["a", "a", "b", "b", "c", "c"]
-            .map(|name| watches.open(name).unwrap())
-            .into();
+    fn who_may_not_watch_is_told_why() {
+        let watches = Watches::new(&settings(2));
+        let open = watches.open("a").unwrap();
         let refused = watches.open("a").unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert!(refused.message().contains("a has as many"), "{refused}");
-        open.push(watches.open("d").unwrap());
-        let refused = watches.open("e").unwrap_err();
+        let _other = watches.open("b").unwrap();
+        let refused = watches.open("c").unwrap_err();
         assert!(refused.message().contains("there are as many"), "{refused}");
-        open.remove(0);
-        watches.open("e").unwrap();
-        watches.open("a").unwrap();
+        drop(open);
+        watches.open("c").unwrap();
     }
 
     #[tokio::test]

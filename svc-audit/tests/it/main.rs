@@ -7,6 +7,7 @@
 )]
 
 mod bed;
+mod connections;
 mod export;
 mod ingest;
 mod keep;
@@ -14,6 +15,7 @@ mod keeping;
 mod letters;
 mod permissions;
 mod serve;
+mod serving;
 mod sharing;
 mod sweep;
 mod tls;
