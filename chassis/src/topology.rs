@@ -253,6 +253,10 @@ pub struct BucketSpec {
     pub user: &'static str,
     /// What it holds.
     pub description: &'static str,
+    /// How long the mark of a deletion stays in the place of what was deleted. Whoever holds a revision that was
+    /// deleted is refused with the mark and without it; only who has read for longer that a key has no value
+    /// could take one that was there meanwhile for none.
+    pub mark_kept: Duration,
 }
 
 /// Open and past episodes of every root owner.
@@ -260,18 +264,21 @@ pub const EPISODES: BucketSpec = BucketSpec {
     name: "bonesetter-episodes",
     user: "svc-watcher",
     description: "episodes of failure by root owner",
+    mark_kept: DAY,
 };
 /// Sealed inverses of changes.
 pub const CHANGES: BucketSpec = BucketSpec {
     name: "bonesetter-changes",
     user: "svc-actuator",
     description: "changes made, with their sealed inverses",
+    mark_kept: DAY,
 };
 /// What was told to whom.
 pub const NOTICES: BucketSpec = BucketSpec {
     name: "bonesetter-notices",
     user: "svc-notifier",
     description: "what was told, by incident and channel",
+    mark_kept: DAY,
 };
 /// Every bucket.
 pub const BUCKETS: &[BucketSpec] = &[EPISODES, CHANGES, NOTICES];

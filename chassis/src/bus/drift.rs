@@ -4,7 +4,7 @@ use async_nats::jetstream::ErrorCode;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::provision::{ProvisionError, USER, bucket_stream, consumer_config, stream_config};
+use super::provision::{ProvisionError, USER, bucket_config, consumer_config, stream_config};
 use super::{Bus, provision_external};
 use crate::topology::{
     BUCKETS, COPIES, CopySpec, EXTERNAL_ACCOUNT, ExternalUser, STREAMS, consumers,
@@ -58,7 +58,7 @@ pub async fn drift(bus: &Bus) -> Result<Vec<Drift>, ProvisionError> {
     let buckets = BUCKETS.iter().map(|bucket| Wanted {
         what: format!("stream KV_{}", bucket.name),
         name: format!("KV_{}", bucket.name),
-        config: bucket_stream(bucket),
+        config: as_json(&bucket_config(bucket)),
         consumers: Some(Vec::new()),
     });
     let account = Account { bus, user: USER };

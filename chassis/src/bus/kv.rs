@@ -1,4 +1,5 @@
 use async_nats::HeaderMap;
+use async_nats::header::NATS_MESSAGE_TTL;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
@@ -90,9 +91,10 @@ impl Bucket {
     /// Stores a value under a key that has none. Returns the revision.
     pub async fn create(&self, key: &str, value: Bytes) -> Result<u64, KvError> {
         match self.last(key).await? {
-            None => self.write(key, value, 0, None).await,
+            None => self.write(key, value, 0, HeaderMap::new()).await,
             Some(deleted) if !is_value(&deleted) => {
-                self.write(key, value, deleted.sequence, None).await
+                let revision = deleted.sequence;
+                self.write(key, value, revision, HeaderMap::new()).await
             }
             Some(_) => Err(self.conflict(key)),
         }
@@ -100,14 +102,17 @@ impl Bucket {
 
     /// Replaces the value that has the given revision. Returns the new revision.
     pub async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, KvError> {
-        self.write(key, value, revision, None).await
+        self.write(key, value, revision, HeaderMap::new()).await
     }
 
-    /// Deletes the value that has the given revision.
+    /// Deletes the value that has the given revision. What marks that goes by itself after a while.
     pub async fn delete(&self, key: &str, revision: u64) -> Result<(), KvError> {
-        self.write(key, Bytes::new(), revision, Some("DEL"))
-            .await
-            .map(|_| ())
+        let mut headers = HeaderMap::new();
+        headers.insert(OPERATION, "DEL");
+        let seconds = self.spec.mark_kept.as_secs();
+        headers.insert(NATS_MESSAGE_TTL, seconds.to_string());
+        let deleted = self.write(key, Bytes::new(), revision, headers).await;
+        deleted.map(|_| ())
     }
 
     async fn last(&self, key: &str) -> Result<Option<StoredMessage>, KvError> {
@@ -125,13 +130,9 @@ impl Bucket {
         key: &str,
         value: Bytes,
         revision: u64,
-        operation: Option<&str>,
+        headers: HeaderMap,
     ) -> Result<u64, KvError> {
         let subject = self.subject(key);
-        let mut headers = HeaderMap::new();
-        if let Some(operation) = operation {
-            headers.insert(OPERATION, operation);
-        }
         let message = PublishMessage::build()
             .headers(headers)
             .expected_last_subject_sequence(revision)

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
-use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 
 use super::Bus;
@@ -129,15 +128,8 @@ fn check_paused(paused: &[&ConsumerSpec]) -> Result<(), ProvisionError> {
 }
 
 async fn create_bucket(bus: &Bus, bucket: &BucketSpec) -> Result<(), ProvisionError> {
-    let config = kv::Config {
-        bucket: bucket.name.to_owned(),
-        description: bucket.description.to_owned(),
-        history: 1,
-        storage: StorageType::File,
-        ..kv::Config::default()
-    };
     bus.js
-        .create_or_update_key_value(config)
+        .create_or_update_stream(bucket_config(bucket))
         .await
         .map(|_| ())
         .map_err(|error| ProvisionError::new(bus, format!("bucket {}", bucket.name), &error.into()))
@@ -164,23 +156,25 @@ pub(super) fn stream_config(stream: &StreamSpec) -> Config {
     }
 }
 
-/// The stream by which the server keeps a bucket, as far as we rely on it.
-/// Source: ADR-8, "JetStream based Key-Value Stores".
-pub(super) fn bucket_stream(bucket: &BucketSpec) -> serde_json::Value {
-    serde_json::json!({
-        "name": format!("KV_{}", bucket.name),
-        "description": bucket.description,
-        "subjects": [format!("$KV.{}.>", bucket.name)],
-        "retention": "limits",
-        "storage": "file",
-        "discard": "new",
-        "max_msgs_per_subject": 1,
-        "num_replicas": 1,
-        "duplicate_window": DUPLICATE_WINDOW.as_nanos(),
-        "deny_delete": true,
-        "allow_rollup_hdrs": true,
-        "allow_direct": true,
-    })
+/// The stream by which the server keeps a bucket.
+/// Source: ADR-8, "JetStream based Key-Value Stores"; for marks that go by themselves ADR-48, "Key-Value TTL".
+pub(super) fn bucket_config(bucket: &BucketSpec) -> Config {
+    Config {
+        name: format!("KV_{}", bucket.name),
+        description: Some(bucket.description.to_owned()),
+        subjects: vec![format!("$KV.{}.>", bucket.name)],
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        max_messages_per_subject: 1,
+        duplicate_window: DUPLICATE_WINDOW,
+        deny_delete: true,
+        allow_rollup: true,
+        allow_direct: true,
+        allow_message_ttl: true,
+        num_replicas: 1,
+        ..Config::default()
+    }
 }
 
 pub(super) fn consumer_config(consumer: &ConsumerSpec) -> pull::Config {

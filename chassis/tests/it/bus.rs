@@ -1,10 +1,15 @@
-use bonesetter_chassis::bus::{Bucket, Entry, KvError, PublishError, Stored, header, provision};
+use std::time::Duration;
+
+use bonesetter_chassis::bus::{
+    Bucket, Entry, KvError, PublishError, Stored, StreamReader, header, provision,
+};
 use bonesetter_chassis::topology;
 use bonesetter_proto::v1::{Detected, Enriched, Notified};
 use bonesetter_proto::{Stage, from_timestamp};
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
 use prost::Message as _;
+use tokio::time::Instant;
 
 use crate::bed::{Bed, detected, start, stored, subject};
 
@@ -170,6 +175,32 @@ async fn a_bucket_is_written_by_compare_and_set() {
     assert_eq!(bucket.get("a.b").await.unwrap(), None);
     assert_eq!(entries_below(&bucket, "").await, []);
     bucket.create("a.b", value("5")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mark_of_a_deletion_goes_by_itself_and_revisions_are_not_given_out_again() {
+    let bed = Bed::start().await;
+    let bus = bed.bus("svc-watcher").await;
+    let spec = topology::BucketSpec {
+        mark_kept: Duration::from_secs(1),
+        ..topology::EPISODES
+    };
+    let bucket = Bucket::new(bus.clone(), spec);
+    let value = |text: &'static str| Bytes::from_static(text.as_bytes());
+    let first = bucket.create("a.b", value("1")).await.unwrap();
+    bucket.delete("a.b", first).await.unwrap();
+    let stream = StreamReader::new(bus, format!("KV_{}", spec.name));
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while stream.at(first + 1).await.unwrap().is_some() {
+        assert!(Instant::now() < deadline, "the mark is still there");
+        tokio::task::yield_now().await;
+    }
+    for stale in [first, first + 1] {
+        let refused = bucket.update("a.b", value("2"), stale).await.unwrap_err();
+        assert!(matches!(refused, KvError::Conflict { .. }), "{refused}");
+    }
+    let again = bucket.create("a.b", value("3")).await.unwrap();
+    assert!(again > first + 1);
 }
 
 async fn entries_below(bucket: &Bucket, prefix: &str) -> Vec<(String, Entry)> {
