@@ -67,7 +67,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         };
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
-        let mut naming = if bytes[at] == b':' && is_signature(name) {
+        let head = before(text, at, NAME_LIMIT).trim_end_matches(['"', '\'', '\\', ' ']);
+        let head = head.strip_suffix(name).unwrap_or_default();
+        let is_public = bytes[at] == b':' && (is_signature(name) || is_checksum(head));
+        let mut naming = if is_public {
             Naming::Ordinary
         } else {
             naming_of(text, name, at)
@@ -125,6 +128,11 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// Whether the name that begins here is that of a digest: `checksum/secret`, by which Helm rolls pods out.
+pub(crate) fn is_checksum(head: &str) -> bool {
+    head.ends_with("checksum/")
 }
 
 /// The content of what has a name attribute: `<entry key="password">X</entry>`, and a part of a form:
@@ -345,6 +353,7 @@ mod tests {
             "passphrase: please try again",
             "password: copper kettle",
             "user_ada=\"x9\"",
+            "checksum/secret: e4e1ebf122f1981251974a9294c4b4c2",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

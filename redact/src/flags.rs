@@ -202,6 +202,9 @@ fn is_password_program(text: &str, at: usize) -> bool {
 const OWN_FLAGS: &[(&str, &str)] = &[
     ("unzip ", "-P"),
     ("ipmitool ", "-P"),
+    ("sqlcmd ", "-P"),
+    ("osql ", "-P"),
+    ("bcp ", "-P"),
     ("mosquitto_", "-P"),
     ("snmp", "-A"),
     ("snmp", "-X"),
@@ -281,6 +284,7 @@ mod tests {
             ("args:\n- --token\n- hunter2\n", "hunter2"),
             ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
             ("unzip -P hunter2 x.zip", "hunter2"),
+            ("sqlcmd -S db -U SA -P 'hunter 2' -C", "hunter 2"),
             ("openssl enc -aes-256-cbc -k hunter2 -in a", "hunter2"),
         ] {
             assert_eq!(found(text), [expected], "{text}");

@@ -1,5 +1,6 @@
 //! Random-looking strings, and the identifiers of a cluster that look random and are not secret.
 
+use crate::decode::decode;
 use crate::engine::{Hit, Strength};
 use crate::lexicon::{is_about, is_signature};
 use crate::syntax::name_before;
@@ -141,6 +142,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         }
         if (20..=4096).contains(&length)
             && is_rare(&text[at..at + length], &text[..at])
+            && !is_encoded_prose(&text[at..at + length])
             && !is_called_public(text, at)
             && !is_media(&text[at..at + length], &text[at + length..])
         {
@@ -154,6 +156,12 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         }
         at += length.max(1);
     }
+}
+
+/// Base64 of a sentence, which is read as what it says.
+fn is_encoded_prose(token: &str) -> bool {
+    let plain = decode(token.trim_end_matches('='));
+    plain.is_some_and(|plain| has_words(&plain) && plain.matches(' ').count() >= 3)
 }
 
 /// Lines that are nothing but one random string: somebody has printed a secret.
@@ -209,6 +217,7 @@ fn is_lone_secret(token: &str) -> bool {
             .split(['.', ':', '-', '_', '/', '@', '='])
             .any(looks_like_key)
         && is_random_token(token)
+        && !is_encoded_prose(token)
 }
 
 /// `00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`: the trace and the span that a request belongs to (W3C).
@@ -246,6 +255,7 @@ fn is_rare(token: &str, before: &str) -> bool {
         "sha384-",
         "sha1-",
         "W/\"",
+        "x-amz-id-2: ",
         "etag",
         "ETag",
         "nonce",
@@ -385,6 +395,7 @@ mod tests {
             "\"signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "https://cdn.example.com/file/9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8.jpg?w=1",
             "3c5fd9772e41762a3c5fd9772e41762a",
+            "SGVsbG8gZnJvbSB0aGUgZGVtbyBjb25maWdtYXAsIG5vdGhpbmcgdG8gc2VlIGhlcmUu",
         ] {
             assert_eq!(count(text), 0, "{text}");
         }

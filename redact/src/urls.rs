@@ -1,8 +1,14 @@
 //! Credentials in URLs and connection strings: `scheme://user:password@host`, `user:password@tcp(host)`.
 
+use std::ops::Range;
+
 use crate::engine::Hit;
 use crate::rarity::is_random_token;
 use crate::value::{before, is_vacant};
+
+/// The longest login and the longest host where there is no scheme.
+const LONGEST_NAME: usize = 160;
+const SHORTEST_PASSWORD: usize = 4;
 
 /// Appends the credentials of all URLs in a text.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
@@ -14,15 +20,46 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             driver(text, at, hits);
         }
     }
+    for at in memchr::memchr_iter(b'@', text.as_bytes()) {
+        if let Some(Range { start, end }) = login_at_host(text.as_bytes(), at) {
+            hits.push(Hit::secret(start, end, "dsn-password"));
+        }
+    }
+}
+
+/// The password of `user:password@host.example:443/x`, which has no scheme: a port is what tells it from an address of
+/// mail behind a name.
+pub(crate) fn login_at_host(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    const SCHEMES: [&[u8]; 6] = [b"sip", b"sips", b"mailto", b"acct", b"to", b"from"];
+    let is_host = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
+    let rest = &bytes[at + 1..bytes.len().min(at + 1 + LONGEST_NAME)];
+    let host = rest.iter().take_while(is_host).count();
+    let port = rest.get(host..).unwrap_or_default();
+    let digits = port.iter().skip(1).take_while(|b| b.is_ascii_digit());
+    let has_port = port.first() == Some(&b':') && (2..=5).contains(&digits.count());
+    if !has_port || memchr::memchr(b'.', &rest[..host]).is_none() {
+        return None;
+    }
+    let head = &bytes[at.saturating_sub(LONGEST_NAME)..at];
+    let is_inside = |b: &&u8| b.is_ascii_graphic() && !b"\"'`<>()[]{}=,;|/@".contains(b);
+    let length = head.iter().rev().take_while(is_inside).count();
+    let login = &head[head.len() - length..];
+    let colon = memchr::memchr(b':', login)?;
+    let (user, password) = (&login[..colon], &login[colon + 1..]);
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let is_login = !user.is_empty()
+        && user.iter().all(is_name)
+        && !SCHEMES.contains(&user)
+        && password.len() >= SHORTEST_PASSWORD
+        && !password.contains(&b':');
+    is_login.then(|| at - password.len()..at)
 }
 
 fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
-    let length = bytes[start..]
-        .iter()
-        .take(4096)
-        .take_while(|b| !is_url_end(**b))
-        .count();
+    let domain = domain_of_user(&bytes[start..]);
+    let rest = bytes[start + domain..].iter().take(4096);
+    let length = domain + rest.take_while(|b| !is_url_end(**b)).count();
     let rest = &text[start..text.floor_char_boundary(start + length)];
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let userinfo = match authority.rfind('@') {
@@ -45,6 +82,23 @@ fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
     {
         hits.push(Hit::secret(start, start + user.len(), "url-user"));
     }
+}
+
+/// The length of the domain before a user of Windows: `CORP\\ada:x@host`, escaped or not.
+fn domain_of_user(rest: &[u8]) -> usize {
+    let is_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let name = rest.iter().take(64).take_while(is_name).count();
+    let slashes = rest[name..].iter().take_while(|b| **b == b'\\').count();
+    let user = rest[name + slashes..]
+        .iter()
+        .take(64)
+        .take_while(is_name)
+        .count();
+    let is_login = name > 0
+        && (1..=2).contains(&slashes)
+        && user > 0
+        && rest.get(name + slashes + user) == Some(&b':');
+    if is_login { name + slashes } else { 0 }
 }
 
 /// Whether a password is the name of where it comes from.
@@ -106,6 +160,8 @@ mod tests {
             ("redis://:hunter2@cache:6379/0", "hunter2"),
             ("postgres://app:s3/cr?t@db:5432/x", "s3/cr?t"),
             ("dsn root:hunter2@tcp(db:3306)/x", "hunter2"),
+            ("http://corp\\\\ada:hunter2@proxy:3128", "hunter2"),
+            ("ada:hunter2@eu1.example.com:443/RAW", "hunter2"),
             (
                 "https://0123456789abcdef0123456789abcdef@sentry.io/1",
                 "0123456789abcdef0123456789abcdef",
@@ -123,6 +179,9 @@ mod tests {
             "postgres://$USER:${PW}@db/x",
             "ssh://git@github.com/a/b",
             "a://b:****@c",
+            "to:ada@mail.example.com:25",
+            "user:ada@example.com",
+            "https://h.example.com\\n",
         ] {
             assert_eq!(found(text), Vec::<&str>::new(), "{text}");
         }

@@ -1,6 +1,6 @@
 //! Carriers without a separator: `using token abc123`, `("API_KEY", "abc")`, `<password>abc</password>`.
 
-use crate::carrier::is_secret_value;
+use crate::carrier::{is_checksum, is_secret_value};
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify, is_vendor};
 use crate::rarity::{is_random_token, is_token_byte, is_uuid};
@@ -84,7 +84,10 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let word = &text[start..end];
     let naming = classify(run_before(text, start, end));
     let is_public = before(text, start, 8).eq_ignore_ascii_case(" public ");
-    if is_public || naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic") {
+    if is_public
+        || is_checksum(&text[..start])
+        || naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic")
+    {
         return None;
     }
     let rest = &text[end..];

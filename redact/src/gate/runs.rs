@@ -9,6 +9,7 @@ use crate::gate::bits::{Candidates, ENCODED, History, TOKEN};
 use crate::gate::part::Part;
 use crate::placeholder::lookalike_end;
 use crate::planes::{Classes, each_block};
+use crate::urls::login_at_host;
 use crate::validate::is_luhn;
 use crate::view::is_invisible;
 
@@ -137,7 +138,12 @@ pub(crate) fn line_end(bytes: &[u8], at: usize) -> usize {
 fn look(text: &str, bytes: &[u8], found: &Candidates, place: u64, at: usize) -> Option<Sign> {
     let has = |kind: u64| kind & place != 0;
     let deep = has(found.unseen) && is_unseen(text, at)
-        || has(found.mark) && bytes[at - 1] == b'<' && lookalike_end(bytes, at - 1).is_some();
+        || has(found.mark)
+            && match bytes[at - 1] {
+                b'<' => lookalike_end(bytes, at - 1).is_some(),
+                b'@' => login_at_host(bytes, at - 1).is_some(),
+                _ => false,
+            };
     if deep {
         return Some(Sign::Deep);
     }
