@@ -4,13 +4,14 @@
 //! The command `testbed up` starts them under a supervisor that outlives it and writes what it
 //! started to `testbed.json` ([`State`]); a test finds that file through the environment variable
 //! `BONESETTER_TESTBED` ([`State::load`]). A test that needs a server of its own, to stop it or to
-//! break it, starts one with a guard: [`NatsServer`]. One that wants the traces of services starts a
+//! break it, starts one with a guard: [`NatsServer`], or [`TestBus`] for one with services on it. One that wants the traces of services starts a
 //! [`Collector`].
 //!
 //! Versions are pinned in files under `servers/`; what is not on the machine is built once into
 //! a cache outside the checkout ([`paths::cache_dir`]).
 
 pub mod authority;
+pub mod bus;
 pub mod cluster;
 pub mod collector;
 pub mod cri;
@@ -37,6 +38,7 @@ pub mod state;
 pub mod supervisor;
 pub mod versions;
 
+pub use bus::TestBus;
 pub use collector::Collector;
 pub use nats::{NatsOptions, NatsServer};
 pub use postgres::Postgres;

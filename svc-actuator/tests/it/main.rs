@@ -8,7 +8,6 @@
 
 mod admission;
 mod apply;
-mod bus;
 mod cluster;
 mod decide;
 mod ownership;

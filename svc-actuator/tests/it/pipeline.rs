@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use bonesetter_chassis::bus::StreamReader;
-use bonesetter_chassis::topology;
 use bonesetter_keys::VerifyingKeys;
 use bonesetter_proto::v1::{Acted, Diagnosed, Step};
 use bonesetter_proto::{Stage, Subject};
+use bonesetter_testbed::TestBus;
 use prost::Message as _;
 use serde_json::json;
 use svc_actuator::Config;
 use svc_actuator::policy::Mode;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::TestBus;
 use crate::cluster::{Sandbox, eventually, serving};
 use crate::world::{diagnosis, roll_back};
 
@@ -33,7 +32,7 @@ impl Running {
 
     async fn start_replicas(count: usize) -> Self {
         let sandbox = Sandbox::new().await;
-        let bus = TestBus::start().await;
+        let bus = TestBus::start().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {
             mode: Mode::Auto,
@@ -47,10 +46,11 @@ impl Running {
         let shutdown = CancellationToken::new();
         let mut services = Vec::new();
         for _ in 0..count {
-            let service = bus.service("svc-actuator", shutdown.clone()).await;
+            let mut service = bus.service("svc-actuator").await.unwrap();
+            service.shutdown = shutdown.clone();
             services.push(tokio::spawn(svc_actuator::run(config.clone(), service)));
         }
-        let acted = bus.reader(topology::ACTED.name).await;
+        let acted = bus.reader(Stage::Acted).await.unwrap();
         Self {
             sandbox,
             bus,
@@ -68,7 +68,7 @@ impl Running {
         let target = crate::world::target(&key, &live);
         let message = diagnosis(target.clone(), Some(roll_back(to_revision)));
         let subject = crate::world::subject(&message, "open");
-        let llm = self.bus.service("svc-llm", CancellationToken::new()).await;
+        let llm = self.bus.service("svc-llm").await.unwrap();
         llm.publisher::<Diagnosed>()
             .unwrap()
             .publish(&subject, message, "")
@@ -172,12 +172,12 @@ async fn a_change_that_does_not_help_is_taken_back() {
 
 #[tokio::test]
 async fn a_kubeconfig_that_cannot_be_used_is_named() {
-    let bus = TestBus::start().await;
+    let bus = TestBus::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let garbled = folder.path().join("garbled");
     std::fs::write(&garbled, "clusters: [").unwrap();
     for path in [folder.path().join("missing"), garbled] {
-        let service = bus.service("svc-actuator", CancellationToken::new()).await;
+        let service = bus.service("svc-actuator").await.unwrap();
         let config = Config {
             kubeconfig: Some(path.clone()),
             ..Config::default()

@@ -14,6 +14,7 @@ use bonesetter_proto::v1::{
     Target,
 };
 use bonesetter_proto::{IncidentId, Message, Namespace, Subject};
+use bonesetter_testbed::TestBus;
 use serde_json::Value;
 use svc_actuator::changes::Changes;
 use svc_actuator::kubernetes::Cluster;
@@ -21,9 +22,7 @@ use svc_actuator::metrics::Metrics;
 use svc_actuator::plan::Planner;
 use svc_actuator::policy::{MemoryBounds, Mode, Owners, Policy};
 use svc_actuator::stage::{Apply, Decide, Verification, Verify};
-use tokio_util::sync::CancellationToken;
 
-use crate::bus::TestBus;
 use crate::cluster::Sandbox;
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(20);
@@ -46,8 +45,8 @@ impl World {
     }
 
     pub(crate) async fn with_client(sandbox: Sandbox, client: kube::Client) -> Self {
-        let bus = TestBus::start().await;
-        let service = bus.service("svc-actuator", CancellationToken::new()).await;
+        let bus = TestBus::start().await.unwrap();
+        let service = bus.service("svc-actuator").await.unwrap();
         let keys = SealingKeys::read(&bus.keys.inverse()).unwrap();
         let changes = Arc::new(Changes::new(service.bucket(topology::CHANGES), keys));
         let digest_key = DigestKey::read(&bus.keys.digest()).unwrap();
@@ -67,8 +66,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let others = bonesetter_keys::init(folder.path(), &[]).unwrap();
         let keys = SealingKeys::read(&others.inverse()).unwrap();
-        let shutdown = CancellationToken::new();
-        let service = self.bus.service("svc-actuator", shutdown).await;
+        let service = self.bus.service("svc-actuator").await.unwrap();
         self.changes = Arc::new(Changes::new(service.bucket(topology::CHANGES), keys));
     }
 

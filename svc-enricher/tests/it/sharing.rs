@@ -8,20 +8,21 @@ use bonesetter_chassis::topology::{DLQ, ENRICHED, ENRICHER};
 use bonesetter_keys::incident_id;
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{Detected, FailureClass};
+use bonesetter_testbed::TestBus;
 use bonesetter_testbed::service::{ServiceProcess, lose_one};
 use serde_json::json;
 
-use crate::bus::{Bed, service, subject};
+use crate::bus::subject;
 use crate::cluster::{Sandbox, detected, is_in_phase, pod};
 
 /// Far more than both have in hand.
 const INCIDENTS: u32 = 200;
 
-async fn replicas(bed: &Bed, kubeconfig: &Path) -> [ServiceProcess; 2] {
+async fn replicas(bed: &TestBus, kubeconfig: &Path) -> [ServiceProcess; 2] {
     let keys = &bed.keys;
     let config = json!({
         "cluster": "test",
-        "nats": bed.nats.settings(keys, "svc-enricher").unwrap(),
+        "nats": bed.server.settings(keys, "svc-enricher").unwrap(),
         "keys": {
             "trusted_dir": keys.trusted(),
             "evidence_file": keys.evidence(), "digest_file": keys.digest(),
@@ -29,7 +30,7 @@ async fn replicas(bed: &Bed, kubeconfig: &Path) -> [ServiceProcess; 2] {
         "kubeconfig": kubeconfig,
     });
     let program = Path::new(env!("CARGO_BIN_EXE_svc-enricher"));
-    ServiceProcess::start_two("svc-enricher", program, bed.folder.path(), &config)
+    ServiceProcess::start_two("svc-enricher", program, bed.folder(), &config)
         .await
         .unwrap()
 }
@@ -43,10 +44,12 @@ async fn every_incident_is_enriched_once_although_a_replica_dies_with_some_in_ha
     sandbox
         .await_pod("its end", |pod| is_in_phase(pod, "Failed"))
         .await;
-    let bed = Bed::start().await;
+    let bed = TestBus::start().await.unwrap();
     let mut replicas = replicas(&bed, &sandbox.kubeconfig).await;
-    let publisher = service(&bed, "svc-watcher")
+    let publisher = bed
+        .service("svc-watcher")
         .await
+        .unwrap()
         .publisher::<Detected>()
         .unwrap();
     let subjects: Vec<_> = (0..INCIDENTS)
@@ -62,12 +65,12 @@ async fn every_incident_is_enriched_once_although_a_replica_dies_with_some_in_ha
             publisher.publish(subject, message, "").await.unwrap();
         }
     };
-    let bus = bed.bus("svc-enricher").await;
+    let bus = bed.connect("svc-enricher").await.unwrap();
     lose_one(&mut replicas, &bus, &ENRICHER, feeding)
         .await
         .unwrap();
     // Only its one reader may read the raw stream.
-    let reader = StreamReader::new(bed.bus("svc-redactor").await, ENRICHED.name);
+    let reader = StreamReader::new(bed.connect("svc-redactor").await.unwrap(), ENRICHED.name);
     let found = reader.all(&Stage::Enriched.filter()).await.unwrap();
     assert_eq!(found.len(), subjects.len());
     let found: BTreeSet<_> = found.into_iter().map(|it| it.subject).collect();
@@ -75,7 +78,7 @@ async fn every_incident_is_enriched_once_although_a_replica_dies_with_some_in_ha
         .iter()
         .map(|it| it.at(Stage::Enriched, "open").to_string());
     assert_eq!(found, expected.collect());
-    let letters = StreamReader::new(bed.bus("operator").await, DLQ.name);
+    let letters = StreamReader::new(bed.connect("operator").await.unwrap(), DLQ.name);
     assert!(letters.all(&Stage::Dlq.filter()).await.unwrap().is_empty());
     sandbox.remove().await;
 }

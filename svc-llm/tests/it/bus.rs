@@ -1,21 +1,17 @@
 //! The service on a bus of the test's own, with the users, permissions and keys of production.
 
 use std::path::Path;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, header, provision};
-use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
-use bonesetter_chassis::health::Readiness;
-use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology;
-use bonesetter_keys::{KeyDirectory, Signature, VerifyingKeys};
+use bonesetter_chassis::bus::{Bus, StoredMessage, header};
+use bonesetter_chassis::service::Service;
+use bonesetter_keys::{Signature, VerifyingKeys};
 use bonesetter_proto::v1::{DeadLetter, Diagnosed, Redacted};
 use bonesetter_proto::{Stage, Writer};
+use bonesetter_testbed::TestBus;
+use bonesetter_testbed::bus::CLUSTER;
 use bonesetter_testbed::service::ServiceProcess;
-use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use serde_json::json;
 use svc_llm::config::Config;
@@ -24,10 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::evidence::{BAD_VALUE, input};
 
 pub(crate) struct Bed {
-    nats: NatsServer,
-    keys: KeyDirectory,
+    bus: TestBus,
     shutdown: CancellationToken,
-    folder: tempfile::TempDir,
 }
 
 impl Bed {
@@ -38,21 +32,10 @@ impl Bed {
 
     /// Starts the bus and some replicas of svc-llm on it.
     pub(crate) async fn start_with(config: &Config, replicas: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = identity::keys(folder.path()).unwrap();
-        let options = NatsOptions {
-            authorization: Some(identity::authorization(folder.path()).unwrap()),
-            ..NatsOptions::default()
-        };
-        let nats = NatsServer::start(options).await.unwrap();
-        let shutdown = CancellationToken::new();
         let bed = Self {
-            nats,
-            keys,
-            shutdown,
-            folder,
+            bus: TestBus::start().await.unwrap(),
+            shutdown: CancellationToken::new(),
         };
-        provision(&bed.bus("provisioner").await).await.unwrap();
         for _ in 0..replicas {
             let service = bed.service("svc-llm", Writer::Llm).await;
             tokio::spawn(svc_llm::run(config.clone(), service));
@@ -62,58 +45,33 @@ impl Bed {
 
     /// Starts two replicas of the service's own program, which ask a model behind this URL.
     pub(crate) async fn start_two(&self, provider: &str) -> [ServiceProcess; 2] {
+        let keys = &self.bus.keys;
         let config = json!({
-            "cluster": "demo",
-            "nats": self.nats.settings(&self.keys, "svc-llm").unwrap(),
+            "cluster": CLUSTER,
+            "nats": self.bus.server.settings(keys, "svc-llm").unwrap(),
             "keys": {
-                "signing_file": self.keys.signing(Writer::Llm), "trusted_dir": self.keys.trusted(),
+                "signing_file": keys.signing(Writer::Llm), "trusted_dir": keys.trusted(),
             },
             "provider": "openai",
             "openai": {"base_url": format!("{provider}/v1"), "model": "m"},
         });
         let program = Path::new(env!("CARGO_BIN_EXE_svc-llm"));
-        ServiceProcess::start_two("svc-llm", program, self.folder.path(), &config)
+        ServiceProcess::start_two("svc-llm", program, self.bus.folder(), &config)
             .await
             .unwrap()
     }
 
     pub(crate) async fn bus(&self, user: &str) -> Bus {
-        let settings = self.nats.settings(&self.keys, user).unwrap();
-        Bus::connect(&settings, topology::user(user).unwrap())
-            .await
-            .unwrap()
+        self.bus.connect(user).await.unwrap()
     }
 
     /// A service of that name, which signs with the key of a writer.
     pub(crate) async fn service(&self, name: &'static str, signs_as: Writer) -> Service {
-        let keys = KeySettings {
-            signing_file: Some(self.keys.signing(signs_as)),
-            trusted_dir: Some(self.keys.trusted()),
-            ..KeySettings::default()
-        };
-        let common = Common {
-            cluster: "demo".to_owned(),
-            nats: self.nats.settings(&self.keys, name).unwrap(),
-            keys,
-            telemetry: TelemetrySettings::default(),
-            health: HealthSettings::default(),
-        };
-        let about = About {
-            name,
-            version: "0",
-            modes: &[],
-        };
-        let (readiness, metrics) = (Readiness::default(), Metrics::default());
-        Service::start(
-            about,
-            common,
-            "test",
-            self.shutdown.clone(),
-            readiness,
-            metrics,
-        )
-        .await
-        .unwrap()
+        let mut common = self.bus.common(name).unwrap();
+        common.keys.signing_file = Some(self.bus.keys.signing(signs_as));
+        let mut service = self.bus.service_with(name, common).await.unwrap();
+        service.shutdown = self.shutdown.clone();
+        service
     }
 
     /// Publishes the evidence of a bad value as svc-redactor.
@@ -134,26 +92,12 @@ impl Bed {
 
     /// Every message of a stage.
     pub(crate) async fn all(&self, stage: Stage) -> Vec<StoredMessage> {
-        let stream = topology::stream_of(stage).unwrap();
-        let reader = StreamReader::new(self.bus("operator").await, stream.name);
-        reader.all(&stage.filter()).await.unwrap()
+        self.bus.stored(stage).await.unwrap()
     }
 
     /// The first message of a stage, once it is there.
     async fn first(&self, stage: Stage) -> StoredMessage {
-        let stream = topology::stream_of(stage).unwrap();
-        let reader = StreamReader::new(self.bus("operator").await, stream.name);
-        let look = async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(20));
-            loop {
-                ticks.tick().await;
-                if let Some(found) = reader.next(&stage.filter(), 1).await.unwrap() {
-                    return found;
-                }
-            }
-        };
-        let found = tokio::time::timeout(Duration::from_secs(30), look).await;
-        found.unwrap_or_else(|_| panic!("waited in vain for a message of {stage}"))
+        self.bus.first(stage).await.unwrap()
     }
 }
 
@@ -173,7 +117,7 @@ async fn signed_evidence_becomes_a_signed_diagnosis_under_the_same_step() {
         stored.subject,
         subject.at(Stage::Diagnosed, "open").to_string()
     );
-    let trusted = VerifyingKeys::read(&bed.keys.trusted()).unwrap();
+    let trusted = VerifyingKeys::read(&bed.bus.keys.trusted()).unwrap();
     let signature = Signature {
         key_id: stored.header(header::KEY_ID).unwrap().to_owned(),
         bytes: STANDARD

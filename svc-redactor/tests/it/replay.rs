@@ -42,10 +42,10 @@ fn evidence() -> Evidence {
 
 fn replay(bed: &Bed, dir: &Path, rules: &str, incident: &str) -> Output {
     std::fs::write(dir.join("rules.yaml"), rules).unwrap();
-    let keys = &bed.keys;
+    let keys = &bed.bus.keys;
     let config = serde_json::json!({
         "cluster": "test",
-        "nats": bed.nats.settings(keys, "svc-redactor").unwrap(),
+        "nats": bed.bus.server.settings(keys, "svc-redactor").unwrap(),
         "keys": {"evidence_file": keys.evidence(), "digest_file": keys.digest()},
     });
     std::fs::write(dir.join("config.yaml"), config.to_string()).unwrap();

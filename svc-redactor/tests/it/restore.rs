@@ -13,10 +13,10 @@ const SECRET: &str = "correct-horse-battery-7";
 const MAIL: &str = "ada.l@example.com";
 
 fn restore(bed: &Bed, dir: &Path, more: &[&str], incident: &str, text: &str) -> Output {
-    let keys = &bed.keys;
+    let keys = &bed.bus.keys;
     let config = serde_json::json!({
         "cluster": "test",
-        "nats": bed.nats.settings(keys, "svc-redactor").unwrap(),
+        "nats": bed.bus.server.settings(keys, "svc-redactor").unwrap(),
         "keys": {
             "evidence_file": keys.evidence(),
             "digest_file": keys.digest(),

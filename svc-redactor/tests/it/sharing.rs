@@ -41,7 +41,7 @@ async fn every_message_is_redacted_once_although_a_replica_dies_with_some_in_han
                 .await;
         }
     };
-    let bus = bed.bus("svc-redactor").await;
+    let bus = bed.bus.connect("svc-redactor").await.unwrap();
     lose_one(&mut replicas, &bus, &REDACTOR, feeding)
         .await
         .unwrap();
