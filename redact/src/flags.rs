@@ -10,7 +10,8 @@ use crate::value::{before, is_vacant};
 /// What a command-line argument without a value announces for the next one.
 pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
     let name = argument.strip_prefix('-')?;
-    if argument.contains(['=', ' ', ':']) || name.len() > 64 {
+    let is_read = name.trim_end_matches('.').ends_with("-stdin");
+    if argument.contains(['=', ' ', ':']) || name.len() > 64 || is_read {
         return None;
     }
     match classify(name) {
@@ -295,6 +296,7 @@ mod tests {
     fn leaves_the_rest() {
         for text in [
             "ssh -p 2222 host",
+            "is insecure. Use --password-stdin.\nLogin Succeeded",
             "run --key-count 5",
             "docker run -u 1000:1000 x",
             "--token --verbose",

@@ -209,6 +209,7 @@ fn is_lone_secret(token: &str) -> bool {
         && !is_uuid(token)
         && !is_of_a_trace(token)
         && !is_ulid(token)
+        && !is_of_cloud(token)
         && !token.contains(':')
         && !token.trim_end_matches('=').contains('=')
         && !token.starts_with(['/', '.', '-'])
@@ -231,6 +232,18 @@ fn is_of_a_trace(token: &str) -> bool {
 fn is_ulid(token: &str) -> bool {
     let is_digit = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase() && !b"ILOU".contains(&b);
     token.len() == 26 && token.starts_with("01") && token.bytes().all(is_digit)
+}
+
+/// `i-0dc0658deb5a4668a`, `vol-0dc0658deb5a4668a`: what AWS calls its things.
+fn is_of_cloud(token: &str) -> bool {
+    token.split_once('-').is_some_and(|(kind, digits)| {
+        kind.len() <= 9
+            && kind.bytes().all(|b| b.is_ascii_lowercase())
+            && digits.len() == 17
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+    })
 }
 
 /// A part of 12 and more characters with letters and digits.
@@ -395,6 +408,7 @@ mod tests {
             "\"signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "https://cdn.example.com/file/9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8.jpg?w=1",
             "3c5fd9772e41762a3c5fd9772e41762a",
+            "i-0dc0658deb5a4668a",
             "SGVsbG8gZnJvbSB0aGUgZGVtbyBjb25maWdtYXAsIG5vdGhpbmcgdG8gc2VlIGhlcmUu",
         ] {
             assert_eq!(count(text), 0, "{text}");

@@ -102,6 +102,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
     };
     value
         .strip_prefix('$')
+        .and_then(|name| name.split("){").next())
         .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
         || (value.starts_with("${") && value.contains('}'))
         || is_begun(value, "$(", ")")
@@ -291,6 +292,7 @@ mod tests {
             "[REDACTED]",
             "<hidden>",
             "$TOKEN",
+            "$p){token}}",
             "${TOKEN}",
             "$(TOKEN)",
             "{{ .x }}",

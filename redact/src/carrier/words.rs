@@ -200,7 +200,13 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
             let is_value = head
                 .trim_end_matches(['"', '\'', '\\', ' '])
                 .ends_with([':', '=', '>']);
-            if is_value || name.is_empty() || name.len() > 80 || name.contains([' ', '=', ':']) {
+            let is_path = head.ends_with('/');
+            if is_value
+                || is_path
+                || name.is_empty()
+                || name.len() > 80
+                || name.contains([' ', '=', ':'])
+            {
                 continue;
             }
             let naming = classify(name);
@@ -311,6 +317,7 @@ mod tests {
             "access denied for service-account-orders",
             "limits(max_tokens\", \"value9\")",
             "cost;max_tokens\",\"value9\"",
+            "see https://platform.example.com/account/api-keys.', 'type': 'invalid_request_error'",
             "connected with password authentication",
             "service-account-token v1.30.2",
         ] {
