@@ -2,22 +2,17 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bus, StoredMessage, StreamReader, provision_small};
-use bonesetter_chassis::config::{Common, HealthSettings, KeySettings, TelemetrySettings};
-use bonesetter_chassis::health::Readiness;
-use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology;
-use bonesetter_keys::KeyDirectory;
+use bonesetter_chassis::bus::{Bus, StoredMessage, provision_small};
+use bonesetter_chassis::config::Common;
+use bonesetter_chassis::service::Service;
 use bonesetter_proto::v1::{Detected, Incident, Phase};
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
 use bonesetter_testbed::service::ServiceProcess;
-use bonesetter_testbed::{NatsOptions, NatsServer, Postgres, State, identity};
+use bonesetter_testbed::{Postgres, State, TestBus};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use svc_audit::config::{DatabaseSettings, ExportSettings, SweepSettings, Within};
 use svc_audit::{Config, EXPORT_ONCE};
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// Roles belong to the whole server, so every test of this run uses the same password.
@@ -222,37 +217,23 @@ pub(crate) fn config(url_file: PathBuf, export: Option<ExportSettings>) -> Confi
     }
 }
 
-/// A nats-server of the test's own, with the users and permissions of production.
+/// A bus of the test's own, with the users and permissions of production.
 pub(crate) struct Nats {
-    server: NatsServer,
-    keys: KeyDirectory,
+    bus: TestBus,
     cluster: String,
-    dir: tempfile::TempDir,
 }
 
 impl Nats {
     pub(crate) async fn start() -> Self {
-        Self::start_small(i64::MAX).await
+        // Keys of objects begin with the cluster: a cluster of the test's own keeps them apart.
+        let cluster = format!("it-{}", Uuid::new_v4().simple());
+        let bus = TestBus::start().await.expect("a bus");
+        Self { bus, cluster }
     }
 
     /// With streams that are full at so many bytes.
     pub(crate) async fn start_small(max_bytes: i64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let authorization = identity::authorization(dir.path()).unwrap();
-        let options = NatsOptions {
-            authorization: Some(authorization),
-            ..NatsOptions::default()
-        };
-        let server = NatsServer::start(options).await.expect("nats-server");
-        let keys = identity::keys(dir.path()).unwrap();
-        // Keys of objects begin with the cluster: a cluster of the test's own keeps them apart.
-        let cluster = format!("it-{}", Uuid::new_v4().simple());
-        let nats = Self {
-            server,
-            keys,
-            cluster,
-            dir,
-        };
+        let nats = Self::start().await;
         nats.resize_streams(max_bytes).await;
         nats
     }
@@ -269,31 +250,26 @@ impl Nats {
     }
 
     pub(crate) async fn bus(&self, user: &str) -> Bus {
-        let settings = self.server.settings(&self.keys, user).unwrap();
-        Bus::connect(&settings, topology::user(user).unwrap())
-            .await
-            .expect("connected")
+        self.bus.connect(user).await.expect("connected")
     }
 
     /// Starts two replicas of the service's own program.
     pub(crate) async fn start_two(&self, ledger: &Ledger) -> [ServiceProcess; 2] {
+        let keys = &self.bus.keys;
         let config = json!({
             "cluster": self.cluster,
-            "nats": self.server.settings(&self.keys, "svc-audit").unwrap(),
-            "keys": {"trusted_dir": self.keys.trusted()},
+            "nats": self.bus.server.settings(keys, "svc-audit").unwrap(),
+            "keys": {"trusted_dir": keys.trusted()},
             "database": {"url_file": ledger.url_file("audit_ingest")},
         });
         let program = Path::new(env!("CARGO_BIN_EXE_svc-audit"));
-        ServiceProcess::start_two("svc-audit", program, self.dir.path(), &config)
+        ServiceProcess::start_two("svc-audit", program, self.bus.folder(), &config)
             .await
             .unwrap()
     }
 
     pub(crate) async fn service(&self, name: &'static str) -> Service {
-        let signing = Writer::ALL
-            .into_iter()
-            .find(|writer| writer.service() == name);
-        self.start_service(name, signing).await
+        self.start_service(name, self.common(name)).await
     }
 
     /// svc-audit in another mode, with the user of that mode.
@@ -306,31 +282,21 @@ impl Nats {
 
     /// A service that signs with a key which may be another's.
     pub(crate) async fn service_with_key(&self, name: &'static str, key: Writer) -> Service {
-        self.start_service(name, Some(key)).await
+        let mut common = self.common(name);
+        common.keys.signing_file = Some(self.bus.keys.signing(key));
+        self.start_service(name, common).await
     }
 
-    async fn start_service(&self, name: &'static str, signing: Option<Writer>) -> Service {
-        let common = Common {
+    fn common(&self, name: &str) -> Common {
+        Common {
             cluster: self.cluster.clone(),
-            nats: self.server.settings(&self.keys, name).unwrap(),
-            keys: KeySettings {
-                signing_file: signing.map(|writer| self.keys.signing(writer)),
-                trusted_dir: Some(self.keys.trusted()),
-                ..KeySettings::default()
-            },
-            telemetry: TelemetrySettings::default(),
-            health: HealthSettings::default(),
-        };
-        let about = About {
-            name,
-            version: "0.0.0",
-            modes: &[],
-        };
-        let (shutdown, readiness) = (CancellationToken::new(), Readiness::default());
-        let metrics = Metrics::default();
-        Service::start(about, common, "test", shutdown, readiness, metrics)
-            .await
-            .expect("started")
+            ..self.bus.common(name).unwrap()
+        }
+    }
+
+    async fn start_service(&self, name: &'static str, common: Common) -> Service {
+        let started = self.bus.service_with(name, common).await;
+        started.expect("started")
     }
 
     pub(crate) fn subject(&self, letter: char, stage: Stage, step: &str) -> Subject {
@@ -378,16 +344,14 @@ impl Nats {
 
     /// How many messages the server has been sent, each question to JetStream among them.
     pub(crate) async fn messages_sent(&self) -> u64 {
-        let url = format!("{}/varz", self.server.monitor_url());
+        let url = format!("{}/varz", self.bus.server.monitor_url());
         let text = reqwest::get(url).await.unwrap().text().await.unwrap();
         let found: serde_json::Value = serde_json::from_str(&text).unwrap();
         found["in_msgs"].as_u64().unwrap()
     }
 
     pub(crate) async fn stored(&self, stage: Stage) -> Vec<StoredMessage> {
-        let stream = topology::stream_of(stage).unwrap();
-        let reader = StreamReader::new(self.bus("operator").await, stream.name);
-        reader.all(&stage.filter()).await.expect("readable")
+        self.bus.stored(stage).await.expect("readable")
     }
 }
 

@@ -86,7 +86,7 @@ async fn every_stage_becomes_a_row_once() {
     );
     for row in &rows {
         assert_eq!(row.get::<String, _>("session_id"), "a".repeat(26));
-        assert_eq!(row.get::<String, _>("agent_version"), "0.0.0+test");
+        assert_eq!(row.get::<String, _>("agent_version"), "0+test");
         assert_eq!(row.get::<String, _>("namespace"), "shop");
     }
     assert_eq!(rows[3].get::<i64, _>("latency_ms"), 34);

@@ -4,26 +4,21 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bus, ConsumerState, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
-use bonesetter_chassis::health::Readiness;
-use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::service::{About, Service};
+use bonesetter_chassis::bus::ConsumerState;
+use bonesetter_chassis::config::Common;
+use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology::{self, ConsumerSpec};
-use bonesetter_keys::{KeyDirectory, SigningKey};
+use bonesetter_keys::SigningKey;
 use bonesetter_proto::v1::{
     Acted, Awaited, Detected, Diagnosed, Diagnosis, Envelope, Incident, ObjectRef, Overdue, Phase,
     ResolvedReason, SignedMessage, Step,
 };
 use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer};
+use bonesetter_testbed::TestBus;
 use bonesetter_testbed::fault::{Fuse, Proxy};
-use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use prost::Message as _;
 use svc_notifier::Config;
 use svc_notifier::config::{SlackSettings, WebhookSettings};
-use tokio_util::sync::CancellationToken;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Respond, ResponseTemplate};
 
@@ -31,35 +26,20 @@ pub(crate) const INCIDENT: &str = "abcdefghijklmnopqrstuvwx23";
 
 /// A bus of the test's own, and two receivers.
 pub(crate) struct Bed {
-    nats: NatsServer,
-    pub(crate) keys: KeyDirectory,
-    dir: tempfile::TempDir,
+    pub(crate) bus: TestBus,
     pub(crate) slack: MockServer,
     pub(crate) webhook: MockServer,
 }
 
 impl Bed {
     pub(crate) async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let authorization = identity::authorization(dir.path()).unwrap();
-        let options = NatsOptions {
-            authorization: Some(authorization),
-            ..NatsOptions::default()
-        };
-        let nats = NatsServer::start(options).await.expect("nats-server");
-        let keys = identity::keys(dir.path()).unwrap();
+        let bus = TestBus::start().await.unwrap();
         let (slack, webhook) = (MockServer::start().await, MockServer::start().await);
-        let bed = Self {
-            nats,
-            keys,
-            dir,
+        Self {
+            bus,
             slack,
             webhook,
-        };
-        provision(&bed.bus("provisioner").await)
-            .await
-            .expect("provisioned");
-        bed
+        }
     }
 
     /// Both receivers take everything.
@@ -77,64 +57,21 @@ impl Bed {
         }
     }
 
-    pub(crate) async fn bus(&self, user: &str) -> Bus {
-        let settings = self.nats.settings(&self.keys, user).unwrap();
-        Bus::connect(&settings, topology::user(user).unwrap())
-            .await
-            .expect("connected")
-    }
-
     async fn service(&self, name: &'static str) -> Service {
-        let signing = Writer::ALL
-            .into_iter()
-            .find(|writer| writer.service() == name);
-        self.service_signing(name, signing).await
+        self.service_with(name, self.bus.common(name).unwrap())
+            .await
     }
 
-    async fn service_signing(&self, name: &'static str, signing: Option<Writer>) -> Service {
-        self.service_at(name, self.nats.url(), signing).await
+    /// A service for which NATS is at another address.
+    async fn service_at(&self, name: &'static str, url: String) -> Service {
+        let mut common = self.bus.common(name).unwrap();
+        common.nats.url = url;
+        self.service_with(name, common).await
     }
 
-    /// A service for which NATS may be at another address.
-    async fn service_at(
-        &self,
-        name: &'static str,
-        url: String,
-        signing: Option<Writer>,
-    ) -> Service {
-        let common = Common {
-            cluster: "test".to_owned(),
-            nats: NatsSettings {
-                url,
-                ..self.nats.settings(&self.keys, name).unwrap()
-            },
-            keys: KeySettings {
-                signing_file: signing.map(|writer| self.keys.signing(writer)),
-                trusted_dir: Some(self.keys.trusted()),
-                webhook_file: Some(self.keys.webhook()),
-                ..KeySettings::default()
-            },
-            telemetry: TelemetrySettings::default(),
-            health: HealthSettings::default(),
-        };
-        let about = About {
-            name,
-            version: "0.0.0",
-            modes: &[],
-        };
-        let mode = (name == "svc-notifier-publish").then(|| svc_notifier::PUBLISH.to_owned());
-        let (shutdown, readiness) = (CancellationToken::new(), Readiness::default());
-        let mut service = Service::start(
-            about,
-            common,
-            "test",
-            shutdown,
-            readiness,
-            Metrics::default(),
-        )
-        .await
-        .expect("started");
-        service.mode = mode;
+    async fn service_with(&self, name: &'static str, common: Common) -> Service {
+        let mut service = self.bus.service_with(name, common).await.unwrap();
+        service.mode = (name == "svc-notifier-publish").then(|| svc_notifier::PUBLISH.to_owned());
         service
     }
 
@@ -155,7 +92,7 @@ impl Bed {
     }
 
     fn url_file(&self, name: &str, base: &str) -> PathBuf {
-        let path = self.dir.path().join(name);
+        let path = self.bus.folder().join(name);
         std::fs::write(&path, format!("{base}/{name}\n")).unwrap();
         path
     }
@@ -170,7 +107,7 @@ impl Bed {
         let (slack, _slack) = start(*self.slack.address()).await;
         let (webhook, _webhook) = start(*self.webhook.address()).await;
         let service = self
-            .service_at("svc-notifier", format!("nats://{nats}"), None)
+            .service_at("svc-notifier", format!("nats://{nats}"))
             .await;
         let config = self.config_at(&format!("http://{slack}"), &format!("http://{webhook}"));
         let running = tokio::spawn(svc_notifier::run(config, service));
@@ -181,13 +118,18 @@ impl Bed {
 
     /// Where NATS listens.
     pub(crate) fn nats_address(&self) -> SocketAddr {
-        self.nats.url().replace("nats://", "").parse().unwrap()
+        self.bus
+            .server
+            .url()
+            .replace("nats://", "")
+            .parse()
+            .unwrap()
     }
 
     /// Runs a notifier that reaches NATS at another address until `until` is done, then drains it.
     pub(crate) async fn while_behind(&self, nats: SocketAddr, until: impl Future<Output = ()>) {
         let url = format!("nats://{nats}");
-        let service = self.service_at("svc-notifier", url, None).await;
+        let service = self.service_at("svc-notifier", url).await;
         let running = tokio::spawn(svc_notifier::run(self.config(), service.clone()));
         until.await;
         service.shutdown.cancel();
@@ -284,7 +226,7 @@ impl Bed {
             ..Diagnosed::default()
         };
         let payload = diagnosed.encode_to_vec();
-        let signature = SigningKey::read(&self.keys.signing(signer))
+        let signature = SigningKey::read(&self.bus.keys.signing(signer))
             .unwrap()
             .sign(&diagnosed_subject, &payload);
         let signed = SignedMessage {
@@ -343,7 +285,9 @@ impl Bed {
         step: &str,
         message: M,
     ) {
-        let service = self.service_signing(writer, Some(signer)).await;
+        let mut common = self.bus.common(writer).unwrap();
+        common.keys.signing_file = Some(self.bus.keys.signing(signer));
+        let service = self.service_with(writer, common).await;
         let publisher = service.publisher::<M>().unwrap();
         publisher
             .publish(&subject(M::STAGE, step), message, "")
@@ -392,7 +336,7 @@ impl Bed {
     }
 
     async fn is_reached(&self, consumer: &ConsumerSpec, is: impl Fn(&ConsumerState) -> bool) {
-        let bus = self.bus("svc-notifier").await;
+        let bus = self.bus.connect("svc-notifier").await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_mins(2);
         let mut looks = tokio::time::interval(Duration::from_millis(20));
         loop {
@@ -423,8 +367,7 @@ impl Bed {
 
     /// Polls until a stage holds so many messages, and returns their steps and the messages.
     pub(crate) async fn stored<M: Message>(&self, count: usize) -> Vec<(String, M)> {
-        let stream = topology::stream_of(M::STAGE).unwrap();
-        let reader = StreamReader::new(self.bus("operator").await, stream.name);
+        let reader = self.bus.reader(M::STAGE).await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
         loop {
             let found = reader.all(&M::STAGE.filter()).await.expect("readable");

@@ -32,7 +32,7 @@ async fn all(bus: &Bus, stream: &'static str, stage: Stage) -> Vec<StoredMessage
 }
 
 async fn twins(bed: &Bed, count: usize) -> Vec<StoredMessage> {
-    let bus = bed.bus("operator").await;
+    let bus = bed.bus.connect("operator").await.unwrap();
     let deadline = tokio::time::Instant::now() + WAIT;
     loop {
         let found = all(&bus, DIAGNOSED_JSON.name, Stage::DiagnosedJson).await;
@@ -46,7 +46,7 @@ async fn twins(bed: &Bed, count: usize) -> Vec<StoredMessage> {
 
 /// Polls until that many diagnoses have been answered for.
 async fn handled(bed: &Bed, count: u64) {
-    let bus = bed.bus("svc-notifier-publish").await;
+    let bus = bed.bus.connect("svc-notifier-publish").await.unwrap();
     let deadline = tokio::time::Instant::now() + WAIT;
     while bus.consumer_state(&PUBLISHER).await.unwrap().acknowledged < count {
         assert!(tokio::time::Instant::now() < deadline, "not handled");
@@ -68,9 +68,9 @@ async fn a_diagnosis_has_one_signed_twin_however_many_processes_publish() {
     bed.while_publishing(both).await;
 
     let found = twins(&bed, usize::try_from(count).unwrap()).await;
-    let operator = bed.bus("operator").await;
+    let operator = bed.bus.connect("operator").await.unwrap();
     let diagnoses = all(&operator, DIAGNOSED.name, Stage::Diagnosed).await;
-    let trusted = VerifyingKeys::read(&bed.keys.trusted()).unwrap();
+    let trusted = VerifyingKeys::read(&bed.bus.keys.trusted()).unwrap();
     let mut expected: BTreeSet<String> = diagnoses.iter().map(|it| it.subject.clone()).collect();
     for message in &found {
         let subject: Subject = message.subject.parse().unwrap();

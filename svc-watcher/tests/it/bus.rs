@@ -5,18 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bonesetter_chassis::bus::{Bucket, Bus, StreamReader, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
+use bonesetter_chassis::bus::Bucket;
+use bonesetter_chassis::config::NatsSettings;
 use bonesetter_chassis::health::Readiness;
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::service::Service;
 use bonesetter_chassis::topology;
-use bonesetter_keys::KeyDirectory;
 use bonesetter_proto::v1::{Detected, FailureClass};
 use bonesetter_proto::{Stage, Subject, Writer};
-use bonesetter_testbed::{NatsOptions, NatsServer, identity};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -36,39 +31,19 @@ pub(crate) struct Step {
 }
 
 pub(crate) struct TestBus {
-    pub(crate) server: NatsServer,
-    keys: KeyDirectory,
-    _folder: tempfile::TempDir,
+    pub(crate) shared: bonesetter_testbed::TestBus,
 }
 
 impl TestBus {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = identity::keys(folder.path()).unwrap();
-        let options = NatsOptions {
-            authorization: Some(identity::authorization(folder.path()).unwrap()),
-            ..NatsOptions::default()
-        };
-        let server = NatsServer::start(options).await.unwrap();
-        let bus = Self {
-            server,
-            keys,
-            _folder: folder,
-        };
-        provision(&bus.connect("provisioner").await).await.unwrap();
-        bus
-    }
-
-    async fn connect(&self, name: &str) -> Bus {
-        let settings = self.server.settings(&self.keys, name).unwrap();
-        Bus::connect(&settings, topology::user(name).unwrap())
-            .await
-            .unwrap()
+        let shared = bonesetter_testbed::TestBus::start().await.unwrap();
+        Self { shared }
     }
 
     /// The bucket of episodes, as svc-watcher has it.
     pub(crate) async fn episodes(&self) -> Bucket {
-        Bucket::new(self.connect("svc-watcher").await, topology::EPISODES)
+        let bus = self.shared.connect("svc-watcher").await.unwrap();
+        Bucket::new(bus, topology::EPISODES)
     }
 
     /// Puts records into the bucket of Pods that have failed and are gone.
@@ -113,8 +88,7 @@ impl TestBus {
 
     /// Everything that has been detected in a namespace, oldest first.
     pub(crate) async fn steps(&self, namespace: &str) -> Vec<Step> {
-        let reader = StreamReader::new(self.connect("operator").await, topology::DETECTED.name);
-        let stored = reader.all(&Stage::Detected.filter()).await.unwrap();
+        let stored = self.shared.stored(Stage::Detected).await.unwrap();
         let steps = stored.into_iter().map(|stored| Step {
             subject: stored.subject.parse().unwrap(),
             message: Detected::decode(stored.payload).unwrap(),
@@ -142,51 +116,28 @@ impl TestBus {
         .await;
     }
 
-    async fn service(&self, shutdown: CancellationToken) -> Service {
-        let common = Common {
-            cluster: "test".to_owned(),
-            nats: self.settings(),
-            keys: KeySettings {
-                signing_file: Some(self.signing_file()),
-                ..KeySettings::default()
-            },
-            telemetry: TelemetrySettings::default(),
-            health: HealthSettings::default(),
-        };
-        let (readiness, metrics) = (Readiness::default(), Metrics::default());
-        Service::start(
-            svc_watcher::ABOUT,
-            common,
-            "test",
-            shutdown,
-            readiness,
-            metrics,
-        )
-        .await
-        .unwrap()
-    }
-
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
-        let url = self.server.url();
+        let url = self.shared.server.url();
         url.strip_prefix("nats://").unwrap().parse().unwrap()
     }
 
     /// How svc-watcher reaches it.
     pub(crate) fn settings(&self) -> NatsSettings {
-        self.server.settings(&self.keys, "svc-watcher").unwrap()
+        let keys = &self.shared.keys;
+        self.shared.server.settings(keys, "svc-watcher").unwrap()
     }
 
     /// What svc-watcher signs with.
     pub(crate) fn signing_file(&self) -> PathBuf {
-        self.keys.signing(Writer::Watcher)
+        self.shared.keys.signing(Writer::Watcher)
     }
 
     /// Starts a watcher.
     pub(crate) async fn watcher(&self, config: Config) -> Watcher {
-        let shutdown = CancellationToken::new();
-        let service = self.service(shutdown.clone()).await;
+        let service = self.shared.service("svc-watcher").await.unwrap();
         let (readiness, metrics) = (service.readiness.clone(), service.metrics.clone());
+        let shutdown = service.shutdown.clone();
         let task = tokio::spawn(svc_watcher::run(config, service));
         Watcher {
             readiness,

@@ -181,14 +181,14 @@ async fn nothing_is_lost_while_the_bus_is_away() {
         .watcher(config(sandbox.kubeconfig.clone(), &sandbox.namespace))
         .await;
     watcher.ready().await;
-    bus.server.kill();
+    bus.shared.server.kill();
     sandbox.create_failed("one").await;
     crate::cluster::eventually("a round that fails", async || {
         let text = watcher.metrics.encode().unwrap();
         (!text.contains("watcher_failed_rounds_total 0")).then_some(())
     })
     .await;
-    bus.server.restart().await.unwrap();
+    bus.shared.server.restart().await.unwrap();
     bus.await_step(&sandbox.namespace, "one", "1/open").await;
     watcher.stop().await;
     sandbox.remove().await;
