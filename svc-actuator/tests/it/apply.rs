@@ -1,6 +1,7 @@
 //! Making a change once, whatever happens in between.
 
 use bonesetter_chassis::stage::{Outcome, Stage as _};
+use bonesetter_proto::v1::Acted;
 use serde_json::json;
 use svc_actuator::policy::Mode;
 use svc_actuator::render::effect_of;
@@ -9,6 +10,19 @@ use crate::cluster::serving;
 use crate::world::{World, one, roll_back, set_memory, then, violations};
 
 const MEMORY: &str = "/spec/template/spec/containers/0/resources/limits/memory";
+
+/// The change was refused at the last moment, for one reason.
+fn assert_refused((step, message): &(String, Acted), violation: &str) {
+    assert_eq!(
+        (step.as_str(), violations(message)),
+        ("refused", vec![violation])
+    );
+}
+
+async fn assert_memory(world: &World, limit: &str) {
+    let live = world.sandbox.get("web").await;
+    assert_eq!(live.pointer(MEMORY), Some(&json!(limit)));
+}
 
 #[tokio::test]
 async fn a_roll_back_restores_the_former_template_and_nothing_else() {
@@ -43,10 +57,7 @@ async fn a_crash_between_the_write_and_its_record_does_not_write_again() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;
     let diagnosed = world.diagnosed("web", set_memory(128 << 20)).await;
-    let intended = then(
-        &diagnosed,
-        one(world.decide(Mode::Auto).handle(&diagnosed).await),
-    );
+    let intended = world.intended(&diagnosed).await;
     let apply = world.apply(Mode::Auto);
     let (step, _) = one(apply.handle(&intended).await);
     assert_eq!(step, "applied");
@@ -146,10 +157,7 @@ async fn what_changed_since_the_intent_is_refused_and_stays_refused() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;
     let diagnosed = world.diagnosed("web", set_memory(128 << 20)).await;
-    let intended = then(
-        &diagnosed,
-        one(world.decide(Mode::Auto).handle(&diagnosed).await),
-    );
+    let intended = world.intended(&diagnosed).await;
     world
         .sandbox
         .change(
@@ -160,10 +168,7 @@ async fn what_changed_since_the_intent_is_refused_and_stays_refused() {
         .await;
     let apply = world.apply(Mode::Auto);
     let refused = one(apply.handle(&intended).await);
-    assert_eq!(
-        (refused.0.as_str(), violations(&refused.1)),
-        ("refused", vec!["target-changed"])
-    );
+    assert_refused(&refused, "target-changed");
     let image = world.sandbox.get("web").await;
     world
         .sandbox
@@ -183,19 +188,10 @@ async fn a_policy_that_was_tightened_since_the_intent_counts() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;
     let diagnosed = world.diagnosed("web", set_memory(128 << 20)).await;
-    let intended = then(
-        &diagnosed,
-        one(world.decide(Mode::Auto).handle(&diagnosed).await),
-    );
+    let intended = world.intended(&diagnosed).await;
     let refused = one(world.apply(Mode::Suggest).handle(&intended).await);
-    assert_eq!(
-        (refused.0.as_str(), violations(&refused.1)),
-        ("refused", vec!["mode-suggest"])
-    );
-    assert_eq!(
-        world.sandbox.get("web").await.pointer(MEMORY),
-        Some(&json!("64Mi"))
-    );
+    assert_refused(&refused, "mode-suggest");
+    assert_memory(&world, "64Mi").await;
     world.sandbox.remove().await;
 }
 
@@ -210,22 +206,13 @@ async fn an_intent_that_was_never_recorded_or_was_altered_is_refused() {
     let mut other = output.clone();
     other.1.change.as_mut().unwrap().effect_key = "0".repeat(64);
     let refused = one(apply.handle(&then(&diagnosed, other)).await);
-    assert_eq!(
-        (refused.0.as_str(), violations(&refused.1)),
-        ("refused", vec!["record-missing"])
-    );
+    assert_refused(&refused, "record-missing");
 
     let mut altered = output;
     altered.1.change.as_mut().unwrap().change_digest = "0".repeat(64);
     let refused = one(apply.handle(&then(&diagnosed, altered)).await);
-    assert_eq!(
-        (refused.0.as_str(), violations(&refused.1)),
-        ("refused", vec!["intent-differs"])
-    );
-    assert_eq!(
-        world.sandbox.get("web").await.pointer(MEMORY),
-        Some(&json!("64Mi"))
-    );
+    assert_refused(&refused, "intent-differs");
+    assert_memory(&world, "64Mi").await;
     world.sandbox.remove().await;
 }
 
@@ -234,19 +221,13 @@ async fn an_object_that_claims_our_effect_is_not_believed() {
     let world = World::new().await;
     world.sandbox.create("web", &serving()).await;
     let diagnosed = world.diagnosed("web", set_memory(128 << 20)).await;
-    let intended = then(
-        &diagnosed,
-        one(world.decide(Mode::Auto).handle(&diagnosed).await),
-    );
+    let intended = world.intended(&diagnosed).await;
     let key = intended.message.change.as_ref().unwrap().effect_key.clone();
     let claim = json!({"metadata": {"annotations": {"bonesetter.dev/effect": key}}});
     world.sandbox.merge("web", "kubectl-annotate", &claim).await;
     let (step, _) = one(world.apply(Mode::Auto).handle(&intended).await);
     assert_eq!(step, "applied");
-    assert_eq!(
-        world.sandbox.get("web").await.pointer(MEMORY),
-        Some(&json!("128Mi"))
-    );
+    assert_memory(&world, "128Mi").await;
     world.sandbox.remove().await;
 }
 

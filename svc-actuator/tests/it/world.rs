@@ -141,13 +141,15 @@ impl World {
         diagnosed(target, Some(fix), "open")
     }
 
+    /// The intent that a diagnosis leads to.
+    pub(crate) async fn intended(&self, diagnosed: &Input<Diagnosed>) -> Input<Acted> {
+        let decided = self.decide(Mode::Auto).handle(diagnosed).await;
+        then(diagnosed, one(decided))
+    }
+
     /// A change that has been decided on and applied.
     pub(crate) async fn applied(&self, name: &str, fix: Fix) -> Input<Acted> {
-        let diagnosed = self.diagnosed(name, fix).await;
-        let intended = then(
-            &diagnosed,
-            one(self.decide(Mode::Auto).handle(&diagnosed).await),
-        );
+        let intended = self.intended(&self.diagnosed(name, fix).await).await;
         then(
             &intended,
             one(self.apply(Mode::Auto).handle(&intended).await),
