@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bonesetter_keys::DigestKey;
-use bonesetter_proto::v1::{Detected, FailureClass, Incident, ObjectRef, Symptom};
+use bonesetter_proto::v1::{Detected, Evidence, FailureClass, Incident, ObjectRef, Symptom};
 use bonesetter_testbed::State;
 use bonesetter_testbed::cluster::Cluster;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -121,6 +121,15 @@ impl Sandbox {
             EvidenceSettings::default(),
             digest,
         )
+    }
+
+    /// What the cluster says of a failure.
+    pub(crate) async fn collect(&self, detected: &Detected) -> Evidence {
+        let collector = self.collector(None);
+        collector
+            .collect(detected, SystemTime::UNIX_EPOCH)
+            .await
+            .unwrap()
     }
 
     /// A client that may do some things in this namespace: group, resource, verb.

@@ -3,14 +3,11 @@ use bonesetter_keys::DigestKey;
 use bonesetter_proto::v1::FailureClass;
 use bonesetter_proto::v1::evidence_item::Content;
 use serde_json::json;
-use std::time::SystemTime;
 
 use crate::cluster::{
     Sandbox, container, deployment, detected, is_in_phase, is_ready, is_waiting, pod,
 };
 use crate::reading::{content, has_event, ids, log, note};
-
-const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_rollout_shows_what_changed_and_the_last_words() {
@@ -28,11 +25,7 @@ async fn a_bad_rollout_shows_what_changed_and_the_last_words() {
         .await;
 
     let detected = detected(&root, &[&failing], FailureClass::CrashLoopBackOff);
-    let evidence = sandbox
-        .collector(None)
-        .collect(&detected, NOW)
-        .await
-        .unwrap();
+    let evidence = sandbox.collect(&detected).await;
 
     let last_words = log(&evidence, &format!("log/{}/app/previous", failing.name));
     let last = last_words.lines.last().unwrap();
@@ -115,11 +108,7 @@ async fn a_line_of_megabytes_is_cut_and_init_containers_are_read() {
         .await_pod("its end", |pod| is_in_phase(pod, "Failed"))
         .await;
     let detected = detected(&root, &[&root], FailureClass::Failed);
-    let evidence = sandbox
-        .collector(None)
-        .collect(&detected, NOW)
-        .await
-        .unwrap();
+    let evidence = sandbox.collect(&detected).await;
     let chunk = log(&evidence, "log/long/app/current");
     let long = chunk
         .lines
@@ -150,11 +139,7 @@ async fn a_failed_job_shows_its_pods() {
         .await_pod("its end", |pod| is_in_phase(pod, "Failed"))
         .await;
     let detected = detected(&root, &[], FailureClass::JobFailed);
-    let evidence = sandbox
-        .collector(None)
-        .collect(&detected, NOW)
-        .await
-        .unwrap();
+    let evidence = sandbox.collect(&detected).await;
     let chunk = log(&evidence, &format!("log/{}/app/current", failed.name));
     assert!(
         chunk
@@ -191,11 +176,7 @@ async fn a_pod_that_fits_nowhere_shows_all_nodes() {
         })
         .await;
     let detected = detected(&root, &[&root], FailureClass::Unschedulable);
-    let evidence = sandbox
-        .collector(None)
-        .collect(&detected, NOW)
-        .await
-        .unwrap();
+    let evidence = sandbox.collect(&detected).await;
     let node = ids(&evidence)
         .into_iter()
         .find(|id| id.starts_with("node/"))
@@ -219,11 +200,7 @@ async fn an_object_that_is_gone_is_a_note() {
         .await;
     sandbox.delete(&root).await;
     let detected = detected(&root, &[&root], FailureClass::Failed);
-    let evidence = sandbox
-        .collector(None)
-        .collect(&detected, NOW)
-        .await
-        .unwrap();
+    let evidence = sandbox.collect(&detected).await;
     assert!(note(&evidence, "note/kubernetes").contains("does not exist"));
     assert!(
         has_event(&evidence, "Started"),
