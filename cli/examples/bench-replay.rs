@@ -138,7 +138,7 @@ fn long(document: &str) -> String {
 
 /// Reads the streams that the replay reads, as fast as this client and server can.
 async fn read_raw(world: &World) -> (Duration, u64) {
-    let settings = world.nats.settings(&world.keys, "provisioner");
+    let settings = world.bus.server.settings(&world.bus.keys, "provisioner");
     let settings = settings.expect("settings");
     let seed = std::fs::read_to_string(&settings.nkey_file).expect("a seed");
     let options =

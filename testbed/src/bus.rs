@@ -75,10 +75,15 @@ pub struct TestBus {
 impl TestBus {
     /// Starts the server.
     pub async fn start() -> Result<Self, Error> {
+        Self::start_with(|accounts| accounts).await
+    }
+
+    /// With other accounts than those of production.
+    pub async fn start_with(edit: impl FnOnce(String) -> String) -> Result<Self, Error> {
         let folder = tempfile::tempdir()?;
         let keys = identity::keys(folder.path())?;
         let options = NatsOptions {
-            authorization: Some(identity::authorization(folder.path())?),
+            authorization: Some(edit(identity::authorization(folder.path())?)),
             ..NatsOptions::default()
         };
         let bus = Self {
@@ -86,8 +91,14 @@ impl TestBus {
             keys,
             folder,
         };
-        provision(&bus.connect("provisioner").await?).await?;
+        bus.provision().await?;
         Ok(bus)
+    }
+
+    /// Makes everything that should be on it, where it is not there.
+    pub async fn provision(&self) -> Result<(), Error> {
+        provision(&self.connect("provisioner").await?).await?;
+        Ok(())
     }
 
     /// A folder that goes with the bus.

@@ -10,7 +10,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::replay::{json, run};
-use crate::world::{self, BAD_VALUE, Case, End, OUT_OF_MEMORY, World};
+use crate::world::{BAD_VALUE, Case, End, OUT_OF_MEMORY, World};
 use crate::{bonesetter, stderr};
 
 const RULES: &str = "
@@ -89,7 +89,9 @@ async fn other_rules_are_run_over_the_stored_evidence_and_nothing_is_published()
 async fn the_credentials_of_a_replay_could_not_have_written_anything() {
     async fn try_it<M: Message>(world: &World, case: &Case) {
         // Even whoever has the operator's credentials and a key that is trusted to sign.
-        let operator = world::start(&world.nats, &world.keys, "operator", M::SIGNED_BY).await;
+        let mut common = world.bus.common("operator").unwrap();
+        common.keys.signing_file = M::SIGNED_BY.map(|writer| world.bus.keys.signing(writer));
+        let operator = world.bus.service_with("operator", common).await.unwrap();
         let subject = case.at(M::STAGE, "forged");
         let published = operator
             .publisher::<M>()
@@ -108,9 +110,7 @@ async fn the_credentials_of_a_replay_could_not_have_written_anything() {
     try_it::<Notified>(&world, &case).await;
     assert_eq!(world.last_sequences().await, before);
     let raw = bonesetter_chassis::bus::StreamReader::new(
-        world::start(&world.nats, &world.keys, "operator", None)
-            .await
-            .bus,
+        world.bus.connect("operator").await.unwrap(),
         "BONESETTER_ENRICHED",
     );
     assert!(raw.extent().await.is_err() && raw.subjects(&Stage::Enriched.filter()).await.is_err());

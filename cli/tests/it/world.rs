@@ -1,30 +1,23 @@
 //! A bus of the test's own, with the users, permissions and keys of production, and incidents on it that
 //! every service has signed and published as it would.
 
-use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use bonesetter_chassis::bus::{Bus, provision};
-use bonesetter_chassis::config::{
-    Common, HealthSettings, KeySettings, NatsSettings, TelemetrySettings,
-};
-use bonesetter_chassis::health::Readiness;
-use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::service::{About, Service};
-use bonesetter_chassis::topology::{self, STREAMS};
-use bonesetter_keys::{KeyDirectory, SealingKeys, incident_id};
+use bonesetter_chassis::config::NatsSettings;
+use bonesetter_chassis::service::Service;
+use bonesetter_chassis::topology::STREAMS;
+use bonesetter_keys::{SealingKeys, incident_id};
 use bonesetter_proto::v1::{
     self, Acted, Change, Decision, Delivery, Detected, Diagnosed, Enriched, Evidence, FailureClass,
     Incident, Mode, NoticeKind, Notified, ObjectRef, Phase, Redacted, ResolvedReason,
     Step as ActedStep,
 };
-use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, Writer, to_timestamp};
+use bonesetter_proto::{IncidentId, Message, Namespace, Stage, Subject, to_timestamp};
 use bonesetter_redact::{Redactor, Rules};
-use bonesetter_testbed::{NatsOptions, NatsServer, identity};
+use bonesetter_testbed::TestBus;
 use prost::Message as _;
 use svc_llm::evidence_json::Document;
-use tokio_util::sync::CancellationToken;
 
 /// A Deployment whose new revision has a bad value; the rules roll it back.
 pub(crate) const BAD_VALUE: &str = include_str!("../../../svc-llm/tests/it/bad-value.json");
@@ -35,9 +28,7 @@ static REDACTOR: LazyLock<Redactor> =
     LazyLock::new(|| Redactor::new(Rules::builtin().expect("rules")).expect("a redactor"));
 
 pub(crate) struct World {
-    pub(crate) nats: NatsServer,
-    pub(crate) keys: KeyDirectory,
-    _dir: tempfile::TempDir,
+    pub(crate) bus: TestBus,
     services: Services,
 }
 
@@ -193,20 +184,9 @@ impl World {
     }
 
     /// With other accounts than those of production.
-    pub(crate) async fn start_with(accounts: impl Fn(String) -> String) -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let authorization = accounts(identity::authorization(dir.path()).expect("accounts"));
-        let options = NatsOptions {
-            authorization: Some(authorization),
-            ..NatsOptions::default()
-        };
-        let nats = NatsServer::start(options).await.expect("nats-server");
-        let keys = identity::keys(dir.path()).expect("keys");
-        make_streams(&nats, &keys).await;
-        let service = async |name| {
-            let writer = Writer::ALL.into_iter().find(|it| it.service() == name);
-            start(&nats, &keys, name, writer).await
-        };
+    pub(crate) async fn start_with(accounts: impl FnOnce(String) -> String) -> Self {
+        let bus = TestBus::start_with(accounts).await.expect("a bus");
+        let service = async |name| bus.service(name).await.expect("started");
         let services = Services {
             watcher: service("svc-watcher").await,
             enricher: service("svc-enricher").await,
@@ -215,27 +195,23 @@ impl World {
             actuator: service("svc-actuator").await,
             notifier: service("svc-notifier").await,
         };
-        Self {
-            nats,
-            keys,
-            _dir: dir,
-            services,
-        }
+        Self { bus, services }
     }
 
     /// The server loses everything that it has stored, and is provisioned again.
     pub(crate) async fn lose_streams(&mut self) {
-        self.nats.stop().await;
-        let dir = self.nats.config_file();
+        let server = &mut self.bus.server;
+        server.stop().await;
+        let dir = server.config_file();
         let store = dir.parent().expect("a folder").join("store");
         std::fs::remove_dir_all(store).expect("removed");
-        self.nats.restart().await.expect("started");
-        make_streams(&self.nats, &self.keys).await;
+        server.restart().await.expect("started");
+        self.bus.provision().await.expect("provisioned");
     }
 
     /// Another replica of a service.
     pub(crate) async fn another(&self, name: &'static str) -> Service {
-        start(&self.nats, &self.keys, name, None).await
+        self.bus.service(name).await.expect("started")
     }
 
     /// The arguments by which the command reaches this bus, after the command's own.
@@ -246,7 +222,8 @@ impl World {
     /// As [`World::arguments`], as another user.
     pub(crate) fn arguments_as(&self, user: &str, command: &[&str]) -> Vec<String> {
         let mut arguments: Vec<String> = command.iter().map(|it| (*it).to_owned()).collect();
-        let settings = self.nats.settings(&self.keys, user).expect("settings");
+        let (server, keys) = (&self.bus.server, &self.bus.keys);
+        let settings = server.settings(keys, user).expect("settings");
         arguments.extend(connection(settings));
         arguments
     }
@@ -256,14 +233,17 @@ impl World {
         let mut arguments = self.arguments(command);
         arguments.extend([
             "--trusted-dir".to_owned(),
-            self.keys.trusted().display().to_string(),
+            self.bus.keys.trusted().display().to_string(),
         ]);
         arguments
     }
 
     /// The last sequence of every stream, as the server has given it out.
     pub(crate) async fn last_sequences(&self) -> Vec<(String, u64)> {
-        let monitor = format!("{}/jsz?accounts=true&streams=true", self.nats.monitor_url());
+        let monitor = format!(
+            "{}/jsz?accounts=true&streams=true",
+            self.bus.server.monitor_url()
+        );
         let text = reqwest::get(monitor)
             .await
             .expect("an answer")
@@ -316,7 +296,7 @@ impl World {
 
     pub(crate) async fn enrich(&self, case: &Case) {
         let subject = case.at(Stage::Enriched, "open");
-        let keys = SealingKeys::read(&self.keys.evidence()).expect("a key");
+        let keys = SealingKeys::read(&self.bus.keys.evidence()).expect("a key");
         let sealed = keys
             .seal(&subject.to_string(), &case.raw.encode_to_vec())
             .expect("sealed");
@@ -393,49 +373,6 @@ impl World {
         let subject = case.at(Stage::Detected, "resolved");
         Self::publish(&self.services.watcher, &subject, message, "").await;
     }
-}
-
-async fn make_streams(nats: &NatsServer, keys: &KeyDirectory) {
-    let settings = nats.settings(keys, "provisioner").expect("settings");
-    let user = topology::user("provisioner").expect("a user");
-    let bus = Bus::connect(&settings, user).await.expect("connected");
-    provision(&bus).await.expect("provisioned");
-}
-
-/// A service, or whoever else has a user, as if it were one.
-pub(crate) async fn start(
-    nats: &NatsServer,
-    keys: &KeyDirectory,
-    name: &'static str,
-    signs_as: Option<Writer>,
-) -> Service {
-    let signing_file: Option<PathBuf> = signs_as.map(|writer| keys.signing(writer));
-    let common = Common {
-        cluster: "test".to_owned(),
-        nats: nats.settings(keys, name).expect("settings"),
-        keys: KeySettings {
-            signing_file,
-            trusted_dir: Some(keys.trusted()),
-            ..KeySettings::default()
-        },
-        telemetry: TelemetrySettings::default(),
-        health: HealthSettings::default(),
-    };
-    let about = About {
-        name,
-        version: "0",
-        modes: &[],
-    };
-    Service::start(
-        about,
-        common,
-        "test",
-        CancellationToken::new(),
-        Readiness::default(),
-        Metrics::default(),
-    )
-    .await
-    .expect("started")
 }
 
 /// The options by which the command reaches a server.
