@@ -67,14 +67,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         };
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
-        let head = before(text, at, NAME_LIMIT).trim_end_matches(['"', '\'', '\\', ' ']);
-        let head = head.strip_suffix(name).unwrap_or_default();
-        let is_public = bytes[at] == b':' && (is_signature(name) || is_checksum(head));
-        let mut naming = if is_public {
-            Naming::Ordinary
-        } else {
-            naming_of(text, name, at)
-        };
+        let mut naming = naming_of(text, name, at);
+        if naming > Naming::Ordinary && bytes[at] == b':' && is_public(text, name, at) {
+            naming = Naming::Ordinary;
+        }
         if let Some((from, announced)) = pair.filter(|_| is_value_key(last))
             && at.saturating_sub(from) < 80
         {
@@ -128,6 +124,12 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// Whether a name in a document is that of something public: a signature, the digest of a Secret.
+fn is_public(text: &str, name: &str, at: usize) -> bool {
+    let head = before(text, at, NAME_LIMIT).trim_end_matches(['"', '\'', '\\', ' ']);
+    is_signature(name) || head.strip_suffix(name).is_some_and(is_checksum)
 }
 
 /// Whether the name that begins here is that of a digest: `checksum/secret`, by which Helm rolls pods out.

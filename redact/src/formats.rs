@@ -17,15 +17,49 @@ const REGEX_SIZE: usize = 4 << 20;
 #[derive(Debug)]
 pub(crate) struct Formats {
     rules: Vec<Compiled>,
-    keywords: Literals,
-    /// Which rule each keyword belongs to, and when the keyword is enough to try it.
-    owners: Vec<(usize, Enough)>,
+    /// Keywords that may be enough for their rule to be tried.
+    announcing: Keywords,
+    /// Keywords of rules that need something else besides, many of them two common letters.
+    accompanying: Keywords,
+    /// What those rules need.
+    needed: Vec<Needs>,
     /// Keywords of one character, too short for that, with the same.
     characters: Vec<(u8, usize, Enough)>,
     /// Rules without keywords.
     always: Vec<usize>,
     /// The rules of personal data.
     light: Vec<usize>,
+}
+
+/// Keywords of many rules.
+#[derive(Debug)]
+struct Keywords {
+    literals: Literals,
+    /// Which rule each keyword belongs to, and when the keyword is enough to try it.
+    owners: Vec<(usize, Enough)>,
+}
+
+impl Keywords {
+    fn new(keywords: Vec<(String, usize, Enough)>) -> Self {
+        let (literals, owners): (Vec<String>, Vec<(usize, Enough)>) = keywords
+            .into_iter()
+            .map(|(keyword, rule, enough)| (keyword, (rule, enough)))
+            .unzip();
+        Self {
+            literals: Literals::new(&literals),
+            owners,
+        }
+    }
+
+    /// Hands over the rule of every keyword in a text, and the place of the keyword.
+    fn find(&self, bytes: &[u8], mut found: impl FnMut(usize, Enough, Range<usize>)) {
+        self.literals
+            .find(bytes, 0, bytes.len(), |keyword, from, to| {
+                let (rule, enough) = self.owners[keyword];
+                found(rule, enough, from..to);
+                0
+            });
+    }
 }
 
 #[derive(Debug)]
@@ -38,7 +72,7 @@ struct Compiled {
 }
 
 /// When a keyword is enough for a rule to be tried, whatever the rule needs.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Enough {
     Always,
     Never,
@@ -60,7 +94,7 @@ impl Enough {
 }
 
 /// What a text must have, besides a keyword, for a rule to be tried.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Needs {
     Nothing,
     /// A run of letters and digits.
@@ -106,18 +140,20 @@ impl Needs {
 
 impl Formats {
     pub(crate) fn new(rules: &Rules) -> Result<Self, RuleError> {
-        let (mut compiled, mut keywords, mut owners) = (vec![], vec![], vec![]);
+        let (mut compiled, mut announcing, mut accompanying) = (vec![], vec![], vec![]);
         let (mut always, mut light, mut characters) = (vec![], vec![], vec![]);
+        let mut needed: Vec<Needs> = vec![];
         for rule in rules.active() {
             for keyword in &rule.keywords {
                 let enough = Enough::of(rule, keyword)?;
                 match keyword.as_bytes() {
                     [] => always.push(compiled.len()),
                     [character] => characters.push((*character, compiled.len(), enough)),
-                    _ => {
-                        keywords.push(keyword.clone());
-                        owners.push((compiled.len(), enough));
+                    _ if enough == Enough::Never => {
+                        accompanying.push((keyword.clone(), compiled.len(), enough));
+                        needed.push(Needs::of(rule)?);
                     }
+                    _ => announcing.push((keyword.clone(), compiled.len(), enough)),
                 }
             }
             if rule.keywords.is_empty() {
@@ -128,10 +164,13 @@ impl Formats {
             }
             compiled.push(compile(rule)?);
         }
+        needed.sort_unstable();
+        needed.dedup();
         Ok(Self {
             rules: compiled,
-            keywords: Literals::new(&keywords),
-            owners,
+            announcing: Keywords::new(announcing),
+            accompanying: Keywords::new(accompanying),
+            needed,
             characters,
             always,
             light,
@@ -174,31 +213,33 @@ impl Formats {
             wanted[index] = self.rules[index].needs.met(kinds);
         }
         let bytes = text.as_bytes();
-        let mut announce = |rule: usize, enough: Enough, place: Range<usize>| {
-            wanted[rule] = wanted[rule]
-                || match enough {
-                    Enough::Always => true,
-                    Enough::Never => self.rules[rule].needs.met(kinds),
-                    Enough::AmongDigits => {
-                        self.rules[rule].needs.met(kinds)
-                            || is_hexadecimal_run(bytes, place.start, b':')
-                    }
-                    Enough::Whole => is_whole_word(bytes, place.start, place.end),
-                };
+        let is_enough = |rule: usize, enough: Enough, place: Range<usize>| match enough {
+            Enough::Always => true,
+            Enough::Never => self.rules[rule].needs.met(kinds),
+            Enough::AmongDigits => {
+                self.rules[rule].needs.met(kinds) || is_hexadecimal_run(bytes, place.start, b':')
+            }
+            Enough::Whole => is_whole_word(bytes, place.start, place.end),
         };
-        self.keywords
-            .find(bytes, 0, bytes.len(), |keyword, from, to| {
-                let (rule, enough) = self.owners[keyword];
-                announce(rule, enough, from..to);
-                0
-            });
+        let mut announce = |rule: usize, enough, place| {
+            wanted[rule] = wanted[rule] || is_enough(rule, enough, place);
+        };
+        self.announcing.find(bytes, &mut announce);
+        if self.needed.iter().any(|needs| needs.met(kinds)) {
+            self.accompanying.find(bytes, &mut announce);
+        }
         for &(character, rule, enough) in &self.characters {
             let (lower, upper) = (
                 character.to_ascii_lowercase(),
                 character.to_ascii_uppercase(),
             );
-            for at in memchr::memchr2_iter(lower, upper, bytes) {
-                announce(rule, enough, at..at + 1);
+            let mut places = memchr::memchr2_iter(lower, upper, bytes);
+            let depends_on_place = matches!(enough, Enough::AmongDigits | Enough::Whole);
+            while let Some(at) = places.next().filter(|_| !wanted[rule]) {
+                wanted[rule] = is_enough(rule, enough, at..at + 1);
+                if !depends_on_place {
+                    break;
+                }
             }
         }
         wanted

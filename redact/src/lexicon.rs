@@ -10,6 +10,8 @@ mod words;
 
 /// How many combinations of length and ends words are told apart by.
 const ENDS: usize = 1 << 15;
+/// How many combinations of two letters endings are told apart by.
+const TAILS: usize = 1 << 10;
 
 /// The longest name that is looked at, from its end: longer ones are no names.
 const LONGEST: usize = 128;
@@ -99,6 +101,8 @@ struct Lexicon {
     ends: [u64; ENDS / 64],
     /// The sections of endings: each word with its section.
     endings: Vec<(&'static [u8], Section)>,
+    /// One bit for the last two letters of each ending: most words of a text end otherwise.
+    tails: [u64; TAILS / 64],
 }
 
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
@@ -106,6 +110,7 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         words: HashMap::default(),
         ends: [0; ENDS / 64],
         endings: Vec::new(),
+        tails: [0; TAILS / 64],
     };
     for (section, word) in words() {
         *lexicon.words.entry(word.as_bytes()).or_default() |= section.bit();
@@ -117,6 +122,8 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
         );
         if is_ending {
             lexicon.endings.push((word.as_bytes(), section));
+            let (at, bit) = tail_of(word.as_bytes());
+            lexicon.tails[at] |= bit;
         }
     }
     lexicon
@@ -167,9 +174,20 @@ pub(crate) fn is_in(section: Section, word: &str) -> bool {
 }
 
 fn ends_in(section: Section, word: &[u8]) -> bool {
-    let mut endings = LEXICON.endings.iter();
-    let may_end = |end: &[u8]| end.last() == word.last() && word.ends_with(end);
-    word.len() > 5 && endings.any(|(end, of)| *of == section && may_end(end))
+    let lexicon = &*LEXICON;
+    let (at, bit) = tail_of(word);
+    let mut endings = lexicon.endings.iter();
+    word.len() > 5
+        && lexicon.tails[at] & bit != 0
+        && endings.any(|(end, of)| *of == section && word.ends_with(end))
+}
+
+/// The place and the bit of the last two letters of a word.
+fn tail_of(word: &[u8]) -> (usize, u64) {
+    let letter = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default() & 0x1f);
+    let mut back = word.iter().rev();
+    let hash = letter(back.next()) << 5 | letter(back.next());
+    (hash / 64, 1 << (hash % 64))
 }
 
 /// Whether a word is the name of a service that hands out keys, also with `api` or `app` after it.

@@ -74,8 +74,10 @@ const GAPS: &[&str] = &[
 ];
 
 fn announces(word: &[u8]) -> bool {
+    let last = word.last().map(u8::to_ascii_lowercase);
     WORDS.iter().any(|end| {
-        word.len() >= end.len()
+        end.as_bytes().last().copied() == last
+            && word.len() >= end.len()
             && word[word.len() - end.len()..].eq_ignore_ascii_case(end.as_bytes())
     })
 }
