@@ -60,9 +60,10 @@ class Trusted:
             self.keys = self.read()
         subject = message.subject.encode()
         signed = b"bonesetter.v1.signature\0" + len(subject).to_bytes(8, "big") + subject
+        signed += hashlib.sha256(message.data).digest()
         try:
             signature = base64.b64decode(headers.get("bonesetter-sig", ""), validate=True)
-            self.keys[key_id].verify(signed + message.data, signature)
+            self.keys[key_id].verify(signed, signature)
         except (KeyError, BadSignatureError, ValueError):
             return False
         return True

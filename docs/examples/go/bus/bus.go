@@ -95,6 +95,7 @@ func (trusted *Trusted) HasSigned(subject string, payload []byte, headers nats.H
 	signed := bytes.NewBufferString("bonesetter.v1.signature\x00")
 	signed.Write(binary.BigEndian.AppendUint64(nil, uint64(len(subject))))
 	signed.WriteString(subject)
-	signed.Write(payload)
+	hash := sha256.Sum256(payload)
+	signed.Write(hash[:])
 	return ed25519.Verify(key, signed.Bytes(), signature)
 }
