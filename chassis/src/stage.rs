@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -93,15 +94,43 @@ pub struct Output<M> {
     pub message: M,
 }
 
+/// A decoded message, with what is known of its origin.
+#[derive(Debug, Clone)]
+pub enum Received<M> {
+    /// Of a type that nobody signs.
+    Unsigned(M),
+    /// Its signature has been verified.
+    Verified(Verified<M>),
+}
+
+impl<M> Received<M> {
+    /// The proof of the signature; present exactly when the type is one that is signed.
+    pub const fn verified(&self) -> Option<&Verified<M>> {
+        match self {
+            Self::Unsigned(_) => None,
+            Self::Verified(verified) => Some(verified),
+        }
+    }
+}
+
+impl<M> Deref for Received<M> {
+    type Target = M;
+
+    fn deref(&self) -> &M {
+        match self {
+            Self::Unsigned(message) => message,
+            Self::Verified(verified) => verified.get(),
+        }
+    }
+}
+
 /// A decoded message whose subject, envelope and, where its type is signed, signature have been checked.
 #[derive(Debug, Clone)]
 pub struct Input<M> {
     /// The message.
-    pub message: M,
+    pub message: Received<M>,
     /// The subject it was published under.
     pub subject: Subject,
-    /// The proof of the signature; present exactly when the type is one that is signed.
-    pub verified: Option<Verified<M>>,
     /// The original bytes and signature, for embedding; present exactly when the type is signed.
     pub signed: Option<SignedMessage>,
     /// How often it has been delivered, from 1.

@@ -16,6 +16,8 @@ const PROTOS: [&str; 7] = [
     "notified",
     "incidents",
 ];
+/// A message inside another, which is shared and not copied.
+const EMBEDDED: &str = ".bonesetter.v1.SignedMessage.payload";
 const GENERATED: &str = "src/generated";
 const TYPES: &str = "bonesetter.v1.rs";
 const SERVICES: &str = "bonesetter.v1.grpc.rs";
@@ -36,6 +38,7 @@ fn types(descriptors: FileDescriptorSet) -> Vec<u8> {
         .out_dir(scratch.path())
         .enable_type_names()
         .btree_map(["."])
+        .bytes([EMBEDDED])
         .compile_fds(descriptors)
         .expect("code generation succeeds");
     fs::read(scratch.path().join(TYPES)).expect("one file per package")

@@ -47,7 +47,7 @@ impl Stage for Diagnose {
     const REASONS: &'static [&'static str] = &["unsigned", "no-evidence"];
 
     async fn handle(&self, input: &Input<Message>) -> Outcome<Diagnosed> {
-        let Some(verified) = input.verified.clone() else {
+        let Some(verified) = input.message.verified().cloned() else {
             let cause = anyhow!("evidence without a verified signature reached the stage");
             return Outcome::Reject {
                 reason: "unsigned",

@@ -5,7 +5,7 @@ use bonesetter_proto::v1::SignedMessage;
 use bonesetter_proto::{Message, Subject, SubjectError};
 
 use crate::bus::{Pulled, header, signature};
-use crate::stage::Input;
+use crate::stage::{Input, Received};
 
 /// Why a delivery is not an input.
 #[derive(Debug, thiserror::Error)]
@@ -46,21 +46,21 @@ pub(super) fn read_input<M: Message>(
     trusted: &VerifyingKeys,
 ) -> Result<Input<M>, InputError> {
     let subject = read_subject(pulled)?;
-    let (message, verified, signed) = if M::SIGNED_BY.is_some() {
+    let (message, signed) = if M::SIGNED_BY.is_some() {
         let signature = signature(&pulled.headers).ok_or(InputError::Unsigned)?;
         let verified = trusted
             .verify::<M>(&pulled.subject, &pulled.payload, &signature)
             .map_err(InputError::Forged)?;
         let signed = SignedMessage {
             subject: pulled.subject.clone(),
-            payload: pulled.payload.to_vec(),
+            payload: pulled.payload.clone(),
             key_id: signature.key_id,
             signature: signature.bytes,
         };
-        (verified.get().clone(), Some(verified), Some(signed))
+        (Received::Verified(verified), Some(signed))
     } else {
         let message = M::decode(pulled.payload.clone()).map_err(|_| InputError::Undecodable)?;
-        (message, None, None)
+        (Received::Unsigned(message), None)
     };
     if message
         .envelope()
@@ -71,7 +71,6 @@ pub(super) fn read_input<M: Message>(
     Ok(Input {
         message,
         subject,
-        verified,
         signed,
         deliveries: pulled.deliveries,
         sequence: pulled.sequence,

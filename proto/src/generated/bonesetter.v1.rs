@@ -135,8 +135,8 @@ impl ::prost::Name for QueryRecord {
 pub struct SignedMessage {
     #[prost(string, tag = "1")]
     pub subject: ::prost::alloc::string::String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub payload: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub payload: ::prost::bytes::Bytes,
     #[prost(string, tag = "3")]
     pub key_id: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "4")]

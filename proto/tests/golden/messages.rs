@@ -315,7 +315,7 @@ pub(crate) fn acted() -> Acted {
         }),
         diagnosis: Some(SignedMessage {
             subject: subject("diagnosed", "open"),
-            payload: vec![3; 20],
+            payload: vec![3; 20].into(),
             key_id: text("0011223344556677"),
             signature: vec![4; 64],
         }),

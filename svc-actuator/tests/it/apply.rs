@@ -41,7 +41,7 @@ async fn a_roll_back_restores_the_former_template_and_nothing_else() {
     assert_eq!(violations(&applied.message), [""; 0]);
     let live = world.sandbox.get("web").await;
     assert_eq!(live["spec"], good["spec"]);
-    let change = applied.message.change.unwrap();
+    let change = applied.message.change.as_ref().unwrap();
     assert_eq!(effect_of(&live), Some(change.effect_key.as_str()));
     let fields = change.fields.join(" ");
     assert!(

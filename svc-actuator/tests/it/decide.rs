@@ -31,10 +31,7 @@ async fn suggest_mode_proposes_with_a_command_and_changes_nothing() {
         ["/spec/template/spec/containers/0/resources/limits/memory"]
     );
     let embedded = message.diagnosis.unwrap();
-    assert_eq!(
-        Diagnosed::decode(embedded.payload.as_slice()).unwrap(),
-        input.message
-    );
+    assert_eq!(Diagnosed::decode(embedded.payload).unwrap(), *input.message);
     let after = world.sandbox.get("web").await;
     assert_eq!(before["spec"], after["spec"]);
     world.sandbox.remove().await;
@@ -168,9 +165,10 @@ async fn a_missing_right_is_a_decision_that_names_it() {
     assert_ne!(message.change.unwrap().suggested_command, "");
 
     // What nobody should do is not suggested either, although nothing could be looked at.
-    let mut input = input;
-    let diagnosis = input.message.diagnosis.as_mut().unwrap();
+    let mut diagnosed = (*input.message).clone();
+    let diagnosis = diagnosed.diagnosis.as_mut().unwrap();
     diagnosis.remedy.as_mut().unwrap().fix = Some(set_memory(u64::MAX));
+    let input = crate::world::input(diagnosed, input.subject);
     let (_, message) = one(world.decide(Mode::Auto).handle(&input).await);
     assert_eq!(
         violations(&message),

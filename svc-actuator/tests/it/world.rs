@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bonesetter_chassis::clock::Clock;
-use bonesetter_chassis::stage::{Input, Outcome, Stage};
+use bonesetter_chassis::stage::{Input, Outcome, Received, Stage};
 use bonesetter_chassis::target::template_digest;
 use bonesetter_chassis::topology;
 use bonesetter_keys::{DigestKey, SealingKeys, incident_id};
@@ -233,13 +233,12 @@ pub(crate) fn subject(message: &Diagnosed, step: &str) -> Subject {
 pub(crate) fn input<M: Message>(message: M, subject: Subject) -> Input<M> {
     let signed = SignedMessage {
         subject: subject.to_string(),
-        payload: message.encode_to_vec(),
+        payload: message.encode_to_vec().into(),
         ..SignedMessage::default()
     };
     Input {
-        message,
+        message: Received::Unsigned(message),
         subject,
-        verified: None,
         signed: Some(signed),
         deliveries: 1,
         sequence: 1,

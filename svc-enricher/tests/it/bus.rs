@@ -86,11 +86,11 @@ async fn an_open_incident_comes_out_sealed_for_its_subject_and_an_update_not_at_
         subject("open").at(StageName::Enriched, "open")
     );
     let seal = SealingKeys::read(&bed.keys.evidence()).unwrap();
-    let sealed = input.message.evidence.unwrap();
+    let sealed = input.message.evidence.as_ref().unwrap();
     let raw = String::from_utf8_lossy(&sealed.ciphertext).into_owned();
     assert!(!raw.contains("no such key"));
     let evidence = Evidence::decode(
-        seal.open(&input.subject.to_string(), &sealed)
+        seal.open(&input.subject.to_string(), sealed)
             .unwrap()
             .as_slice(),
     )

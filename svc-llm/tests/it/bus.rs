@@ -80,7 +80,7 @@ impl Bed {
         let redactor = self.service("svc-redactor", signs_as).await;
         let message = Redacted {
             envelope: None,
-            ..input.message
+            ..(*input.message).clone()
         };
         redactor
             .publisher::<Redacted>()

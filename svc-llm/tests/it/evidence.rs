@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use bonesetter_chassis::metrics::Metrics;
-use bonesetter_chassis::stage::{Input, Outcome, Output, Stage as _};
+use bonesetter_chassis::stage::{Input, Outcome, Output, Received, Stage as _};
 use bonesetter_keys::{SigningKey, VerifyingKeys, incident_id};
 use bonesetter_proto::v1::{self, Diagnosed, Diagnosis, Redacted};
 use bonesetter_proto::{IncidentId, Namespace, Stage, Subject, Writer};
@@ -44,9 +44,8 @@ pub(crate) fn input(document: &str) -> Input<Redacted> {
         .verify(&text, &payload, &key.sign(&text, &payload))
         .unwrap();
     Input {
-        message,
+        message: Received::Verified(verified),
         subject,
-        verified: Some(verified),
         signed: None,
         deliveries: 1,
         sequence: 1,
@@ -104,7 +103,7 @@ async fn the_rules_answer_under_the_step_of_the_input_with_target_and_excerpts()
 #[tokio::test]
 async fn a_message_without_evidence_or_proof_is_rejected() {
     let mut unsigned = input(BAD_VALUE);
-    unsigned.verified = None;
+    unsigned.message = Received::Unsigned((*unsigned.message).clone());
     let stage = stage(&Config::default());
     let Outcome::Reject { reason, .. } = stage.handle(&unsigned).await else {
         panic!()

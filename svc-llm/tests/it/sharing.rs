@@ -35,7 +35,7 @@ async fn every_incident_is_diagnosed_once_although_a_replica_dies_with_some_in_h
         .collect();
     let feeding = async {
         for subject in &subjects {
-            let mut message = template.message.clone();
+            let mut message = (*template.message).clone();
             message.envelope = None;
             message.incident.get_or_insert_default().id = subject.incident.to_string();
             publisher.publish(subject, message, "").await.unwrap();

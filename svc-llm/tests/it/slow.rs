@@ -72,7 +72,7 @@ async fn a_provider_that_does_not_answer_holds_up_svc_llm_and_nobody_else() {
         let id = incident_id("demo", "uid", number);
         let mut subject = template.subject.clone();
         subject.incident = IncidentId::new(id.clone()).unwrap();
-        let mut message = template.message.clone();
+        let mut message = (*template.message).clone();
         message.envelope = None;
         message.incident.get_or_insert_default().id = id;
         publisher.publish(&subject, message, "").await.unwrap();

@@ -231,7 +231,7 @@ impl Bed {
             .sign(&diagnosed_subject, &payload);
         let signed = SignedMessage {
             subject: diagnosed_subject,
-            payload,
+            payload: payload.into(),
             key_id: signature.key_id,
             signature: signature.bytes,
         };
