@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bonesetter_keys::VerifyingKeys;
-use tokio::sync::Semaphore;
+use futures::{StreamExt as _, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::bus::{Bus, Dead, DeadLetters, Publisher, Pulled, Puller, header};
@@ -96,7 +96,7 @@ impl Runner {
             .chain(redrive.as_ref().map(|(spec, _)| *spec))
             .collect();
         self.begin::<W>(&specs);
-        let shared = Arc::new((self, work));
+        let shared = (self, work);
         let redriven = Box::pin(async {
             if let Some((spec, waiting)) = redrive {
                 pull(&shared, spec, waiting, true).await;
@@ -214,45 +214,53 @@ impl Runner {
 
 /// Takes what a durable delivers and has it handled, as many at a time as the durable allows, until
 /// shut down and drained.
+///
+/// All in one task: what the handlers that are ready have to send goes to the server in one piece, which
+/// it does not where each is a task. A handler that computes for long takes a thread for that.
 async fn pull<W: Work>(
-    shared: &Arc<(Runner, W)>,
+    (runner, work): &(Runner, W),
     spec: ConsumerSpec,
     waiting: Waiting,
     is_again: bool,
 ) {
-    let (runner, _) = &**shared;
     let permits = Arc::new(Semaphore::new(spec.concurrency));
-    let tasks = TaskTracker::new();
-    let mut puller = Puller::new(runner.bus.clone(), spec, waiting);
-    loop {
-        let permit = tokio::select! {
-            permit = permits.clone().acquire_owned() => permit,
-            () = runner.shutdown.cancelled() => break,
-        };
-        // The semaphore is never closed.
-        let Ok(permit) = permit else { break };
-        if puller.must_ask() {
-            gather(&permits, spec.concurrency).await;
+    let puller = Puller::new(runner.bus.clone(), spec, waiting);
+    let deliveries = stream::unfold(puller, async |mut puller| {
+        if let Some(delivery) = next(runner, &spec, &permits, &mut puller).await {
+            return Some((delivery, puller));
         }
-        let free = 1 + permits.available_permits();
-        let Some(pulled) = puller.next(free, &runner.shutdown).await else {
-            break;
-        };
-        let shared = shared.clone();
-        tasks.spawn(async move {
-            let (runner, work) = &*shared;
-            if is_again {
-                runner.handle_again(work, &spec, pulled).await;
-            } else {
-                runner.handle(work, pulled).await;
-            }
-            drop(permit);
-        });
-    }
-    puller.hand_back().await;
-    tasks.close();
-    tasks.wait().await;
+        puller.hand_back().await;
+        None
+    });
+    let handling = deliveries.for_each_concurrent(None, async |(pulled, permit)| {
+        if is_again {
+            runner.handle_again(work, &spec, pulled).await;
+        } else {
+            runner.handle(work, pulled).await;
+        }
+        drop(permit);
+    });
+    handling.await;
     tracing::info!(consumer = spec.name, "drained");
+}
+
+/// The next delivery, once a handler is free for it; `None` when shutting down.
+async fn next(
+    runner: &Runner,
+    spec: &ConsumerSpec,
+    permits: &Arc<Semaphore>,
+    puller: &mut Puller,
+) -> Option<(Pulled, OwnedSemaphorePermit)> {
+    let permit = tokio::select! {
+        permit = permits.clone().acquire_owned() => permit.ok()?,
+        () = runner.shutdown.cancelled() => return None,
+    };
+    if puller.must_ask() {
+        gather(permits, spec.concurrency).await;
+    }
+    let free = 1 + permits.available_permits();
+    let pulled = puller.next(free, &runner.shutdown).await?;
+    Some((pulled, permit))
 }
 
 /// Under load handlers end one by one, and a request for every message costs as much as the
