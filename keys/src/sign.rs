@@ -243,6 +243,20 @@ mod tests {
         assert_eq!(message.into_inner().envelope.unwrap().subject, SUBJECT);
     }
 
+    /// Made by another implementation (libsodium) from what docs/subjects.md says.
+    #[test]
+    fn signatures_are_those_that_subscribers_verify() {
+        let signature = SigningKey::from_seed(&[9; 32])
+            .unwrap()
+            .sign(SUBJECT, b"what was found");
+        assert_eq!(signature.key_id, "dbc298251c51321b");
+        assert_eq!(
+            hex::encode(signature.bytes),
+            "0bc1611c7c7113880275ed05e5b1a6b60483c109add9769648db00c3fbafffda\
+             c817f75d7f7a25af6371108a0e3c35c8fb4415a3f2a45aa974078b3f4f13e501"
+        );
+    }
+
     #[test]
     fn a_flipped_bit_anywhere_is_found() {
         let (trusted, payload, signature) = signed();
