@@ -4,9 +4,11 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::{Connected, TcpConnectInfo, TlsConnectInfo};
 
@@ -15,6 +17,8 @@ use super::shares::{Share, Shares};
 use crate::config::{Reader, ServeSettings};
 use crate::metrics::ServeMetrics;
 
+/// Who says nothing for so long after the handshake is dropped, and gives its place back.
+const SILENCE: Duration = Duration::from_secs(10);
 /// Under this name are those whom the settings do not know.
 const STRANGER: &str = "";
 
@@ -63,6 +67,7 @@ impl Connections {
         };
         Some(Connection {
             stream,
+            silence: Some(Box::pin(tokio::time::sleep(SILENCE))),
             _place: place,
         })
     }
@@ -91,6 +96,8 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
+    /// Until something is read. From then on the protocol asks whether the other side is there.
+    silence: Option<Pin<Box<Sleep>>>,
     _place: Place,
 }
 
@@ -108,7 +115,16 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.silence = None;
+        } else if let Some(silence) = self.silence.as_mut() {
+            return silence
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

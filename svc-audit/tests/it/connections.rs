@@ -1,5 +1,6 @@
 //! How many connections there may be to `svc-audit serve`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bonesetter_proto::grpc::incident_service_client::IncidentServiceClient;
@@ -8,6 +9,11 @@ use svc_audit::config::ServeSettings;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -33,6 +39,42 @@ fn open(server: &Server) -> u64 {
 
 fn refused(server: &Server) -> u64 {
     count(server, "bonesetter_incident_connections_refused_total ")
+}
+
+/// A connection of a caller who shakes hands and then says nothing.
+async fn silent(server: &Server, certificates: &Certificates, name: &str) -> TlsStream<TcpStream> {
+    let authority = &certificates.authority;
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate(&authority.certificate)).unwrap();
+    let pair = authority.issue(name, None, &[name]).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(vec![certificate(&pair.certificate)], key)
+        .unwrap();
+    let stream = TcpStream::connect(server.address).await.unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let host = ServerName::try_from("localhost").unwrap();
+    connector.connect(host, stream).await.unwrap()
+}
+
+fn certificate(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_nothing_after_the_handshake_gives_its_place_back() {
+    let (ledger, certificates) = (Ledger::start().await, Certificates::make());
+    let server = Server::start_with(&ledger, settings(&certificates));
+    ask(&server.channel(certificates.client("shop-team")).await)
+        .await
+        .expect("it serves");
+    let mut silent = silent(&server, &certificates, "sre").await;
+    let mut said = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_mins(1), silent.read_to_end(&mut said)).await;
+    assert!(ended.is_ok(), "it is still open");
+    server.stop().await;
+    ledger.drop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
