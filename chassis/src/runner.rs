@@ -233,10 +233,18 @@ async fn pull<W: Work>(
         None
     });
     let handling = deliveries.for_each_concurrent(None, async |(pulled, permit)| {
-        if is_again {
-            runner.handle_again(work, &spec, pulled).await;
-        } else {
-            runner.handle(work, pulled).await;
+        let handled = async {
+            if is_again {
+                runner.handle_again(work, &spec, pulled).await;
+            } else {
+                runner.handle(work, pulled).await;
+            }
+        };
+        if panics::is_in(handled).await {
+            tracing::error!("what is done around a handler panicked; the message comes again");
+            let consumer = spec.name;
+            let panicked = &runner.metrics.panicked;
+            panicked.get_or_create(&ConsumerLabel { consumer }).inc();
         }
         drop(permit);
     });

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use bonesetter_keys::{SigningKey, VerifyingKeys};
 use bonesetter_proto::Event;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::bus::{Bucket, Bus, ConnectError, DeadLetters, Producer, Publisher};
 use crate::clock::Clock;
@@ -188,21 +188,18 @@ impl Service {
             spec.name
         );
         let publisher = self.publisher()?;
-        self.runner(spec).stage(stage, publisher).await;
-        Ok(())
+        in_task(spec, self.runner(spec).stage(stage, publisher)).await
     }
 
     /// Handles a consumer with a sink until shut down and drained.
     pub async fn run_sink<S: Sink>(&self, spec: &ConsumerSpec, sink: S) -> anyhow::Result<()> {
-        self.runner(spec).sink(sink).await;
-        Ok(())
+        in_task(spec, self.runner(spec).sink(sink)).await
     }
 
     /// Writes dead letters for what no worker buried, from the server's advisories, until shut down
     /// and drained.
     pub async fn run_advisories(&self, spec: &ConsumerSpec) -> anyhow::Result<()> {
-        self.runner(spec).advisories(self.about.name).await;
-        Ok(())
+        in_task(spec, self.runner(spec).advisories(self.about.name)).await
     }
 
     fn producer(&self) -> Producer {
@@ -237,6 +234,17 @@ impl Service {
         self.tasks.wait().await;
         self.bus.close().await;
     }
+}
+
+/// Handles a consumer in a task of its own, apart from the others of the service, which ends with whoever waits
+/// for it.
+async fn in_task(
+    spec: &ConsumerSpec,
+    handling: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let handled = AbortOnDropHandle::new(tokio::spawn(handling)).await;
+    // The error of a task would quote the panic.
+    handled.map_err(|_| anyhow::anyhow!("what handles the consumer {} has panicked", spec.name))
 }
 
 async fn connect(

@@ -17,6 +17,8 @@ use crate::topology::User;
 /// A reply that takes longer is asked for again; far below the client's own five seconds.
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_REMEMBERED_VIOLATIONS: usize = 64;
+/// How long the end of a connection waits for what is still to be sent.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -157,6 +159,13 @@ impl Bus {
 
     /// Hands over what is still in the client's buffers and closes.
     pub async fn close(&self) {
+        // The client ends a connection without waiting for what it has to send, such as the last acks.
+        if tokio::time::timeout(LAST_WORDS, self.client.flush())
+            .await
+            .is_err()
+        {
+            tracing::debug!("the last acks may be lost; what they are about comes again");
+        }
         if let Err(error) = self.client.drain().await {
             tracing::debug!(%error, "the connection was closed already");
         }

@@ -21,6 +21,11 @@ pub(super) fn cause() -> anyhow::Error {
     anyhow::anyhow!("the handler panicked; its log says where, and this is a bug")
 }
 
+/// Whether there was a panic, which goes no further. What others do in the same task goes on.
+pub(super) async fn is_in(handling: impl Future<Output = ()>) -> bool {
+    AssertUnwindSafe(handling).catch_unwind().await.is_err()
+}
+
 /// Ends as a handler does, also when that panics. What handlers share is left as it is, which is what
 /// the panic of a task does.
 pub(super) async fn caught(working: impl Future<Output = End>) -> End {
