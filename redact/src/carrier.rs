@@ -129,12 +129,17 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
 /// Whether a name in a document is that of something public: a signature, the digest of a Secret.
 fn is_public(text: &str, name: &str, at: usize) -> bool {
     let head = before(text, at, NAME_LIMIT).trim_end_matches(['"', '\'', '\\', ' ']);
-    is_signature(name) || head.strip_suffix(name).is_some_and(is_checksum)
+    is_signature(name)
+        || (head.strip_suffix(name)).is_some_and(|head| is_checksum(head, &text[at..]))
 }
 
-/// Whether the name that begins here is that of a digest: `checksum/secret`, by which Helm rolls pods out.
-pub(crate) fn is_checksum(head: &str) -> bool {
-    head.ends_with("checksum/")
+/// Whether a name between these is that of a digest, and what follows is one: `checksum/secret`, by which Helm rolls
+/// pods out.
+pub(crate) fn is_checksum(head: &str, rest: &str) -> bool {
+    let value = rest.trim_start_matches(['"', '\'', '\\', ':', '=', ' ']);
+    let value = value.strip_prefix("sha256:").unwrap_or(value);
+    let digits = value.bytes().take_while(u8::is_ascii_hexdigit).count();
+    head.ends_with("checksum/") && matches!(digits, 32 | 40 | 64)
 }
 
 /// The content of what has a name attribute: `<entry key="password">X</entry>`, and a part of a form:
@@ -252,13 +257,7 @@ fn naming_of(text: &str, name: &str, at: usize) -> Naming {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        let hits = crate::engine::merge(hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn takes_out_values() {
@@ -326,9 +325,11 @@ mod tests {
             ("{password: meadow, user: ada}", "meadow"),
             ("db: {secret: two words, user: ada}", "two words"),
             ("passphrase: copper kettle", "copper kettle"),
+            ("checksum/password: hunter2zq", "hunter2zq"),
+            ("put(\"/config/db/password\", \"hunter22\")", "hunter22"),
             ("host: db\npassword: copper kettle\n", "copper kettle"),
         ] {
-            assert_eq!(found(text), [expected], "{text}");
+            assert_eq!(found_by(scan, text), [expected], "{text}");
         }
     }
 
@@ -356,8 +357,11 @@ mod tests {
             "password: copper kettle",
             "user_ada=\"x9\"",
             "checksum/secret: e4e1ebf122f1981251974a9294c4b4c2",
+            "{Token: has expired, Code: 401}",
+            "rpc error: {code: Unauthenticated, token: is expired}",
+            "errors: {password: too short, name: required}",
         ] {
-            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+            assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }
     }
 }

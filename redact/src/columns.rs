@@ -28,6 +28,8 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
                 }
                 Table::Rows
             }
+            // A value without a name, or a name without a value, is within the table.
+            (Table::Rows, None) if !line.trim().is_empty() => Table::Rows,
             _ => Table::Outside,
         };
         offset += line.len();
@@ -54,10 +56,7 @@ fn cells(line: &str) -> Option<(&str, (usize, usize))> {
 }
 
 fn is_header(name: &str, value: &str) -> bool {
-    let is_name = ["Key", "Name", "Field"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known));
-    is_name && value.eq_ignore_ascii_case("value")
+    name.eq_ignore_ascii_case("key") && value.eq_ignore_ascii_case("value")
 }
 
 fn is_rule(cell: &str) -> bool {
@@ -80,6 +79,8 @@ mod tests {
         assert_eq!(found(table), ["copper kettle"]);
         let table = "Key               Value\n---               -----\ntoken             hvs.meadow\ntoken_duration    768h\ntoken_policies    [\"default\"]\n";
         assert_eq!(found(table), ["hvs.meadow"]);
+        let table = "Key   Value\n---   -----\nempty\ndb_password    meadow7\n";
+        assert_eq!(found(table), ["meadow7"]);
         for text in [
             "Key         Value\npassword    meadow\n",
             "NAME    READY\n---     -----\ntoken   meadow\n",

@@ -124,7 +124,8 @@ fn fields(line: &str, delimiter: u8) -> Vec<(usize, usize)> {
     let mut fields = Vec::new();
     let lead = frame(line, delimiter);
     let line = if lead > 0 {
-        line.trim_end().trim_end_matches('|')
+        let length = line.trim_end().trim_end_matches('|').len();
+        &line[..length.max(lead)]
     } else {
         line
     };
@@ -194,5 +195,14 @@ mod tests {
         assert!(found("| user | password | role |\n").is_empty());
         assert!(found("a, password was wrong\nb, c\n").is_empty());
         assert!(found("name,size\na,b\n").is_empty());
+        for line in [
+            "|",
+            "||",
+            "  |",
+            "$2\n|\n",
+            "| user | password |\n|---|---|\n|\n",
+        ] {
+            assert!(found(line).is_empty(), "{line}");
+        }
     }
 }

@@ -283,6 +283,15 @@ fn unite(hits: Vec<Hit>) -> Vec<Hit> {
     united
 }
 
+/// What one reader finds in a text.
+#[cfg(test)]
+pub(crate) fn found_by(scan: fn(&str, &mut Vec<Hit>), text: &str) -> Vec<&str> {
+    let mut hits = vec![];
+    scan(text, &mut hits);
+    let hits = merge(hits);
+    hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

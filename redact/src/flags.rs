@@ -257,12 +257,7 @@ fn glued_password(text: &str, at: usize) -> Option<Hit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn takes_out_values() {
@@ -288,7 +283,7 @@ mod tests {
             ("sqlcmd -S db -U SA -P 'hunter 2' -C", "hunter 2"),
             ("openssl enc -aes-256-cbc -k hunter2 -in a", "hunter2"),
         ] {
-            assert_eq!(found(text), [expected], "{text}");
+            assert_eq!(found_by(scan, text), [expected], "{text}");
         }
     }
 
@@ -305,7 +300,7 @@ mod tests {
             "a - b: password",
             "kubectl create configmap db --from-literal=x=hunter2",
         ] {
-            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+            assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }
     }
 }

@@ -544,6 +544,8 @@ mod tests {
                 "&#112;",
                 "auth_pass ",
                 ",\"system:",
+                " | chpasswd",
+                "checksum/",
             ])
             .prop_map(str::to_owned),
             "[a-zA-Z0-9]{1,30}",

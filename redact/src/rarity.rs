@@ -2,7 +2,7 @@
 
 use crate::decode::decode;
 use crate::engine::{Hit, Strength};
-use crate::lexicon::{is_about, is_signature};
+use crate::lexicon::{Naming, classify, is_about, is_signature};
 use crate::syntax::name_before;
 use crate::validate::entropy;
 use crate::value::{Shape, before, case_changes, is_handle, is_masked, looks_random};
@@ -158,10 +158,21 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
-/// Base64 of a sentence, which is read as what it says.
+/// Base64 of a sentence: words of letters with commas and an end, none of which names a secret.
 fn is_encoded_prose(token: &str) -> bool {
     let plain = decode(token.trim_end_matches('='));
-    plain.is_some_and(|plain| has_words(&plain) && plain.matches(' ').count() >= 3)
+    let is_word = |word: &str| {
+        let word = word.trim_end_matches([',', '.', '!', '?']);
+        !word.is_empty()
+            && word.bytes().all(|b| b.is_ascii_alphabetic())
+            && classify(word) == Naming::Ordinary
+    };
+    plain.is_some_and(|plain| {
+        let words: Vec<&str> = plain.split_ascii_whitespace().collect();
+        words.len() >= 4
+            && plain.trim_end().ends_with(['.', '!', '?'])
+            && words.into_iter().all(is_word)
+    })
 }
 
 /// Lines that are nothing but one random string: somebody has printed a secret.
@@ -236,9 +247,11 @@ fn is_ulid(token: &str) -> bool {
 
 /// `i-0dc0658deb5a4668a`, `vol-0dc0658deb5a4668a`: what AWS calls its things.
 fn is_of_cloud(token: &str) -> bool {
+    const KINDS: [&str; 12] = [
+        "i", "vol", "eni", "subnet", "vpc", "sg", "snap", "ami", "rtb", "igw", "nat", "vpce",
+    ];
     token.split_once('-').is_some_and(|(kind, digits)| {
-        kind.len() <= 9
-            && kind.bytes().all(|b| b.is_ascii_lowercase())
+        KINDS.contains(&kind)
             && digits.len() == 17
             && digits
                 .bytes()

@@ -77,8 +77,13 @@ pub(crate) fn entropy(text: &str) -> f64 {
         .sum()
 }
 
-/// Whether an IP address tells where somebody is: loopback and unspecified addresses do not.
+/// Whether an IP address tells where somebody is: loopback and unspecified addresses do not, nor does `::add`,
+/// which begins a word between colons.
 pub(crate) fn is_address_of_somebody(text: &str) -> bool {
+    let is_word = |rest: &str| rest.bytes().all(|b| b.is_ascii_alphabetic());
+    if text.strip_prefix("::").is_some_and(is_word) {
+        return false;
+    }
     text.parse::<std::net::IpAddr>().map_or(true, |address| {
         !address.is_loopback() && !address.is_unspecified()
     })

@@ -102,7 +102,10 @@ pub(crate) fn is_reference(value: &str) -> bool {
     };
     value
         .strip_prefix('$')
-        .and_then(|name| name.split("){").next())
+        .map(|name| match name.split_once("){") {
+            Some((variable, fields)) if is_selection(fields) => variable,
+            _ => name,
+        })
         .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
         || (value.starts_with("${") && value.contains('}'))
         || is_begun(value, "$(", ")")
@@ -115,6 +118,13 @@ pub(crate) fn is_reference(value: &str) -> bool {
         || (value.starts_with('<')
             && value.ends_with('>')
             && !value.bytes().any(|b| b.is_ascii_digit()))
+}
+
+/// What a query of GraphQL asks for behind its arguments: names and braces.
+fn is_selection(fields: &str) -> bool {
+    let is_part =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'{' | b'}' | b' ' | b',');
+    fields.ends_with('}') && fields.bytes().all(is_part)
 }
 
 /// Where a secret is kept (in Vault, in a store of a cloud, in 1Password), or what SOPS has made of it.

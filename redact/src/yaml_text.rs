@@ -193,47 +193,54 @@ fn push(hits: &mut Vec<Hit>, start: usize, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn takes_out_the_data_of_secrets() {
         let text = "kind: Secret\ndata:\n  user: YWRtaW4=\n  tls.key: \"abc\"\ntype: Opaque\nmetadata:\n  name: \"db-login\"\n";
-        assert_eq!(found(text), ["YWRtaW4=", "abc", "db-login"]);
+        assert_eq!(found_by(scan, text), ["YWRtaW4=", "abc", "db-login"]);
         let text = "data:\n  user: YWRtaW4=\nkind: 'Secret'\n";
-        assert_eq!(found(text), ["YWRtaW4="]);
+        assert_eq!(found_by(scan, text), ["YWRtaW4="]);
         let text = "stringData:\n  tls.key: |\n    line one\n    line: two\nother: x\n";
-        assert_eq!(found(text), ["line one", "line: two"]);
+        assert_eq!(found_by(scan, text), ["line one", "line: two"]);
     }
 
     #[test]
     fn takes_out_blocks_under_a_secret_name() {
-        assert_eq!(found("password: |\n  hunter2\nuser: x\n"), ["hunter2"]);
-        assert_eq!(found("password:\n  value: hunter2\n  n: 3\n"), ["hunter2"]);
-        assert_eq!(found("password: !vault |\n  6638\nuser: x\n"), ["6638"]);
         assert_eq!(
-            found("passwords:\n- hunter2\n- hunter3\nports:\n- 8080\n"),
+            found_by(scan, "password: |\n  hunter2\nuser: x\n"),
+            ["hunter2"]
+        );
+        assert_eq!(
+            found_by(scan, "password:\n  value: hunter2\n  n: 3\n"),
+            ["hunter2"]
+        );
+        assert_eq!(
+            found_by(scan, "password: !vault |\n  6638\nuser: x\n"),
+            ["6638"]
+        );
+        assert_eq!(
+            found_by(scan, "passwords:\n- hunter2\n- hunter3\nports:\n- 8080\n"),
             ["hunter2", "hunter3"]
         );
-        assert_eq!(found("tokens:\n- read\n- write\n"), Vec::<&str>::new());
         assert_eq!(
-            found("tokens:\n- saffronT2x\n- orders-v1\n"),
+            found_by(scan, "tokens:\n- read\n- write\n"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(
+            found_by(scan, "tokens:\n- saffronT2x\n- orders-v1\n"),
             ["saffronT2x"]
         );
         assert_eq!(
-            found("env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
+            found_by(scan, "env:\n- name: X\n  value: y\ndata:\n  a: b\n"),
             Vec::<&str>::new()
         );
         assert_eq!(
-            found("def login(user, password=None):\n    connect(user)\n"),
+            found_by(scan, "def login(user, password=None):\n    connect(user)\n"),
             Vec::<&str>::new()
         );
         assert_eq!(
-            found("secrets:\n  - name: x\n    optional: true\n"),
+            found_by(scan, "secrets:\n  - name: x\n    optional: true\n"),
             Vec::<&str>::new()
         );
     }

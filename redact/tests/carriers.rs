@@ -245,7 +245,7 @@ const TEXTS: &[(&str, &str)] = &[
         "user_ada=",
     ),
     (
-        "Key         Value\n---         -----\ndb_password @\nuser        app\n",
+        "Key         Value\n---         -----\ndb_password    @\nuser           app\n",
         "app",
     ),
     ("auth_type PASS\n  auth_pass @\n  app\n", "app"),

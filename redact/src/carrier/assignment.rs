@@ -114,7 +114,8 @@ impl Assignment<'_> {
             }
             _ => false,
         };
-        is_end.then(|| end + rest[..length].trim_ascii_end().len())
+        let last = end + rest[..length].trim_ascii_end().len();
+        (is_end && !phrases::is_sentence(&self.text[self.start..last])).then_some(last)
     }
 
     /// The rest of the header after `Bearer`; of schemes with parameters all of them.

@@ -10,11 +10,15 @@ use crate::value::{Shape, before};
 /// How much of a block is read.
 const LONGEST: usize = 2 << 10;
 
-/// Appends the strings in such blocks of a text.
+/// Appends the strings in such blocks of a text. What is in a block within one is read once.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
+    let mut covered = 0;
     for open in memchr::memchr_iter(b'{', text.as_bytes()) {
+        if open < covered {
+            continue;
+        }
         if let Some(name) = name_of(text, open).filter(|name| classify(name) >= Naming::Strong) {
-            members(text, name, open, hits);
+            covered = members(text, name, open, hits);
         }
     }
 }
@@ -31,37 +35,48 @@ fn name_of(text: &str, open: usize) -> Option<&str> {
     (between.is_empty() || between == "=" || is_label).then_some(name)
 }
 
-fn members(text: &str, block: &str, open: usize, hits: &mut Vec<Hit>) {
+/// Reads a block, and says where it ends.
+fn members(text: &str, block: &str, open: usize, hits: &mut Vec<Hit>) -> usize {
     let first = open + 1;
     let limit = text.floor_char_boundary(first + LONGEST);
-    let Some(length) = end_of_block(&text[first..limit]) else {
-        return;
-    };
-    let bytes = &text.as_bytes()[..first + length];
+    let end = first + length_of_block(&text.as_bytes()[first..limit]);
+    let bytes = &text.as_bytes()[..end];
     for at in memchr::memchr_iter(b'=', &bytes[first..]).map(|at| first + at) {
-        let blanks = bytes[at + 1..].iter().take_while(|b| **b == b' ').count();
+        let blanks = bytes[at + 1..]
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'));
         let (Some(name), Some((start, end, _))) =
-            (name_before(text, at), quoted(text, at + 1 + blanks))
+            (name_before(text, at), quoted(text, at + 1 + blanks.count()))
         else {
             continue;
         };
-        let (naming, value) = (classify(&format!("{block}_{name}")), &text[start..end]);
+        let naming = match name {
+            // Whose token it is, in Consul.
+            "agent" => classify(block),
+            _ => classify(&format!("{block}_{name}")),
+        };
+        let value = &text[start..end];
         if naming >= Naming::Strong && is_secret_value(naming, value) && is_told(naming, value) {
             hits.push(Hit::secret(start, end, "block"));
         }
     }
+    end
 }
 
-/// The length of what is in a block.
-fn end_of_block(inside: &str) -> Option<usize> {
-    let mut depth = 1_usize;
-    memchr::memchr2_iter(b'{', b'}', inside.as_bytes()).find(|at| {
-        match inside.as_bytes()[*at] {
-            b'{' => depth += 1,
-            _ => depth -= 1,
+/// The length of what is in a block, or of what is there of it. Braces in strings, which end with their line, are none.
+fn length_of_block(inside: &[u8]) -> usize {
+    let (mut depth, mut in_string) = (1_usize, false);
+    let end = inside.iter().enumerate().position(|(at, byte)| {
+        match byte {
+            b'"' if at == 0 || inside[at - 1] != b'\\' => in_string = !in_string,
+            b'\n' => in_string = false,
+            b'{' if !in_string => depth += 1,
+            b'}' if !in_string => depth -= 1,
+            _ => {}
         }
         depth == 0
-    })
+    });
+    end.unwrap_or(inside.len())
 }
 
 /// In a block of tokens a word is a name.
@@ -74,12 +89,7 @@ fn is_told(naming: Naming, value: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn members_of_blocks() {
@@ -99,10 +109,14 @@ mod tests {
                 vec![],
             ),
             ("secret {\n  engine = \"orders\"\n}", vec![]),
+            (
+                "tokens {\n  a = \"hx}81-ab\"\n  b =\t\"hx-81-ab\"",
+                vec!["hx}81-ab", "hx-81-ab"],
+            ),
             ("if token {\n  a = \"hx-81-ab\"", vec![]),
             ("resource \"token\" {\n  a = \"hx-81-ab\"\n}", vec![]),
         ] {
-            assert_eq!(found(text), expected, "{text}");
+            assert_eq!(found_by(scan, text), expected, "{text}");
         }
     }
 }

@@ -100,12 +100,7 @@ fn secret(text: &str, naming: Naming, start: usize, end: usize) -> Option<Hit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn takes_out_values() {
@@ -120,7 +115,7 @@ mod tests {
                 "hunter2",
             ),
         ] {
-            assert_eq!(found(text), [expected], "{text}");
+            assert_eq!(found_by(scan, text), [expected], "{text}");
         }
     }
 
@@ -136,7 +131,7 @@ mod tests {
             "<key>port</key><integer>5432</integer>",
             "<name>orders</name><value>x7</value>",
         ] {
-            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+            assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }
     }
 }

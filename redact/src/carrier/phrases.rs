@@ -39,6 +39,14 @@ const PROSE: [&str; 24] = [
     "check",
 ];
 
+/// Whether words say something about a password.
+pub(super) fn is_sentence(words: &str) -> bool {
+    words
+        .split([' ', ','])
+        .map(str::to_ascii_lowercase)
+        .any(|word| is_in(Section::EmptyValue, &word) || PROSE.contains(&word.as_str()))
+}
+
 /// Where the words behind a name end, if they are a passphrase: nothing but words, up to the end of the line, and either
 /// the name says so, or the line is one of settings.
 pub(super) fn end(found: &Assignment<'_>) -> Option<usize> {
@@ -48,14 +56,9 @@ pub(super) fn end(found: &Assignment<'_>) -> Option<usize> {
     }
     let rest = &text[start..text.floor_char_boundary(start + LONGEST)];
     let line = rest.lines().next()?.trim_end();
-    let is_word = |word: &str| {
-        word.len() >= 3
-            && word.bytes().all(|b| b.is_ascii_lowercase())
-            && !is_in(Section::EmptyValue, word)
-            && !PROSE.contains(&word)
-    };
+    let is_word = |word: &str| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_lowercase());
     let count = line.split(' ').count();
-    let is_phrase = WORDS.contains(&count) && line.split(' ').all(is_word);
+    let is_phrase = WORDS.contains(&count) && line.split(' ').all(is_word) && !is_sentence(line);
     let is_called = || found.name.to_ascii_lowercase().ends_with("phrase");
     let is_told = || is_called() || count <= MOST_IN_PASSWORD && is_among_settings(found);
     (is_phrase && is_told()).then_some(start + line.len())

@@ -87,7 +87,7 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     let naming = classify(run_before(text, start, end));
     let is_public = before(text, start, 8).eq_ignore_ascii_case(" public ");
     if is_public
-        || is_checksum(&text[..start])
+        || is_checksum(&text[..start], &text[end..])
         || naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic")
     {
         return None;
@@ -202,9 +202,10 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
             let is_value = head
                 .trim_end_matches(['"', '\'', '\\', ' '])
                 .ends_with([':', '=', '>']);
-            let is_path = head.ends_with('/');
+            let is_link = head.ends_with('/')
+                && (head.rsplit(['"', '\'']).next()).is_some_and(|path| path.contains("://"));
             if is_value
-                || is_path
+                || is_link
                 || name.is_empty()
                 || name.len() > 80
                 || name.contains([' ', '=', ':'])
@@ -273,13 +274,7 @@ fn content(text: &str, at: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn found(text: &str) -> Vec<&str> {
-        let mut hits = vec![];
-        scan(text, &mut hits);
-        let hits = crate::engine::merge(hits);
-        hits.iter().map(|hit| &text[hit.start..hit.end]).collect()
-    }
+    use crate::engine::found_by;
 
     #[test]
     fn takes_out_values() {
@@ -305,7 +300,7 @@ mod tests {
             ("created admin with password Xk-77-qq", "Xk-77-qq"),
             ("machine h\n  login a\n  password hunter\n", "hunter"),
         ] {
-            assert_eq!(found(text), [expected], "{text}");
+            assert_eq!(found_by(scan, text), [expected], "{text}");
         }
     }
 
@@ -323,7 +318,7 @@ mod tests {
             "connected with password authentication",
             "service-account-token v1.30.2",
         ] {
-            assert_eq!(found(text), Vec::<&str>::new(), "{text}");
+            assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }
     }
 }

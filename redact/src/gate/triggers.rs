@@ -109,6 +109,7 @@ const LITERALS: &[(&str, Trigger)] = &[
     ("sensitive", Trigger::Deep),
     ("securestring", Trigger::Deep),
     ("plainloginmodule", Trigger::Deep),
+    ("chpasswd", Trigger::Deep),
     ("session_id", Trigger::Deep),
     ("session-id", Trigger::Deep),
     ("session.id", Trigger::Deep),
