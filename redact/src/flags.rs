@@ -3,6 +3,7 @@
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
+use crate::rarity::is_random_token;
 use crate::strings::quoted;
 use crate::syntax::unquoted_end;
 use crate::value::{before, is_vacant};
@@ -127,8 +128,17 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
         _ => unquoted_end(text, start),
     };
     let (user, password) = text[start..end].split_once(':')?;
-    let plausible = !user.is_empty()
-        && !password.is_empty()
+    if password.is_empty() {
+        // `user:'a password'`, and a key for the name: `sk_live_abc123:`.
+        let own = (inside.is_none()).then(|| quoted(text, end)).flatten();
+        return match own {
+            Some((from, to, _)) if !is_vacant(&text[from..to]) => {
+                Some(Hit::secret(from, to, "user-flag"))
+            }
+            _ => is_random_token(user).then(|| Hit::secret(start, start + user.len(), "user-flag")),
+        };
+    }
+    let plausible = (!user.is_empty() || inside.is_some())
         && !password.starts_with("//")
         && !is_vacant(password);
     let group = password.bytes().all(|b| b.is_ascii_digit()) && password.len() < 6;
@@ -269,6 +279,12 @@ mod tests {
             ("mysql -u root -phunter2 db", "hunter2"),
             ("redis-cli -h x -a hunter2 ping", "hunter2"),
             ("curl --user 'svc:hunter 2' http://x", "hunter 2"),
+            ("curl --user svc:'hunter 2' http://x", "hunter 2"),
+            ("curl -u \":hunter2\" http://x", "hunter2"),
+            (
+                "curl https://x -u sk_a1b2c3d4e5f6g7h8:",
+                "sk_a1b2c3d4e5f6g7h8",
+            ),
             (
                 "kubectl create secret generic db --from-literal=x=hunter2",
                 "hunter2",
@@ -294,6 +310,7 @@ mod tests {
             "is insecure. Use --password-stdin.\nLogin Succeeded",
             "run --key-count 5",
             "docker run -u 1000:1000 x",
+            "chown -u deploy: x",
             "--token --verbose",
             "nginx -p /etc/nginx",
             "scp -P hunter2 h: && curl -k hunter2",

@@ -3,128 +3,13 @@
 use crate::decode::decode;
 use crate::engine::{Hit, Strength};
 use crate::lexicon::{Naming, classify, is_about, is_signature};
+use crate::rarity::token::{has_words, is_digest};
+pub(crate) use crate::rarity::token::{is_random_token, is_token_byte, is_uuid};
 use crate::syntax::name_before;
 use crate::validate::entropy;
-use crate::value::{Shape, before, case_changes, is_handle, is_masked, looks_random};
+use crate::value::{Shape, before, case_changes, looks_random};
 
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'_' | b'-' | b'.' | b'/' | b'+' | b'=' | b'$' | b'~' | b'%' | b':' | b'@'
-        )
-}
-
-/// Whether a value in a place that hints at a secret is random enough to be one.
-pub(crate) fn is_random_token(value: &str) -> bool {
-    if value.len() < 12 {
-        return false;
-    }
-    let shape = Shape::of(value);
-    let longest = value
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .max_by_key(|part| part.len())
-        .unwrap_or_default();
-    let is_mixed = shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16;
-    // What most values are not comes first, and what costs most last.
-    let random = is_uuid(value)
-        || is_long_word(value, shape)
-        || is_long_number(value, shape)
-        || looks_random(longest)
-        || is_mixed && !has_words(value) && !is_object_name(value) && entropy(value) >= 3.3;
-    random
-        && !is_object_name(value)
-        && !is_digest(value)
-        && !is_masked(value)
-        && !is_timestamp(value)
-        && !is_version(value)
-        && !is_handle(value.trim_matches(|c: char| !c.is_ascii_alphanumeric()))
-}
-
-/// Twenty and more digits in groups that are no date.
-fn is_long_number(value: &str, shape: Shape) -> bool {
-    shape.digits >= 20 && value.bytes().all(|b| b.is_ascii_digit() || b == b'-')
-}
-
-/// A run of letters that is longer than words are.
-fn is_long_word(value: &str, shape: Shape) -> bool {
-    let single = shape.lower == value.len() || shape.upper == value.len();
-    single && (value.len() >= 20 || shape.upper >= 16) && entropy(value) >= 2.5
-}
-
-/// Two or more ordinary words between separators: a path, an image, a host name.
-fn has_words(value: &str) -> bool {
-    let is_word = |part: &&str| part.len() >= 3 && part.bytes().all(|b| b.is_ascii_lowercase());
-    value
-        .split(|c: char| !c.is_ascii_lowercase())
-        .filter(is_word)
-        .count()
-        >= 2
-}
-
-/// Names of objects: words and short hashes between hyphens, dots and slashes.
-fn is_object_name(value: &str) -> bool {
-    let plain = value.bytes().all(|b| {
-        b.is_ascii_lowercase()
-            || b.is_ascii_digit()
-            || matches!(b, b'-' | b'.' | b'/' | b':' | b'_' | b'@')
-    });
-    let is_hash = |part: &str| part.len() >= 12 && part.bytes().any(|b| b.is_ascii_digit());
-    let is_word = |part: &str| part.len() >= 2 && part.bytes().all(|b| b.is_ascii_lowercase());
-    let mut parts = value.split(['-', '.', '/', ':', '_', '@']);
-    plain && parts.clone().any(is_word) && parts.clone().count() >= 2 && !parts.any(is_hash)
-}
-
-pub(crate) fn is_uuid(value: &str) -> bool {
-    value.len() == 36
-        && value.bytes().enumerate().all(|(i, b)| {
-            if matches!(i, 8 | 13 | 18 | 23) {
-                b == b'-'
-            } else {
-                b.is_ascii_hexdigit()
-            }
-        })
-}
-
-fn is_digest(value: &str) -> bool {
-    [
-        "sha256:", "sha512:", "sha1:", "md5:", "sha512-", "sha384-", "sha256-", "h1:", "SHA256:",
-        "MD5:",
-    ]
-    .iter()
-    .any(|prefix| value.starts_with(prefix))
-        || value.contains("@sha256:")
-}
-
-/// `v1.2.3-rc1`, `rc0.15.0_20231217-SNAPSHOT`: two numbers with a dot behind at most three letters.
-fn is_version(value: &str) -> bool {
-    let number = value.trim_start_matches(|c: char| c.is_ascii_lowercase());
-    let mut parts = number.split('.');
-    let is_number = |part: Option<&str>| {
-        part.is_some_and(|part| {
-            (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit())
-        })
-    };
-    value.len() - number.len() <= 3
-        && value.len() <= 48
-        && is_number(parts.next())
-        && is_number(parts.next())
-}
-
-fn is_timestamp(value: &str) -> bool {
-    let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    let hyphens_only = value.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    if hyphens_only && value.as_bytes().get(4) != Some(&b'-') {
-        // An account number in groups.
-        return false;
-    }
-    value.len() <= 40
-        && value.bytes().all(|b| {
-            b.is_ascii_digit() || matches!(b, b'-' | b':' | b'T' | b'Z' | b'.' | b'+' | b'/')
-        })
-        && digits >= 8
-        && value.contains([':', '-', '.', '/'])
-}
+mod token;
 
 /// Appends strings that are random in themselves, whatever stands before them.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
@@ -146,6 +31,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
             && !is_called_public(text, at)
             && !is_media(&text[at..at + length], &text[at + length..])
         {
+            length += joined_parts(&text[at + length..]);
             hits.push(Hit::new(
                 at,
                 at + length,
@@ -156,6 +42,19 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         }
         at += length.max(1);
     }
+}
+
+/// How much of a text goes on with a string before it: random parts after dots.
+fn joined_parts(rest: &str) -> usize {
+    let mut length = 0;
+    while let Some(part) = rest[length..].strip_prefix('.') {
+        let part = &part[..part.bytes().take_while(|b| is_rare_byte(*b)).count()];
+        if part.len() > 512 || !looks_random(part) {
+            break;
+        }
+        length += 1 + part.len();
+    }
+    length
 }
 
 /// Base64 of a sentence: words of letters with commas and an end, none of which names a secret.
@@ -353,24 +252,29 @@ fn is_camel_case(word: &str) -> bool {
     letters_in_humps(word.as_bytes()) * 2 >= word.len()
 }
 
-/// How many letters are in runs of at least three small ones, with the capital before them.
+/// How many letters are in runs of at least three small ones that have a vowel, with the capital before them.
 pub(crate) fn letters_in_humps(word: &[u8]) -> usize {
-    let (mut letters, mut run) = (0, 0);
-    let mut has_capital = false;
-    for (index, byte) in word.iter().enumerate() {
-        if byte.is_ascii_lowercase() {
-            if run == 0 {
-                has_capital = index > 0 && word[index - 1].is_ascii_uppercase();
-            }
-            run += 1;
-            letters += match run {
-                1 | 2 => 0,
-                3 => 3 + usize::from(has_capital),
-                _ => 1,
-            };
-        } else {
-            run = 0;
+    let is_vowel = |b: &u8| {
+        matches!(
+            b.to_ascii_lowercase(),
+            b'a' | b'e' | b'i' | b'o' | b'u' | b'y'
+        )
+    };
+    let mut letters = 0;
+    let mut start = 0;
+    while start < word.len() {
+        let run = word[start..]
+            .iter()
+            .take_while(|b| b.is_ascii_lowercase())
+            .count();
+        let capital = start
+            .checked_sub(1)
+            .is_some_and(|at| word[at].is_ascii_uppercase());
+        let hump = &word[start - usize::from(capital)..start + run];
+        if run >= 3 && hump.iter().any(is_vowel) {
+            letters += hump.len();
         }
+        start += run + 1;
     }
     letters
 }
@@ -380,31 +284,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_tokens() {
-        for value in [
-            "a1b2c3d4e5f6g7h8i9j0",
-            "scp-test-1234567890abcdef1234567890abcdef",
-            "123e4567-e89b-12d3-a456-426614174000",
-            "$1$28772684$iEwNOgGugqO9.bIz5sk8k/",
-            "7481523-9081726354-123498765-210",
-        ] {
-            assert!(is_random_token(value), "{value}");
-        }
-        for value in [
-            "orders-5c9d8f7b6-x2x4z",
-            "service-account-orders",
-            "registry.example.com/team/app:1.2.3",
-            "sha256:e786f2e2f910803ef8ee096b48349c62",
-            "2025-01-01T00:00:00Z",
-            "2025-01-01-00-00-00",
-            "rc0.15.0_20231217_1420-SNAPSHOT",
-            "ip-10-0-225-155.ec2.internal",
-        ] {
-            assert!(!is_random_token(value), "{value}");
-        }
-    }
-
-    #[test]
     fn rare_strings() {
         let count = |text: &str| {
             let mut hits = vec![];
@@ -412,6 +291,10 @@ mod tests {
             hits.len()
         };
         assert_eq!(count("got 9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8 back"), 1);
+        assert_eq!(
+            count("kit.hcnegO5R0SbbpAe1M4rjvgckbFMeQB2N.6a4f91eb79dfb04b036caf48.\n"),
+            1
+        );
         for text in [
             "integrity sha512-8fZiE/6yvH8Z1lzazjl5nCMfTF1iJkrJnKVW9xO2QF7BgCz74A==",
             "ProgressDeadlineExceededForReplicaSet22",

@@ -53,7 +53,7 @@ fn words(text: &str, hits: &mut Vec<Hit>) {
         let length = bytes[start..].iter().take_while(|b| is_word(**b)).count();
         let end = start + length;
         let word = &bytes[start..end];
-        if length <= 64 && announces(word) {
+        if length <= 64 && (announces(word) || is_glued(word)) {
             hits.extend(after_word(text, start, end, false));
             hits.extend(sentences::after(text, start, end));
         } else if (3..=24).contains(&length) && is_vendor(&text[start..end]) {
@@ -69,8 +69,9 @@ fn is_word(byte: u8) -> bool {
 
 /// What may stand between the word and the value.
 const GAPS: &[&str] = &[
-    " is ", " was ", " of ", " value ", " code ", ":\n", ": \n", "\n", ": ", " = ", " \"", " '",
-    " \\\"", " `", "(\"", "('", " ", "-", ".", "\t", ",", "|",
+    " is ", " was ", " of ", " value ", " code ", ":\n", ": \n", "\n", ": ", " = ", " == ", " := ",
+    " => ", " -> ", " - ", " : ", " :", "\": ", "': ", " \"", " '", " \\\"", " `", "(\"", "('",
+    " ", "-", ".", "\t", ",", "|",
 ];
 
 fn announces(word: &[u8]) -> bool {
@@ -82,9 +83,27 @@ fn announces(word: &[u8]) -> bool {
     })
 }
 
+/// `vendorPRIVATEkey`, `vendorSECRET`: a keyword in capitals joined to a name in small letters.
+fn is_glued(word: &[u8]) -> bool {
+    const KEYWORDS: [&[u8]; 5] = [b"SECRET", b"PRIVATE", b"ACCESS", b"TOKEN", b"KEY"];
+    let is_small =
+        |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    KEYWORDS.iter().any(|keyword| {
+        memchr::memmem::find(word, keyword).is_some_and(|at| {
+            let next = word.get(at + keyword.len());
+            at > 0 && is_small(word.get(at - 1)) && (next.is_none() || is_small(next))
+        })
+    })
+}
+
 fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit> {
     let word = &text[start..end];
-    let naming = classify(run_before(text, start, end));
+    let run = run_before(text, start, end);
+    let naming = if is_glued(word.as_bytes()) {
+        Naming::Strong
+    } else {
+        classify(run)
+    };
     let is_public = before(text, start, 8).eq_ignore_ascii_case(" public ");
     if is_public
         || is_checksum(&text[..start], &text[end..])
@@ -92,58 +111,132 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     {
         return None;
     }
-    let rest = &text[end..];
     if let Some(hit) = after_dots(text, end, naming) {
         return Some(hit);
     }
+    let (gap, from) = gap_after(text, end)?;
+    let value = token_at(text, from)?;
+    let hit = |from: usize, value: &str| Some(Hit::secret(from, from + value.len(), "secret-word"));
+    if vendor {
+        return if gap != "." && is_key_of_service(value) {
+            hit(from, value)
+        } else {
+            None
+        };
+    }
+    let of_service =
+        || naming >= Naming::Strong || is_compound(word) || is_of_service(text, start, run);
+    let secret = if is_uuid(value) {
+        of_service()
+    } else {
+        is_random_token(value)
+            || is_told(text, (start, end), (gap, from), value, naming)
+                && is_secret_value(naming, value)
+    };
+    if secret {
+        return hit(from, value);
+    }
+    let (from, value) = behind_short_word(text, from)?;
+    if is_key_of_service(value) && of_service() {
+        hit(from, value)
+    } else {
+        None
+    }
+}
+
+/// What stands between a word and its value, and where the value begins.
+fn gap_after(text: &str, end: usize) -> Option<(&'static str, usize)> {
+    let rest = &text[end..];
     let gap = GAPS.iter().find(|gap| rest.starts_with(**gap))?;
     let mut from = end + gap.len();
     while text[from..].starts_with(['"', '\'', ' ', '`', '\\']) && from < end + 24 {
         from += 1;
     }
-    let token = text.as_bytes()[from..]
+    Some((gap, from))
+}
+
+/// The token that begins there, unless it is an assignment or a URL.
+fn token_at(text: &str, from: usize) -> Option<&str> {
+    let length = text.as_bytes()[from..]
         .iter()
         .take_while(|b| is_token_byte(**b))
         .count();
     let value = text
-        .get(from..from + token)?
+        .get(from..from + length)?
         .trim_end_matches(['.', ',', ':', ';']);
     let assigned = value.trim_end_matches('=').split_once('=');
-    if assigned.is_some_and(|(name, _)| !is_random_token(name)) || value.contains("://") {
+    let is_other =
+        assigned.is_some_and(|(name, _)| !is_random_token(name)) || value.contains("://");
+    (!is_other).then_some(value)
+}
+
+/// `license key EU = 'X'`, `SECRET no 1 X`: what stands behind one word of at most four letters or digits.
+fn behind_short_word(text: &str, from: usize) -> Option<(usize, &str)> {
+    let length = text.as_bytes()[from..]
+        .iter()
+        .take(5)
+        .take_while(|b| b.is_ascii_alphanumeric())
+        .count();
+    if !(1..=4).contains(&length) {
         return None;
     }
-    let hit = || Some(Hit::secret(from, from + value.len(), "secret-word"));
-    if vendor {
-        let digits = value.bytes().filter(u8::is_ascii_digit).count();
-        return if digits >= 2 && value.len() >= 16 && is_random_token(value) {
-            hit()
-        } else {
-            None
-        };
-    }
-    let quoted = text.as_bytes()[from - 1] == b'"' || text.as_bytes()[from - 1] == b'\'';
-    let told = naming == Naming::Password && *gap == " is " && quoted && value.len() >= 4;
+    let (_, from) = gap_after(text, from + length)?;
+    Some((from, token_at(text, from)?))
+}
+
+/// What services hand out: random, with digits, and not short.
+fn is_key_of_service(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 2 && value.len() >= 16 && is_random_token(value)
+}
+
+/// `codakey`, `shortcutaccess`: a name and a keyword in one word.
+fn is_compound(word: &str) -> bool {
+    let is_joined = |keyword: &&str| word.len() >= keyword.len() + 3 && word.ends_with(*keyword);
+    word.bytes().all(|b| b.is_ascii_lowercase()) && WORDS.iter().any(|keyword| is_joined(keyword))
+}
+
+/// Whether the words before a value say what it opens: the name of a service that hands out keys, `API key`,
+/// `authenticate with key`.
+fn is_of_service(text: &str, start: usize, run: &str) -> bool {
+    let head = before(text, start, 40);
+    let mut words = head
+        .trim_end_matches([' ', '-', '_'])
+        .rsplit(|c: char| !c.is_ascii_alphanumeric());
+    let previous = words.next().unwrap_or_default();
+    let owned = head.ends_with(' ') && classify(&format!("{previous} {run}")) >= Naming::Strong;
+    let opens = matches!(previous, "with" | "using")
+        && words
+            .next()
+            .is_some_and(|word| word.starts_with("authenticat"));
+    owned || opens || run.split(['_', '-']).chain([previous]).any(is_vendor)
+}
+
+/// Whether the words around a value say that it is one, even if it does not look random.
+fn is_told(
+    text: &str,
+    (start, end): (usize, usize),
+    (gap, from): (&str, usize),
+    value: &str,
+    naming: Naming,
+) -> bool {
+    let quoted = matches!(text.as_bytes()[from - 1], b'"' | b'\'');
+    let told = naming == Naming::Password && gap == " is " && quoted && value.len() >= 4;
     let has_digit = value.bytes().any(|b| b.is_ascii_digit());
     let name = run_before(text, start, end);
-    let is_name = word.contains('_')
+    let is_name = text[start..end].contains('_')
         || name
             .get(..2)
             .is_some_and(|lead| lead.eq_ignore_ascii_case("x-"))
         || name.contains('-') && naming == Naming::Password;
     let environment = is_name && naming >= Naming::Strong && value.len() >= 8 && has_digit;
-    let with = before(text, start, 8).ends_with("with ") && *gap == " ";
+    let with = before(text, start, 8).ends_with("with ") && gap == " ";
     let given = with && naming == Naming::Password && value.len() >= 6 && has_digit;
     let lone = naming == Naming::Password
-        && *gap == " "
+        && gap == " "
         && (value.bytes().any(|b| !b.is_ascii_alphabetic()) || follows_login(text, start))
-        && is_alone(text, start, from + token);
-    let secret = if is_uuid(value) {
-        naming >= Naming::Strong
-    } else {
-        let is_told = environment || told || given || lone;
-        is_random_token(value) || is_told && is_secret_value(naming, value)
-    };
-    if secret { hit() } else { None }
+        && is_alone(text, start, from + value.len());
+    environment || told || given || lone
 }
 
 /// `password......value`: a line of dots leads to the value.
@@ -220,7 +313,7 @@ fn arguments(text: &str, hits: &mut Vec<Hit>) {
             };
             if naming >= Naming::Weak
                 && is_secret_value(naming, &text[start..end])
-                && !text[start..end].starts_with('-')
+                && (!text[start..end].starts_with('-') || is_random_token(&text[start..end]))
             {
                 hits.push(Hit::secret(start, end, "arguments"));
             }
@@ -287,6 +380,26 @@ mod tests {
                 "vatlayerTOKEN abcdef0123456789abcdef",
                 "abcdef0123456789abcdef",
             ),
+            (
+                "orderlyPRIVATEkey-abcdef01-2345-6789-abcd-ef0123456789",
+                "abcdef01-2345-6789-abcd-ef0123456789",
+            ),
+            (
+                "cannot authenticate with key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e: 401",
+                "7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
+            ),
+            (
+                "API key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e was refused",
+                "7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
+            ),
+            (
+                "license key EU = 'eu01a1b2c3d4e5f60718293a4b5c'",
+                "eu01a1b2c3d4e5f60718293a4b5c",
+            ),
+            (
+                "webex token - 'c3d4e5f60718293a4b5c6d7e'",
+                "c3d4e5f60718293a4b5c6d7e",
+            ),
             ("setProperty(\"ACCESS_TOKEN\", \"abc12345\")", "abc12345"),
             ("('x-api-key', 'PMAK-1')", "PMAK-1"),
             ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
@@ -317,6 +430,8 @@ mod tests {
             "see https://platform.example.com/account/api-keys.', 'type': 'invalid_request_error'",
             "connected with password authentication",
             "service-account-token v1.30.2",
+            "cache key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e is not there",
+            "img.cdn-telegram.org/file/a1b2c3d4e5f6g7h8i9j0",
         ] {
             assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }

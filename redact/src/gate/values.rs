@@ -13,6 +13,7 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
     const SEPARATORS: [char; 10] = ['=', ':', '@', '.', '-', '/', '+', '_', '%', '$'];
     let bytes = text.as_bytes();
     let mut at = end;
+    let mut skipped = false;
     let ceiling = bytes.len().min(end + NEAR);
     while at < ceiling {
         let is_quote = matches!(bytes[at], b'"' | b'\'' | b'`');
@@ -38,7 +39,11 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
         }
         let word = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         if word.len() > 2 && !stands_between(word) {
-            return false;
+            // One short word may stand before the value.
+            if skipped || word.len() > 4 {
+                return false;
+            }
+            skipped = true;
         }
         at += length.max(1);
     }
