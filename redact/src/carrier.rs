@@ -328,6 +328,13 @@ mod tests {
             ("checksum/password: hunter2zq", "hunter2zq"),
             ("put(\"/config/db/password\", \"hunter22\")", "hunter22"),
             ("host: db\npassword: copper kettle\n", "copper kettle"),
+            ("val password: String = \"x9\", // of Kotlin", "x9"),
+            ("def login(passwd: str = \"x9\"):", "x9"),
+            (
+                "Secret: []byte{18, 9, 100, 11, 45, 16, 134,\n 217, 26},",
+                "[]byte{18, 9, 100, 11, 45, 16, 134,\n 217, 26}",
+            ),
+            ("PSWD=x9-abcd", "x9-abcd"),
         ] {
             assert_eq!(found_by(scan, text), [expected], "{text}");
         }

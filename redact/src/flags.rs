@@ -127,22 +127,34 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
         Some((_, end, _)) if !text[start..end].contains('\n') => end,
         _ => unquoted_end(text, start),
     };
-    let (user, password) = text[start..end].split_once(':')?;
+    let (user, password, end) = match text[start..end].split_once(':') {
+        Some((user, password)) => (user, password, end),
+        None if text[end..].starts_with(':') => (&text[start..end], "", end + 1),
+        None => return None,
+    };
     if password.is_empty() {
-        // `user:'a password'`, and a key for the name: `sk_live_abc123:`.
-        let own = (inside.is_none()).then(|| quoted(text, end)).flatten();
-        return match own {
-            Some((from, to, _)) if !is_vacant(&text[from..to]) => {
-                Some(Hit::secret(from, to, "user-flag"))
-            }
-            _ => is_random_token(user).then(|| Hit::secret(start, start + user.len(), "user-flag")),
-        };
+        let own = inside.is_none().then(|| quoted(text, end)).flatten();
+        return behind_user(text, own, (start, user));
     }
     let plausible = (!user.is_empty() || inside.is_some())
         && !password.starts_with("//")
         && !is_vacant(password);
     let group = password.bytes().all(|b| b.is_ascii_digit()) && password.len() < 6;
     (plausible && !group).then(|| Hit::secret(start + user.len() + 1, end, "user-flag"))
+}
+
+/// `user:'a password'`, and a key in the place of the name: `sk_live_abc123:`.
+fn behind_user(
+    text: &str,
+    own: Option<(usize, usize, bool)>,
+    (start, user): (usize, &str),
+) -> Option<Hit> {
+    match own {
+        Some((from, to, _)) if !is_vacant(&text[from..to]) => {
+            Some(Hit::secret(from, to, "user-flag"))
+        }
+        _ => is_random_token(user).then(|| Hit::secret(start, start + user.len(), "user-flag")),
+    }
 }
 
 /// `kubectl create secret generic db --from-literal=key=value`.

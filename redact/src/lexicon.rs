@@ -202,12 +202,11 @@ pub(crate) fn is_vendor(word: &str) -> bool {
 }
 
 fn is_vendor_word(word: &[u8]) -> bool {
+    let is_one = |word: &[u8]| sections_of(word) & Section::Vendor.bit() != 0;
     let bare = word
         .strip_suffix(b"api")
-        .or_else(|| word.strip_suffix(b"app"))
-        .unwrap_or(word);
-    let is_one = |word: &[u8]| sections_of(word) & Section::Vendor.bit() != 0;
-    is_one(word) || bare.len() >= 3 && is_one(bare)
+        .or_else(|| word.strip_suffix(b"app"));
+    is_one(word) || bare.is_some_and(|bare| bare.len() >= 3 && is_one(bare))
 }
 
 /// What a name such as `DB_PASSWORD`, `vaultToken` or `x-api-key` announces.

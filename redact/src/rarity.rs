@@ -3,7 +3,7 @@
 use crate::decode::decode;
 use crate::engine::{Hit, Strength};
 use crate::lexicon::{Naming, classify, is_about, is_signature};
-use crate::rarity::token::{has_words, is_digest};
+use crate::rarity::token::{has_words, is_digest, is_vowel};
 pub(crate) use crate::rarity::token::{is_random_token, is_token_byte, is_uuid};
 use crate::syntax::name_before;
 use crate::validate::entropy;
@@ -254,12 +254,6 @@ fn is_camel_case(word: &str) -> bool {
 
 /// How many letters are in runs of at least three small ones that have a vowel, with the capital before them.
 pub(crate) fn letters_in_humps(word: &[u8]) -> usize {
-    let is_vowel = |b: &u8| {
-        matches!(
-            b.to_ascii_lowercase(),
-            b'a' | b'e' | b'i' | b'o' | b'u' | b'y'
-        )
-    };
     let mut letters = 0;
     let mut start = 0;
     while start < word.len() {
@@ -271,7 +265,7 @@ pub(crate) fn letters_in_humps(word: &[u8]) -> usize {
             .checked_sub(1)
             .is_some_and(|at| word[at].is_ascii_uppercase());
         let hump = &word[start - usize::from(capital)..start + run];
-        if run >= 3 && hump.iter().any(is_vowel) {
+        if run >= 3 && hump.iter().any(|b| is_vowel(char::from(*b))) {
             letters += hump.len();
         }
         start += run + 1;

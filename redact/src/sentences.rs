@@ -25,6 +25,9 @@ pub(crate) fn after(text: &str, start: usize, end: usize) -> Option<Hit> {
     if classify(&text[start..end]) != Naming::Password {
         return None;
     }
+    if let Some(hit) = of_somebody(text, end) {
+        return Some(hit);
+    }
     let colon = colon(text, start, end)?;
     let rest = &text[colon..];
     let lead = rest.len() - rest.trim_start_matches([' ', '\t']).len();
@@ -40,6 +43,22 @@ pub(crate) fn after(text: &str, start: usize, end: usize) -> Option<Hit> {
     let is_word = |c: char| !c.is_ascii_alphabetic();
     let is_one = value.len() >= SHORTEST && !value.contains(char::is_whitespace);
     (is_one && value.contains(is_word) && is_secret_value(Naming::Password, value))
+        .then(|| Hit::secret(from, from + value.len(), "sentence"))
+}
+
+/// `password for ada:X`, where X is on the line, with a digit.
+fn of_somebody(text: &str, end: usize) -> Option<Hit> {
+    let line = text[end..text.floor_char_boundary(end + TAIL)]
+        .lines()
+        .next()?;
+    let (name, value) = line.strip_prefix(" for ")?.split_once(':')?;
+    let value = value.trim();
+    let is_one =
+        value.len() >= SHORTEST && !value.contains(char::is_whitespace) && !name.contains(' ');
+    let is_made =
+        value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic());
+    let from = end + line.find(value)?;
+    (is_one && is_made && is_secret_value(Naming::Password, value))
         .then(|| Hit::secret(from, from + value.len(), "sentence"))
 }
 
@@ -82,6 +101,9 @@ mod tests {
                 "Generated password for admin: correct-horse",
                 Some("correct-horse"),
             ),
+            ("the password for ada:hunter22", Some("hunter22")),
+            ("[sudo] password for ada: \nroot@web-1:~#", None),
+            ("password for the user: web-12", None),
             ("The following password is wrong: it has no digits", None),
             ("Please use the following password policy: strict", None),
             ("Failed password for root from 10.1.2.3: port22", None),

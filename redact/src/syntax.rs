@@ -102,6 +102,7 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
     if bytes[at] == b':' {
         start += markup_after(&text[start..]);
         start += properties(&text[start..]);
+        start += declared(&text[start..]);
     }
     start += typed(&text[start..]);
     let literal = |start| template::literal(text, start).map(|(start, end)| (start, end, true));
@@ -145,6 +146,17 @@ fn markup_after(rest: &str) -> usize {
     } else {
         0
     }
+}
+
+/// The length of a type between a name and its value, which is in quotes: `password: String = "x"`.
+fn declared(rest: &str) -> usize {
+    let is_type = |b: &u8| b.is_ascii_alphanumeric() || b"_&<>[]?.|".contains(b);
+    let length = rest.bytes().take(40).take_while(is_type).count();
+    let is_declared = length > 0
+        && rest[length..]
+            .strip_prefix(" = ")
+            .is_some_and(|value| value.starts_with(['"', '\'', '`']));
+    if is_declared { length + " = ".len() } else { 0 }
 }
 
 /// The length of what a debugger and a dump of PHP write before a string: its address, its type on a line.
@@ -208,7 +220,7 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
         }
         return None;
     }
-    if let Some(length) = registry_bytes(rest) {
+    if let Some(length) = registry_bytes(rest).or_else(|| byte_array(rest)) {
         return Some(start + length);
     }
     if ["Endpoint=", "jdbc:", "Server=", "DefaultEndpointsProtocol="]
@@ -221,6 +233,22 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
         return Some(start + end);
     }
     None
+}
+
+/// The length of bytes as source code has them: `[]byte{18, 9, 0x64}`, `byteArrayOf(1, 2, 3)`.
+fn byte_array(rest: &[u8]) -> Option<usize> {
+    const FEWEST: usize = 8;
+    let is_type = |b: &&u8| b.is_ascii_alphanumeric() || b"_[] ".contains(b);
+    let open = rest.iter().take(24).take_while(is_type).count();
+    let is_number = |b: &&u8| b.is_ascii_hexdigit() || b"xX, \t\n".contains(b);
+    let body = rest.get(open + 1..)?;
+    let length = body.iter().take_while(is_number).count();
+    let is_closed = matches!(
+        (rest[open], body.get(length)),
+        (b'{', Some(b'}')) | (b'(', Some(b')'))
+    );
+    let commas = memchr::memchr_iter(b',', &body[..length]).count();
+    (is_closed && commas >= FEWEST).then_some(open + 1 + length + 1)
 }
 
 /// The length of bytes as the registry of Windows exports them, over many lines: `hex(2):66,00,\`.

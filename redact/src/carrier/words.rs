@@ -86,13 +86,18 @@ fn announces(word: &[u8]) -> bool {
 /// `vendorPRIVATEkey`, `vendorSECRET`: a keyword in capitals joined to a name in small letters.
 fn is_glued(word: &[u8]) -> bool {
     const KEYWORDS: [&[u8]; 5] = [b"SECRET", b"PRIVATE", b"ACCESS", b"TOKEN", b"KEY"];
-    let is_small =
-        |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    KEYWORDS.iter().any(|keyword| {
-        memchr::memmem::find(word, keyword).is_some_and(|at| {
-            let next = word.get(at + keyword.len());
-            at > 0 && is_small(word.get(at - 1)) && (next.is_none() || is_small(next))
-        })
+    let begins = |at: usize| {
+        word[at].is_ascii_uppercase() && !word[at - 1].is_ascii_uppercase() && word[at - 1] != b'_'
+    };
+    (1..word.len().saturating_sub(2)).any(|at| {
+        begins(at) && {
+            let capitals = &word[at..];
+            let length = capitals
+                .iter()
+                .take_while(|b| b.is_ascii_uppercase())
+                .count();
+            length >= 3 && KEYWORDS.contains(&&capitals[..length])
+        }
     })
 }
 
@@ -111,8 +116,9 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     {
         return None;
     }
-    if let Some(hit) = after_dots(text, end, naming) {
-        return Some(hit);
+    let told = after_dots(text, end, naming).or_else(|| otherwise(text, (start, end), naming));
+    if told.is_some() {
+        return told;
     }
     let (gap, from) = gap_after(text, end)?;
     let value = token_at(text, from)?;
@@ -193,7 +199,7 @@ fn is_key_of_service(value: &str) -> bool {
 /// `codakey`, `shortcutaccess`: a name and a keyword in one word.
 fn is_compound(word: &str) -> bool {
     let is_joined = |keyword: &&str| word.len() >= keyword.len() + 3 && word.ends_with(*keyword);
-    word.bytes().all(|b| b.is_ascii_lowercase()) && WORDS.iter().any(|keyword| is_joined(keyword))
+    word.bytes().all(|b| b.is_ascii_lowercase()) && WORDS.iter().any(is_joined)
 }
 
 /// Whether the words before a value say what it opens: the name of a service that hands out keys, `API key`,
@@ -230,7 +236,11 @@ fn is_told(
             .is_some_and(|lead| lead.eq_ignore_ascii_case("x-"))
         || name.contains('-') && naming == Naming::Password;
     let environment = is_name && naming >= Naming::Strong && value.len() >= 8 && has_digit;
-    let with = before(text, start, 8).ends_with("with ") && gap == " ";
+    let head = before(text, start, 8);
+    let with = ["with ", "WITH ", "LOGIN "]
+        .iter()
+        .any(|word| head.ends_with(word))
+        && gap == " ";
     let given = with && naming == Naming::Password && value.len() >= 6 && has_digit;
     let lone = naming == Naming::Password
         && gap == " "
@@ -251,6 +261,27 @@ fn after_dots(text: &str, end: usize, naming: Naming) -> Option<Hit> {
     let (start, end, _) =
         quoted(text, start).unwrap_or_else(|| (start, unquoted_end(text, start), false));
     is_secret_value(naming, text.get(start..end)?).then(|| Hit::secret(start, end, "secret-word"))
+}
+
+/// What stands in for a variable that is not set, `env.DB_PASSWORD || "x"`, and the value of an option that is named by
+/// a constant, `CURLOPT_PASSWORD, "x"`.
+fn otherwise(text: &str, (start, end): (usize, usize), naming: Naming) -> Option<Hit> {
+    const OPERATORS: [&str; 4] = [" or ", " || ", " ?? ", " ?: "];
+    if naming < Naming::Strong {
+        return None;
+    }
+    let rest = &text[end..];
+    let value = if let Some(value) = rest.strip_prefix(',') {
+        let is_constant = |b: u8| b.is_ascii_uppercase() || b == b'_';
+        let word = &text[start..end];
+        (word.contains('_') && word.bytes().all(is_constant)).then(|| value.trim_start_matches(' '))
+    } else {
+        let rest = rest.trim_start_matches(['"', '\'', ')', ']', '}']);
+        let mut operators = OPERATORS.iter();
+        operators.find_map(|operator| rest.strip_prefix(operator))
+    };
+    let (start, end, _) = quoted(text, text.len() - value?.len())?;
+    is_secret_value(naming, &text[start..end]).then(|| Hit::secret(start, end, "secret-word"))
 }
 
 /// The word with what hyphens join to it: `vendor-private-key`.
@@ -402,6 +433,10 @@ mod tests {
             ),
             ("setProperty(\"ACCESS_TOKEN\", \"abc12345\")", "abc12345"),
             ("('x-api-key', 'PMAK-1')", "PMAK-1"),
+            ("process.env.DB_PASSWORD || 'hunter2'", "hunter2"),
+            ("os.environ.get(\"PASSWORD\") or \"hunter2\"", "hunter2"),
+            ("setopt(curl, CURLOPT_PROXYPASSWORD, \")d!~O(\");", ")d!~O("),
+            ("CREATE ROLE a WITH LOGIN PASSWORD hunter22;", "hunter22"),
             ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
             ("<password><![CDATA[a<b>9]]></password>", "a<b>9"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
@@ -430,6 +465,7 @@ mod tests {
             "see https://platform.example.com/account/api-keys.', 'type': 'invalid_request_error'",
             "connected with password authentication",
             "service-account-token v1.30.2",
+            "process.env.DB_PASSWORD || process.env.OTHER",
             "cache key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e is not there",
             "img.cdn-telegram.org/file/a1b2c3d4e5f6g7h8i9j0",
         ] {

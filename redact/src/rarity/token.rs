@@ -1,7 +1,7 @@
 //! Whether a string is random: what a name that says little has to have behind it.
 
 use crate::validate::entropy;
-use crate::value::{Shape, is_handle, is_masked, looks_random};
+use crate::value::{Shape, case_changes, is_handle, is_masked, looks_random};
 
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
@@ -21,7 +21,9 @@ pub(crate) fn is_random_token(value: &str) -> bool {
         .split(|c: char| !c.is_ascii_alphanumeric())
         .max_by_key(|part| part.len())
         .unwrap_or_default();
-    let is_mixed = shape.classes() >= 3 && shape.digits >= 2 && value.len() >= 16;
+    let is_mixed = value.len() >= 16
+        && shape.classes() >= 3
+        && (shape.digits >= 2 || shape.digits == 1 && case_changes(value) >= 3);
     // What most values are not comes first, and what costs most last.
     if is_sequence(value) {
         return true;
@@ -72,8 +74,15 @@ fn is_grouped(value: &str) -> bool {
     (5..=8).contains(&length) && value.split('-').count() >= 4 && value.split('-').all(is_group)
 }
 
-/// Two or more ordinary words: a path, an image, a host name. A capital that begins one belongs to it; of three
-/// letters they count where nothing is joined to them.
+pub(super) fn is_vowel(letter: char) -> bool {
+    matches!(
+        letter.to_ascii_lowercase(),
+        'a' | 'e' | 'i' | 'o' | 'u' | 'y'
+    )
+}
+
+/// Two or more ordinary words: a path, an image, a host name. Those of four and more letters have a vowel, and a capital
+/// that begins one belongs to it; of three letters they count where nothing is joined to them.
 pub(super) fn has_words(value: &str) -> bool {
     let bytes = value.as_bytes();
     let is = |at: Option<usize>, is_one: fn(&u8) -> bool| {
@@ -86,7 +95,8 @@ pub(super) fn has_words(value: &str) -> bool {
         let letters = part.len() + usize::from(is(before, u8::is_ascii_uppercase));
         let is_joined =
             is(before, u8::is_ascii_alphanumeric) || is(Some(end), u8::is_ascii_alphanumeric);
-        words += usize::from(letters >= 4 || part.len() == 3 && !is_joined);
+        let is_long = letters >= 4 && value[end - letters..end].contains(is_vowel);
+        words += usize::from(is_long || part.len() == 3 && !is_joined);
         start = end + value[end..].chars().next().map_or(0, char::len_utf8);
     }
     words >= 2
@@ -184,6 +194,7 @@ mod tests {
             "rc0.15.0_20231217_1420-SNAPSHOT",
             "ip-10-0-225-155.ec2.internal",
             "Web-app/api-server-v12",
+            "Fail:sts:5_rsn:0-capture",
             "PROD-EAST-WEST-MAIN",
         ] {
             assert!(!is_random_token(value), "{value}");
