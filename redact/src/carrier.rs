@@ -1,6 +1,7 @@
 //! `name=value` in all its dresses: assignments, YAML, logfmt, headers, struct dumps, XML, call arguments,
 //! and a secret word followed by a random string.
 
+mod arguments;
 mod assignment;
 mod blocks;
 mod lists;
@@ -55,6 +56,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     blocks::scan(text, hits);
     pairs::scan(text, hits);
     words::scan(text, hits);
+    arguments::scan(text, hits);
 }
 
 fn assignments(text: &str, hits: &mut Vec<Hit>) {
@@ -68,6 +70,9 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let mut naming = naming_of(text, name, at);
+        if naming == Naming::Weak && bytes[at] == b':' && is_image(text, name, at) {
+            continue;
+        }
         if naming > Naming::Ordinary && bytes[at] == b':' && is_public(text, name, at) {
             naming = Naming::Ordinary;
         }
@@ -101,7 +106,7 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
                 hits.extend(content_after(text, end, classify(value)));
             }
         }
-        if compares(bytes, at) && !quoted {
+        if compares(bytes, at) && !quoted || is_message_of_shell(text, name, at) {
             continue;
         }
         if naming > Naming::Ordinary {
@@ -124,6 +129,20 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// `${DB_PASSWORD:?is not set}`: what the shell says if the variable is not there.
+fn is_message_of_shell(text: &str, name: &str, at: usize) -> bool {
+    text[at..].starts_with(":?")
+        && text[..at].ends_with(name)
+        && before(text, at - name.len(), 2) == "${"
+}
+
+/// `registry.example.com/team/api:448f9a2b`: a name behind a path, and its tag.
+fn is_image(text: &str, name: &str, at: usize) -> bool {
+    let head = text[..at].strip_suffix(name);
+    head.is_some_and(|head| head.ends_with('/'))
+        && text[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
 /// Whether a name in a document is that of something public: a signature, the digest of a Secret.
@@ -196,21 +215,41 @@ pub(crate) fn is_secret_value(naming: Naming, value: &str) -> bool {
     }
     let numeric = value.bytes().all(|b| {
         b.is_ascii_digit() || matches!(b, b'.' | b',' | b'%' | b'/' | b's' | b'm' | b'h' | b'-')
-    });
+    }) || value.parse::<f64>().is_ok();
     let plain_url = value.contains("://")
         && !value.contains('@')
         && !value.contains('?')
         && !value.rsplit('/').next().is_some_and(looks_random);
     match naming {
         Naming::Ordinary => false,
-        Naming::Weak => is_random_token(value) && !value.contains("://") && !is_path(value),
+        Naming::Weak if value.contains("://") || value.contains(['(', '{']) => false,
+        Naming::Weak => is_random_token(value) && !is_path(value),
         Naming::Strong if value.len() < 4 || is_handle(value) => false,
-        Naming::Strong if numeric && value.len() < 9 => false,
-        Naming::Strong => !is_path(value) && !plain_url,
+        Naming::Strong if numeric && value.len() < 9 || is_list_of_numbers(value) => false,
+        Naming::Strong => !is_path(value) && !is_path_of_words(value) && !plain_url,
         Naming::Password if is_sample(value) => false,
         Naming::Password if value.starts_with(['/', '.']) => !is_path(value) && !plain_url,
         Naming::Password => !plain_url,
     }
+}
+
+/// `[539711640 8817312678]`: places in a ring, which are called tokens.
+fn is_list_of_numbers(value: &str) -> bool {
+    value.starts_with('[')
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'[' | b']' | b' ' | b','))
+}
+
+/// `kv/data/web/db`: where a secret is kept.
+fn is_path_of_words(value: &str) -> bool {
+    let is_word = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || matches!(b, b'-' | b'_'))
+    };
+    value.contains('/') && value.split('/').all(is_word)
 }
 
 /// `abc`, `123`: nothing that anybody logs in with.
@@ -329,6 +368,8 @@ mod tests {
             ("put(\"/config/db/password\", \"hunter22\")", "hunter22"),
             ("host: db\npassword: copper kettle\n", "copper kettle"),
             ("val password: String = \"x9\", // of Kotlin", "x9"),
+            ("headers[authorization:abc123def] = 'y'", "abc123def"),
+            ("password: hunter22 = \"x\"", "hunter22"),
             ("def login(passwd: str = \"x9\"):", "x9"),
             (
                 "Secret: []byte{18, 9, 100, 11, 45, 16, 134,\n 217, 26},",

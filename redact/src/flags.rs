@@ -93,13 +93,17 @@ fn argument_start(text: &str, from: usize) -> Option<usize> {
     if at == from {
         return None;
     }
-    let rest = &text[at..];
-    let audit = rest
-        .strip_prefix('a')
-        .map(|r| r.trim_start_matches(|c: char| c.is_ascii_digit()))
-        .and_then(|r| r.strip_prefix('='));
-    let yaml = rest.strip_prefix("- ");
-    Some(audit.or(yaml).map_or(at, |r| text.len() - r.len()))
+    let yaml = text[at..].strip_prefix("- ");
+    let audit = audit_argument(text, at).map(|at| at - 1);
+    Some(audit.unwrap_or_else(|| yaml.map_or(at, |rest| text.len() - rest.len())))
+}
+
+/// Behind the quote of the next argument in an audit record: `a1="-u" a2="ada:x"`.
+fn audit_argument(text: &str, at: usize) -> Option<usize> {
+    let rest = text[at..].strip_prefix('a')?;
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    let rest = rest.strip_prefix("=\"")?;
+    Some(text.len() - rest.len())
 }
 
 fn argument(text: &str, start: usize) -> Option<(usize, usize)> {
@@ -121,6 +125,7 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
     if start == from || start > from + 6 {
         return None;
     }
+    let start = audit_argument(text, start).unwrap_or(start);
     let opens = text[..start].ends_with(['"', '\'']) && !text[..start].ends_with(['\\']);
     let inside = opens.then(|| quoted(text, start - 1)).flatten();
     let end = match inside {
@@ -184,6 +189,8 @@ fn is_password_program(text: &str, at: usize) -> bool {
         "mysql",
         "mariadb",
         "redis-cli",
+        "valkey-cli",
+        "keydb-cli",
         "sshpass",
         "docker login",
         "podman login",
@@ -252,7 +259,9 @@ fn short_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
         .next()
         .unwrap_or_default();
     let applies = match flag {
-        "-a" => line.contains("redis-cli"),
+        "-a" => ["redis-cli", "valkey-cli", "keydb-cli"]
+            .iter()
+            .any(|program| line.contains(program)),
         "-w" => line.contains("ldap"),
         _ => true,
     };
@@ -287,9 +296,11 @@ mod tests {
             ("server --password hunter2 --verbose", "hunter2"),
             ("exec '--api-key', 'abc-1'", "abc-1"),
             ("a3=\"--password\" a4=\"hunter2\"", "hunter2"),
+            ("a1=\"-u\" a2=\"ada:hunter2\"", "hunter2"),
             ("curl -u admin:hunter2 http://x", "hunter2"),
             ("mysql -u root -phunter2 db", "hunter2"),
             ("redis-cli -h x -a hunter2 ping", "hunter2"),
+            ("valkey-cli -h x -a hunter2 ping", "hunter2"),
             ("curl --user 'svc:hunter 2' http://x", "hunter 2"),
             ("curl --user svc:'hunter 2' http://x", "hunter 2"),
             ("curl -u \":hunter2\" http://x", "hunter2"),

@@ -201,6 +201,11 @@ pub(crate) fn is_vendor(word: &str) -> bool {
     is_vendor_word(lower)
 }
 
+/// Whether a key of that is public: `public`, `primary`, `cache`.
+pub(crate) fn is_public_owner(word: &[u8]) -> bool {
+    std::str::from_utf8(word).is_ok_and(|word| is_in(Section::OrdinaryOwner, word))
+}
+
 fn is_vendor_word(word: &[u8]) -> bool {
     let is_one = |word: &[u8]| sections_of(word) & Section::Vendor.bit() != 0;
     let bare = word
@@ -265,9 +270,11 @@ pub(crate) fn is_signature(name: &str) -> bool {
 pub(crate) fn is_about(name: &str) -> bool {
     let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
     let words = Words::of(name);
-    let Some(last) = words.count.checked_sub(1).filter(|last| *last > 0) else {
+    let Some(mut last) = words.count.checked_sub(1).filter(|last| *last > 0) else {
         return false;
     };
+    // `checksum-sha256`
+    last -= usize::from(last > 1 && words.get(last - 1) == b"sha");
     let ends = sections_of(words.get(last)) & Section::About.bit() != 0;
     let leads = sections_of(words.get(0)) & Section::OrdinaryLead.bit() != 0;
     (ends || leads) && classify_words(&words) == Naming::Ordinary
@@ -281,7 +288,7 @@ fn is_form(word: &[u8]) -> bool {
 fn about_secret(words: &Words, end: usize, class: Naming) -> Naming {
     let before = words.get(end - 2);
     match words.get(end - 1) {
-        b"hash" if class == Naming::Password => class,
+        b"hash" | b"sha" if class == Naming::Password => class,
         b"id" if matches!(before, b"secret" | b"session") => Naming::Strong,
         b"id" if end > 2 && before == b"key" && words.get(end - 3) == b"access" => Naming::Weak,
         _ => Naming::Ordinary,
@@ -295,6 +302,9 @@ fn strongest(words: &Words, end: usize) -> Naming {
         let word = words.get(index);
         let before = index.checked_sub(1).map(|i| words.get(i));
         class = class.max(one(word, before, index + 1 == end));
+        if before == Some(b"pass") && matches!(word, b"phrase" | b"word" | b"code") {
+            class = Naming::Password;
+        }
         sure |= matches!(
             word,
             b"secret" | b"secrets" | b"credential" | b"credentials" | b"private"

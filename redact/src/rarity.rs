@@ -3,6 +3,7 @@
 use crate::decode::decode;
 use crate::engine::{Hit, Strength};
 use crate::lexicon::{Naming, classify, is_about, is_signature};
+use crate::pem;
 use crate::rarity::token::{has_words, is_digest, is_vowel};
 pub(crate) use crate::rarity::token::{is_random_token, is_token_byte, is_uuid};
 use crate::syntax::name_before;
@@ -26,8 +27,10 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
                 .count();
         }
         if (20..=4096).contains(&length)
-            && is_rare(&text[at..at + length], &text[..at])
+            && (is_rare(&text[at..at + length], &text[..at])
+                || is_long_base36(&text[at..at + length], &text[..at], &text[at + length..]))
             && !is_encoded_prose(&text[at..at + length])
+            && !is_public_key(&text[at..at + length])
             && !is_called_public(text, at)
             && !is_media(&text[at..at + length], &text[at + length..])
         {
@@ -42,6 +45,59 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         }
         at += length.max(1);
     }
+}
+
+/// How public keys begin that are not armoured: with their algorithm.
+const PUBLIC_KEYS: [&str; 4] = [
+    "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A",
+    "MIGfMA0GCSqGSIb3DQEBAQUAA4GN",
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
+    "MCowBQYDK2VwAyEA",
+];
+
+/// A public key, or base64 of certificates, of the request for one or of public keys, as kubeconfigs and webhooks have
+/// them.
+fn is_public_key(token: &str) -> bool {
+    const BEGIN: &str = "LS0tLS1CRUdJTi";
+    let plain = token.starts_with(BEGIN).then(|| decode(token)).flatten();
+    PUBLIC_KEYS.iter().any(|key| token.starts_with(key))
+        || plain.is_some_and(|plain| is_made_of_public_blocks(&plain))
+}
+
+fn is_made_of_public_blocks(text: &str) -> bool {
+    let mut end = 0;
+    for block in pem::public_blocks(text) {
+        if !text[end..block.start].trim().is_empty() {
+            return false;
+        }
+        end = block.end;
+    }
+    end > 0 && text[end..].trim().is_empty()
+}
+
+/// Small letters and digits, more of them than a digest has, that are no address in itself: neither a part of a name
+/// with dots (the ids of Oracle's cloud), nor a content id of IPFS, nor Bech32 (`age1...`), nor a name of Tor.
+fn is_long_base36(token: &str, before: &str, rest: &str) -> bool {
+    if token.len() < 48
+        || before.ends_with('.')
+        || rest.starts_with(".onion")
+        || token.starts_with("baf")
+    {
+        return false;
+    }
+    let core = token.split(['_', '-']).next().unwrap_or_default();
+    let is_small = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let is_bech32 = core.split_once('1').is_some_and(|(name, _)| {
+        (2..=6).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase())
+    });
+    let digits = core.bytes().filter(u8::is_ascii_digit).count();
+    let beyond_hex = core.bytes().filter(|b| (b'g'..=b'z').contains(b)).count();
+    core.len() >= 48
+        && core.bytes().all(is_small)
+        && !is_bech32
+        && digits >= 6
+        && beyond_hex >= 12
+        && entropy(core) >= 4.0
 }
 
 /// How much of a text goes on with a string before it: random parts after dots.
@@ -169,7 +225,9 @@ fn is_rare_byte(byte: u8) -> bool {
 
 fn is_rare(token: &str, before: &str) -> bool {
     let shape = Shape::of(token);
-    if shape.lower < 3 || shape.upper < 3 || shape.digits < 2 || is_digest(token) {
+    // A content id of IPFS.
+    let is_content = token.len() == 46 && token.starts_with("Qm");
+    if shape.lower < 3 || shape.upper < 3 || shape.digits < 2 || is_digest(token) || is_content {
         return false;
     }
     if [
@@ -229,7 +287,7 @@ fn is_called_public(text: &str, start: usize) -> bool {
         return false;
     }
     let at = start - head.len() + separator.len() - 1;
-    name_before(text, at).is_some_and(|name| is_about(name) || is_signature(name))
+    name_before(text, at).is_some_and(|name| is_about(name) || is_signature(name) || name == "kid")
 }
 
 /// A picture, a font, a style sheet: servers of such files give them random names.

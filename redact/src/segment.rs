@@ -182,7 +182,10 @@ pub(crate) fn is_record(line: &str) -> bool {
             .is_some_and(|next| next.iter().all(u8::is_ascii_digit));
         let is_time = digits == 2 && *byte == b':' && next_two;
         let is_date = digits == 4 && matches!(byte, b'-' | b'/' | b'.') && next_two;
-        if is_time || is_date || digits >= 9 {
+        let is_joined = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphabetic);
+        let before = (index - digits).checked_sub(1).and_then(|at| head.get(at));
+        let is_number = digits >= 9 && !is_joined(before) && !is_joined(Some(byte));
+        if is_time || is_date || is_number {
             return true;
         }
         digits = 0;
@@ -217,6 +220,7 @@ mod tests {
             "{\"a\":",
             "}",
             "MIIEpQIBAAKCAQEAn6aa",
+            "eeccd8ff02fc8044448877bdc8a27e71",
             "a,hunter2",
         ] {
             assert!(!is_record(line), "{line}");

@@ -53,6 +53,10 @@ fn of_somebody(text: &str, end: usize) -> Option<Hit> {
         .next()?;
     let (name, value) = line.strip_prefix(" for ")?.split_once(':')?;
     let value = value.trim();
+    let port = value.bytes().take_while(u8::is_ascii_digit).count();
+    if port > 0 && matches!(value.as_bytes().get(port), None | Some(b'/')) {
+        return None;
+    }
     let is_one =
         value.len() >= SHORTEST && !value.contains(char::is_whitespace) && !name.contains(' ');
     let is_made =
@@ -104,6 +108,7 @@ mod tests {
             ("the password for ada:hunter22", Some("hunter22")),
             ("[sudo] password for ada: \nroot@web-1:~#", None),
             ("password for the user: web-12", None),
+            ("no password for db-1.example.com:5432/app", None),
             ("The following password is wrong: it has no digits", None),
             ("Please use the following password policy: strict", None),
             ("Failed password for root from 10.1.2.3: port22", None),

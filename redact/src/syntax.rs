@@ -35,13 +35,21 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
         end -= 1;
     }
     end -= markup_before(&bytes[floor..end], separator);
+    let closing = end;
     while end > floor && matches!(bytes[end - 1], b'"' | b'\'' | b'`' | b'\\' | b']' | b')') {
         end -= 1;
     }
     let (mut start, mut name) = word_before(text, floor, end)?;
-    if is_type(name) && bytes[..start].last() == Some(&b' ') {
-        // `var token string = "..."`
+    let is_number = name.len() <= 2 && name.bytes().all(|b| b.is_ascii_digit());
+    if (is_type(name) || is_number) && bytes[..start].last() == Some(&b' ') {
+        // `var token string = "..."`, `Unseal Key 1: ...`
         (start, name) = word_before(text, floor, start - 1).unwrap_or((start, name));
+    }
+    // The end of a remark is not that of a call: `(no such password): [ada]`.
+    let is_remark =
+        separator == b':' && text[end..closing] == *")" && bytes[..start].last() == Some(&b' ');
+    if is_remark {
+        return None;
     }
     let noise = |b: &u8| matches!(b, b']' | b'%' | b'^' | b'!' | b'*' | b'#');
     if name.len() <= 2 && bytes[..start].last().is_some_and(noise) {
@@ -96,11 +104,13 @@ pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, 
     while start < bytes.len() && matches!(bytes[start], b'=' | b'>') && start < at + 3 {
         start += 1;
     }
+    if bytes[at] == b':' {
+        start += markup_after(&text[start..]);
+    }
     while start < bytes.len() && matches!(bytes[start], b' ' | b'\t') {
         start += 1;
     }
     if bytes[at] == b':' {
-        start += markup_after(&text[start..]);
         start += properties(&text[start..]);
         start += declared(&text[start..]);
     }
@@ -150,9 +160,17 @@ fn markup_after(rest: &str) -> usize {
 
 /// The length of a type between a name and its value, which is in quotes: `password: String = "x"`.
 fn declared(rest: &str) -> usize {
-    let is_type = |b: &u8| b.is_ascii_alphanumeric() || b"_&<>[]?.|".contains(b);
-    let length = rest.bytes().take(40).take_while(is_type).count();
-    let is_declared = length > 0
+    const SMALL: [&str; 6] = ["str", "string", "char", "text", "bytes", "any"];
+    let is_inside = |b: &u8| b.is_ascii_alphabetic() || b"_&<>[]?.|".contains(b);
+    let length = rest.bytes().take(40).take_while(is_inside).count();
+    let name = rest[..length].trim_start_matches('&');
+    let is_type = name.starts_with(|c: char| c.is_ascii_uppercase())
+        || SMALL
+            .iter()
+            .any(|small| name.trim_end_matches(['?', '[', ']']) == *small);
+    let is_balanced = name.matches('[').count() == name.matches(']').count();
+    let is_declared = is_type
+        && is_balanced
         && rest[length..]
             .strip_prefix(" = ")
             .is_some_and(|value| value.starts_with(['"', '\'', '`']));

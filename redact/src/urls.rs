@@ -15,7 +15,7 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     for at in memchr::memmem::find_iter(text.as_bytes(), "://") {
         url(text, at + 3, hits);
     }
-    for needle in ["@tcp(", "@unix(", "@udp("] {
+    for needle in ["@tcp(", "@unix(", "@udp(", "@("] {
         for at in memchr::memmem::find_iter(text.as_bytes(), needle) {
             driver(text, at, hits);
         }
@@ -125,7 +125,7 @@ fn unescaped_userinfo<'a>(rest: &'a str, authority: &str) -> Option<&'a str> {
     (!port && !rest[..at].contains("://")).then(|| &rest[..at])
 }
 
-/// `user:password@tcp(host:3306)` of Go's `MySQL` driver.
+/// `user:password@tcp(host:3306)`, `user:password@(host:3306)` of Go's `MySQL` driver.
 fn driver(text: &str, at: usize, hits: &mut Vec<Hit>) {
     let head = before(text, at, 1024);
     let floor = at - head.len();
@@ -157,6 +157,7 @@ mod tests {
             ("redis://:hunter2@cache:6379/0", "hunter2"),
             ("postgres://app:s3/cr?t@db:5432/x", "s3/cr?t"),
             ("dsn root:hunter2@tcp(db:3306)/x", "hunter2"),
+            ("DATA_SOURCE_NAME=root:hunter2@(db:3306)/", "hunter2"),
             ("http://corp\\\\ada:hunter2@proxy:3128", "hunter2"),
             ("ada:hunter2@eu1.example.com:443/RAW", "hunter2"),
             (

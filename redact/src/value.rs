@@ -18,6 +18,7 @@ pub(crate) fn is_vacant(value: &str) -> bool {
         || is_reference(trimmed)
         || is_filler(trimmed)
         || is_stand_in(trimmed)
+        || is_algorithm(trimmed)
 }
 
 /// `YOUR_API_KEY`, `your-token-here`: to be replaced by whoever reads it. `DATA+OMITTED` is what kubectl writes.
@@ -33,6 +34,25 @@ fn is_stand_in(value: &str) -> bool {
 pub(crate) fn is_handle(value: &str) -> bool {
     value.strip_prefix("0x").is_some_and(|digits| {
         (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// `ssh-ed25519`, `scram-sha-256`: how something is signed or hashed, and the fingerprint of a key.
+fn is_algorithm(value: &str) -> bool {
+    const FAMILIES: [&str; 7] = [
+        "ssh-",
+        "sk-ssh-",
+        "ecdsa-sha2-",
+        "rsa-sha2-",
+        "scram-sha-",
+        "SHA256:",
+        "hmac-sha256:",
+    ];
+    let family = FAMILIES.iter().find(|family| value.starts_with(**family));
+    family.is_some_and(|family| match *family {
+        "SHA256:" => value.len() == family.len() + 43,
+        "hmac-sha256:" => value.len() == family.len() + 64,
+        _ => value.len() <= 40,
     })
 }
 
@@ -55,9 +75,19 @@ pub(crate) fn is_masked(value: &str) -> bool {
             && masks * 2 >= value.len()
             && (has_run_of(value, b"*.#", 6) || has_run_of(value, b"xX", 6) && shows_little(value)))
         || (inner.len() != value.len() && is_filler(inner))
+        || matches!(value, "[secret]" | "<secret>" | "<sensitive>")
+        || is_remark(value)
         || ["REDACTED", "FILTERED", "MASKED"]
             .iter()
             .any(|word| inner.eq_ignore_ascii_case(word))
+}
+
+/// `(update)`, `(known after apply)`: what a tool says in the place of a value.
+fn is_remark(value: &str) -> bool {
+    let inner = value
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(')'));
+    inner.is_some_and(|inner| inner.bytes().all(|b| b.is_ascii_lowercase() || b == b' '))
 }
 
 /// Whether what is left of a value masked with letters says nothing: those may be its own.

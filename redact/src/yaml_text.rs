@@ -67,7 +67,8 @@ impl Block {
     fn open(content: &str, indent: usize, is_secret: bool) -> Option<Self> {
         let (name, rest) = content.trim_start_matches("- ").split_once(':')?;
         let name = name.trim_matches(['"', '\'']);
-        if name.contains(['(', ')', '=', ',']) {
+        let is_sentence = name.split(' ').count() > 3;
+        if is_sentence || name.contains(['(', ')', '=', ',']) {
             return None;
         }
         let rest = rest.trim();

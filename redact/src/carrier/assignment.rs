@@ -3,6 +3,7 @@
 use crate::carrier::{LONG, is_scheme, is_secret_value, phrases, without_scheme};
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
+use crate::rarity::is_random_token;
 use crate::syntax::{NAME_LIMIT, heredoc, line_end, unquoted_end};
 use crate::value::{before, is_vacant};
 
@@ -43,6 +44,8 @@ impl Assignment<'_> {
         let value = &self.text[start..end];
         let secret = is_secret_value(self.naming, value)
             && (self.quoted || !is_reference(value))
+            && !names_key(&lower, value)
+            && (self.quoted || !is_list_of_names(&lower, value))
             && !self.is_prompt()
             && (self.naming < Naming::Strong || words.is_some() || !self.is_prose(value))
             && (self.is_scheme_before(start) || !self.is_code(value));
@@ -126,12 +129,26 @@ impl Assignment<'_> {
             return Some((self.start, self.end));
         }
         let start = scheme_end + skipped;
+        let start = start + self.account(start);
         let scheme = self.text[self.start..scheme_end].to_ascii_lowercase();
         let end = match scheme.trim_start_matches('[') {
             "digest" | "hmac" => line_end(self.text, start),
             _ => unquoted_end(self.text, start),
         };
         (start < end).then_some((start, end))
+    }
+
+    /// The length of the account that some servers want before the token: `Bearer automation 3fb2...`.
+    fn account(&self, start: usize) -> usize {
+        let (account, rest) = self.text[start..].split_once(' ').unwrap_or_default();
+        let token = &rest[..unquoted_end(rest, 0)];
+        let is_account =
+            account.len() <= NAME_LIMIT && account.bytes().all(|b| b.is_ascii_lowercase());
+        if is_account && is_random_token(token) {
+            account.len() + 1
+        } else {
+            0
+        }
     }
 
     fn cookie(&self, lower: &str) -> Option<Hit> {
@@ -183,12 +200,21 @@ impl Assignment<'_> {
             && value.split(['.', '_', '-']).all(is_identifier)
             && value.len() < 40
             && value.eq_ignore_ascii_case(self.name.trim_start_matches(['$', '@', '-']));
+        // `emqx_access_control:authorize/4`, as Erlang names functions.
+        let function = value.split_once(':').is_some_and(|(module, function)| {
+            let mut parts = function.splitn(2, '/');
+            is_identifier(module)
+                && parts.next().is_some_and(is_identifier)
+                && parts
+                    .next()
+                    .is_some_and(|arity| arity.parse::<u8>().is_ok())
+        });
         // `os.environ["TOKEN"]`
         let subscript = value.strip_suffix('[').is_some_and(|head| {
             head.trim_start_matches('$').split('.').all(is_identifier)
                 && self.text[self.end..].starts_with(['"', '\''])
         });
-        (call || member || same || subscript) && !value.starts_with("hex(")
+        (call || member || same || subscript || function) && !value.starts_with("hex(")
     }
 
     /// Whether the quote that seems to open the value closes the name: `read -p "Password: " PASSWORD`.
@@ -204,9 +230,31 @@ impl Assignment<'_> {
     }
 }
 
-/// `{secretName: orders, optional: true}`: which Secret it is.
+/// `adminPasswordKey: postgres-password`, `secretKey: password`: under which key the Secret has it.
+fn names_key(lower: &str, value: &str) -> bool {
+    let is_word = |b: u8| b.is_ascii_lowercase() || matches!(b, b'-' | b'_' | b'.');
+    if lower.ends_with("secretkey") && matches!(value, "password" | "token" | "apikey" | "secret") {
+        return true;
+    }
+    let name = lower.strip_suffix("key").unwrap_or_default();
+    name.trim_end_matches(['_', '-']).ends_with("password")
+        && value.bytes().all(is_word)
+        && (value == "password" || value.contains(['-', '_', '.']))
+        && classify(value) == Naming::Password
+}
+
+/// `secrets: [db_password]`: which ones.
+fn is_list_of_names(lower: &str, value: &str) -> bool {
+    lower.ends_with('s')
+        && value.starts_with('[')
+        && value.ends_with(']')
+        && !value.split(['[', ',', ' ', ']']).any(is_random_token)
+}
+
+/// `{secretName: orders, optional: true}`: which Secret it is; `{type: string}`: a member of a schema.
 fn is_reference(value: &str) -> bool {
-    const NAMES: [&str; 6] = [
+    const NAMES: [&str; 7] = [
+        "type",
         "secretName",
         "name",
         "existingSecret",

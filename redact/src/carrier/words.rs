@@ -1,9 +1,9 @@
-//! Carriers without a separator: `using token abc123`, `("API_KEY", "abc")`, `<password>abc</password>`.
+//! A word that announces a secret, and the secret without a separator: `using token abc123`.
 
 use crate::carrier::{is_checksum, is_secret_value};
 use crate::engine::Hit;
-use crate::lexicon::{Naming, classify, is_vendor};
-use crate::rarity::{is_random_token, is_token_byte, is_uuid};
+use crate::lexicon::{Naming, classify, is_public_owner, is_vendor};
+use crate::rarity::{is_random_token, is_token_byte, is_uuid, letters_in_humps};
 use crate::sentences;
 use crate::strings::quoted;
 use crate::syntax::unquoted_end;
@@ -35,14 +35,8 @@ pub(crate) const WORDS: &[&str] = &[
     "rootpw",
 ];
 
-/// Appends what stands behind such words, in argument pairs and in elements.
+/// Appends what stands behind such words.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
-    words(text, hits);
-    arguments(text, hits);
-    elements(text, hits);
-}
-
-fn words(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
     let mut start = 0;
     while start < bytes.len() {
@@ -74,6 +68,16 @@ const GAPS: &[&str] = &[
     " ", "-", ".", "\t", ",", "|",
 ];
 
+/// Those of them that stand between a name and an expression in sources.
+const CODE: [&str; 4] = [" := ", " => ", " -> ", " - "];
+
+/// A call, or the name of a class.
+fn is_code(text: &str, end: usize, value: &str) -> bool {
+    let is_class = value.bytes().any(|b| b.is_ascii_uppercase())
+        && letters_in_humps(value.as_bytes()) * 2 >= value.len();
+    text[end..].starts_with('(') || is_class
+}
+
 fn announces(word: &[u8]) -> bool {
     let last = word.last().map(u8::to_ascii_lowercase);
     WORDS.iter().any(|end| {
@@ -84,7 +88,7 @@ fn announces(word: &[u8]) -> bool {
 }
 
 /// `vendorPRIVATEkey`, `vendorSECRET`: a keyword in capitals joined to a name in small letters.
-fn is_glued(word: &[u8]) -> bool {
+pub(crate) fn is_glued(word: &[u8]) -> bool {
     const KEYWORDS: [&[u8]; 5] = [b"SECRET", b"PRIVATE", b"ACCESS", b"TOKEN", b"KEY"];
     let begins = |at: usize| {
         word[at].is_ascii_uppercase() && !word[at - 1].is_ascii_uppercase() && word[at - 1] != b'_'
@@ -96,7 +100,9 @@ fn is_glued(word: &[u8]) -> bool {
                 .iter()
                 .take_while(|b| b.is_ascii_uppercase())
                 .count();
-            length >= 3 && KEYWORDS.contains(&&capitals[..length])
+            KEYWORDS.contains(&&capitals[..length])
+                && matches!(&capitals[length..], b"" | b"key" | b"token")
+                && !is_public_owner(&word[..at])
         }
     })
 }
@@ -111,6 +117,7 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     };
     let is_public = before(text, start, 8).eq_ignore_ascii_case(" public ");
     if is_public
+        || is_fingerprint(text, (start, end))
         || is_checksum(&text[..start], &text[end..])
         || naming == Naming::Ordinary && !word.eq_ignore_ascii_case("basic")
     {
@@ -122,9 +129,17 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     }
     let (gap, from) = gap_after(text, end)?;
     let value = token_at(text, from)?;
+    if CODE.contains(&gap) && is_code(text, from + value.len(), value) {
+        return None;
+    }
     let hit = |from: usize, value: &str| Some(Hit::secret(from, from + value.len(), "secret-word"));
     if vendor {
-        return if gap != "." && is_key_of_service(value) {
+        let is_part = match gap {
+            "." => value.contains(['.', '/']),
+            "-" => value.contains('-') && !is_uuid(value),
+            _ => false,
+        };
+        return if !is_part && is_key_of_service(value) && !is_container(value) {
             hit(from, value)
         } else {
             None
@@ -142,12 +157,26 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
     if secret {
         return hit(from, value);
     }
-    let (from, value) = behind_short_word(text, from)?;
+    let (from, value) = behind_short_word(text, gap, from)?;
     if is_key_of_service(value) && of_service() {
         hit(from, value)
     } else {
         None
     }
+}
+
+/// `using RSA key B34E077B87E459A9F3F50AA81CE3169980FA0F99`: a key of `OpenPGP` is called by its fingerprint, or the end
+/// of that.
+fn is_fingerprint(text: &str, (start, end): (usize, usize)) -> bool {
+    const KINDS: [&str; 4] = ["RSA ", "DSA ", "EDDSA ", "ECDSA "];
+    let head = before(text, start, 8);
+    let rest = text[end..].strip_prefix(' ').unwrap_or_default();
+    let is_inside = |c: char| c.is_ascii_alphanumeric();
+    let token = &rest[..rest.len() - rest.trim_start_matches(is_inside).len()];
+    let is_digit = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    KINDS.iter().any(|kind| head.ends_with(kind))
+        && matches!(token.len(), 16 | 40)
+        && token.bytes().all(is_digit)
 }
 
 /// What stands between a word and its value, and where the value begins.
@@ -176,24 +205,38 @@ fn token_at(text: &str, from: usize) -> Option<&str> {
     (!is_other).then_some(value)
 }
 
-/// `license key EU = 'X'`, `SECRET no 1 X`: what stands behind one word of at most four letters or digits.
-fn behind_short_word(text: &str, from: usize) -> Option<(usize, &str)> {
+/// `license key EU = 'X'`, `SECRET no 1 X`: what stands behind one word of at most four letters or digits, that is
+/// neither about the value nor a word of a sentence.
+fn behind_short_word<'a>(text: &'a str, gap: &str, from: usize) -> Option<(usize, &'a str)> {
+    const OTHERS: [&str; 27] = [
+        "id", "uid", "uuid", "kid", "ref", "name", "hash", "for", "in", "on", "to", "of", "by",
+        "from", "at", "with", "err", "ok", "not", "and", "or", "has", "was", "is", "the", "as",
+        "no",
+    ];
     let length = text.as_bytes()[from..]
         .iter()
         .take(5)
         .take_while(|b| b.is_ascii_alphanumeric())
         .count();
-    if !(1..=4).contains(&length) {
+    let word = &text[from..from + length];
+    let is_other = OTHERS.iter().any(|other| word.eq_ignore_ascii_case(other));
+    if !(1..=4).contains(&length) || is_other || gap == "," {
         return None;
     }
     let (_, from) = gap_after(text, from + length)?;
     Some((from, token_at(text, from)?))
 }
 
-/// What services hand out: random, with digits, and not short.
+/// What services hand out: random, with digits and letters, and not short.
 fn is_key_of_service(value: &str) -> bool {
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
-    digits >= 2 && value.len() >= 16 && is_random_token(value)
+    let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
+    digits >= 2 && letters >= 2 && value.len() >= 16 && is_random_token(value)
+}
+
+/// 64 hexadecimal digits: a container, or a digest.
+fn is_container(value: &str) -> bool {
+    value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// `codakey`, `shortcutaccess`: a name and a keyword in one word.
@@ -235,7 +278,11 @@ fn is_told(
             .get(..2)
             .is_some_and(|lead| lead.eq_ignore_ascii_case("x-"))
         || name.contains('-') && naming == Naming::Password;
-    let environment = is_name && naming >= Naming::Strong && value.len() >= 8 && has_digit;
+    let environment = is_name
+        && !matches!(gap, "-" | ".")
+        && naming >= Naming::Strong
+        && value.len() >= 8
+        && has_digit;
     let head = before(text, start, 8);
     let with = ["with ", "WITH ", "LOGIN "]
         .iter()
@@ -263,22 +310,26 @@ fn after_dots(text: &str, end: usize, naming: Naming) -> Option<Hit> {
     is_secret_value(naming, text.get(start..end)?).then(|| Hit::secret(start, end, "secret-word"))
 }
 
-/// What stands in for a variable that is not set, `env.DB_PASSWORD || "x"`, and the value of an option that is named by
-/// a constant, `CURLOPT_PASSWORD, "x"`.
+/// What stands in for a variable that is not set, `env["DB_PASSWORD"] || "x"`, and the value of an option of curl,
+/// `CURLOPT_PASSWORD, "x"`.
 fn otherwise(text: &str, (start, end): (usize, usize), naming: Naming) -> Option<Hit> {
-    const OPERATORS: [&str; 4] = [" or ", " || ", " ?? ", " ?: "];
+    const OPERATORS: [&str; 3] = [" || ", " ?? ", " ?: "];
     if naming < Naming::Strong {
         return None;
     }
     let rest = &text[end..];
     let value = if let Some(value) = rest.strip_prefix(',') {
-        let is_constant = |b: u8| b.is_ascii_uppercase() || b == b'_';
-        let word = &text[start..end];
-        (word.contains('_') && word.bytes().all(is_constant)).then(|| value.trim_start_matches(' '))
+        let is_option = text[start..end].starts_with("CURLOPT_");
+        is_option.then(|| value.trim_start_matches(' '))
     } else {
-        let rest = rest.trim_start_matches(['"', '\'', ')', ']', '}']);
-        let mut operators = OPERATORS.iter();
-        operators.find_map(|operator| rest.strip_prefix(operator))
+        let unquoted = rest.trim_start_matches(['"', '\'']);
+        let expression = unquoted.trim_start_matches([')', ']']);
+        // A name in quotes alone is that of something: `"secret" or "token"`.
+        let is_call = expression.len() < unquoted.len();
+        let is_name = unquoted.len() < rest.len() && !is_call;
+        let mut operators = OPERATORS.iter().copied().chain(is_call.then_some(" or "));
+        let value = operators.find_map(|operator| expression.strip_prefix(operator));
+        value.filter(|_| !is_name)
     };
     let (start, end, _) = quoted(text, text.len() - value?.len())?;
     is_secret_value(naming, &text[start..end]).then(|| Hit::secret(start, end, "secret-word"))
@@ -311,88 +362,8 @@ fn is_alone(text: &str, start: usize, end: usize) -> bool {
     let name = head.trim_start();
     let is_first = name.is_empty() || name.ends_with('.') && name.bytes().all(is_name);
     let netrc = is_first || head.contains("login ");
-    netrc && (text[end..].is_empty() || text[end..].starts_with(['\n', '\r']))
-}
-
-/// `"API_KEY", "value"`, also with one quote of each kind, as in calls, tuples and CSV.
-fn arguments(text: &str, hits: &mut Vec<Hit>) {
-    for needle in ["\\\",", "\",", "',"] {
-        for at in memchr::memmem::find_iter(text.as_bytes(), needle) {
-            let name = before(text, at, 100)
-                .rsplit(is_no_argument_name)
-                .next()
-                .unwrap_or_default();
-            let head = before(text, at, 120).strip_suffix(name).unwrap_or_default();
-            let is_value = head
-                .trim_end_matches(['"', '\'', '\\', ' '])
-                .ends_with([':', '=', '>']);
-            let is_link = head.ends_with('/')
-                && (head.rsplit(['"', '\'']).next()).is_some_and(|path| path.contains("://"));
-            if is_value
-                || is_link
-                || name.is_empty()
-                || name.len() > 80
-                || name.contains([' ', '=', ':'])
-            {
-                continue;
-            }
-            let naming = classify(name);
-            let rest = &text[at + needle.len()..];
-            let from = at + needle.len() + (rest.len() - rest.trim_start().len());
-            let Some((start, end, _)) = quoted(text, from) else {
-                continue;
-            };
-            if naming >= Naming::Weak
-                && is_secret_value(naming, &text[start..end])
-                && (!text[start..end].starts_with('-') || is_random_token(&text[start..end]))
-            {
-                hits.push(Hit::secret(start, end, "arguments"));
-            }
-        }
-    }
-}
-
-/// What ends the name of an argument. A space, `=` and `:` show that there is a value in its place.
-fn is_no_argument_name(c: char) -> bool {
-    c == '\n' || c.is_ascii_punctuation() && !matches!(c, '_' | '-' | '.' | '$' | '@' | '=' | ':')
-}
-
-/// `<password>value</password>`.
-fn elements(text: &str, hits: &mut Vec<Hit>) {
-    for at in memchr::memmem::find_iter(text.as_bytes(), "</") {
-        let name: &str = text[at + 2..text.floor_char_boundary(at + 84)]
-            .split(['>', ' ', '\n'])
-            .next()
-            .unwrap_or_default();
-        if name.is_empty() || name.len() > 80 {
-            continue;
-        }
-        let naming = classify(name.rsplit(':').next().unwrap_or(name));
-        if naming == Naming::Ordinary {
-            continue;
-        }
-        let Some((open, end)) = content(text, at) else {
-            continue;
-        };
-        let body = &text[open..end];
-        let value = body.trim();
-        let start = open + (body.len() - body.trim_start().len());
-        if is_secret_value(naming, value) {
-            hits.push(Hit::secret(start, start + value.len(), "element"));
-        }
-    }
-}
-
-/// Where the content of the element that is closed at `at` begins and ends.
-fn content(text: &str, at: usize) -> Option<(usize, usize)> {
-    const OPEN: &str = "<![CDATA[";
-    const CLOSE: &str = "]]>";
-    let head = before(text, at, 2048);
-    let floor = at - head.len();
-    match head.strip_suffix(CLOSE) {
-        Some(data) => Some((floor + data.rfind(OPEN)? + OPEN.len(), at - CLOSE.len())),
-        None => Some((floor + head.rfind('>')? + 1, at)),
-    }
+    let rest = text[end..].trim_start_matches(['.', ',', ':', ';']);
+    netrc && (rest.is_empty() || rest.starts_with(['\n', '\r']))
 }
 
 #[cfg(test)]
@@ -431,14 +402,16 @@ mod tests {
                 "webex token - 'c3d4e5f60718293a4b5c6d7e'",
                 "c3d4e5f60718293a4b5c6d7e",
             ),
-            ("setProperty(\"ACCESS_TOKEN\", \"abc12345\")", "abc12345"),
-            ("('x-api-key', 'PMAK-1')", "PMAK-1"),
             ("process.env.DB_PASSWORD || 'hunter2'", "hunter2"),
             ("os.environ.get(\"PASSWORD\") or \"hunter2\"", "hunter2"),
+            ("env['DB_PASSWORD'] || 'hunter2'", "hunter2"),
+            ("machine h login root password hunter22.", "hunter22"),
+            (
+                "vault path datadog.9f0a1b2c3d4e5f60718293a4b5c6d7e8",
+                "9f0a1b2c3d4e5f60718293a4b5c6d7e8",
+            ),
             ("setopt(curl, CURLOPT_PROXYPASSWORD, \")d!~O(\");", ")d!~O("),
             ("CREATE ROLE a WITH LOGIN PASSWORD hunter22;", "hunter22"),
-            ("<vaultToken>\n  s3cr3t9\n</vaultToken>", "s3cr3t9"),
-            ("<password><![CDATA[a<b>9]]></password>", "a<b>9"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
             ("Config - password........hunter22", "hunter22"),
             ("password.................\"hunter22\"", "hunter22"),
@@ -460,12 +433,19 @@ mod tests {
             "password authentication is disabled for user reporting",
             "private-repository-credentials",
             "access denied for service-account-orders",
-            "limits(max_tokens\", \"value9\")",
-            "cost;max_tokens\",\"value9\"",
-            "see https://platform.example.com/account/api-keys.', 'type': 'invalid_request_error'",
             "connected with password authentication",
             "service-account-token v1.30.2",
             "process.env.DB_PASSWORD || process.env.OTHER",
+            "must be \"secret\" or \"emptyDir\"",
+            "one of 'token' || 'cookie9'",
+            "(ERR_INVALID_TOKEN, \"token9 is invalid\")",
+            "pod paypal-5f6e7d8c9b-x2x4z started",
+            "twitter 1234567890123456789 follows",
+            "token id: 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
+            "Revoked token for 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
+            "token, err := p.client.DNS01ChallengeRecord(chal.Token)",
+            "apiKey := getSubnetAPIKeyFromConfigV12(alias)",
+            "publicKEY ssh-ed25519-AAAAC3NzaC1lZDI1NTE5AAAA",
             "cache key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e is not there",
             "img.cdn-telegram.org/file/a1b2c3d4e5f6g7h8i9j0",
         ] {

@@ -314,7 +314,8 @@ fn is_mark(bytes: &[u8], at: usize) -> bool {
             let digits = bytes[at..].iter().take(24).filter(|b| b.is_ascii_digit());
             (b'1'..=b'9').contains(&after)
                 && before.is_none_or(|b| {
-                    b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b':' | b'=' | b'<' | b',')
+                    b.is_ascii_whitespace()
+                        || matches!(b, b'"' | b'\'' | b':' | b'=' | b'<' | b',' | b'/')
                 })
                 && digits.count() >= 6
         }

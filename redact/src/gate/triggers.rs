@@ -100,6 +100,7 @@ impl Triggers {
 const LITERALS: &[(&str, Trigger)] = &[
     ("://", Trigger::Url),
     ("@tcp(", Trigger::Deep),
+    ("@(", Trigger::Deep),
     ("@unix(", Trigger::Deep),
     ("@udp(", Trigger::Deep),
     ("configmap", Trigger::Deep),

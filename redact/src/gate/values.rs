@@ -38,7 +38,8 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
             return true;
         }
         let word = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        if word.len() > 2 && !stands_between(word) {
+        let is_type = text[at + length..].starts_with(" = ");
+        if word.len() > 2 && !is_type && !stands_between(word) {
             // One short word may stand before the value.
             if skipped || word.len() > 4 {
                 return false;

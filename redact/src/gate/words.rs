@@ -1,5 +1,6 @@
 //! When the words and literals that the gate looks for count.
 
+use crate::carrier::words::is_glued;
 use crate::csv::Header;
 use crate::gate::rules::is_whole_word;
 use crate::gate::runs::is_hexadecimal_run;
@@ -173,6 +174,9 @@ fn strongest(
         of(word.0 - joined, word.1)
     };
     let best = whole.max(upto).max(short);
+    if is_glued(word_around(bytes, line, word)) {
+        return best.max(Naming::Strong);
+    }
     if best != Naming::Weak {
         return best;
     }
@@ -186,6 +190,23 @@ fn strongest(
         (Some(previous), Some(name)) => best.max(classify(&format!("{previous} {name}"))),
         _ => best,
     }
+}
+
+/// The letters, digits and underscores around a match.
+fn word_around(bytes: &[u8], line: (usize, usize), (from, to): (usize, usize)) -> &[u8] {
+    let is_inside = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'_';
+    let head = bytes[line.0..from]
+        .iter()
+        .rev()
+        .take(64)
+        .take_while(is_inside)
+        .count();
+    let tail = bytes[to..line.1]
+        .iter()
+        .take(64)
+        .take_while(is_inside)
+        .count();
+    &bytes[from - head..to + tail]
 }
 
 /// Whether the value was taken out already: `<****>` stands in its place while a text is read again.
@@ -230,7 +251,14 @@ fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize)
         })
         .count();
     let next = rest.get(closing);
-    let led = rest.starts_with(b"\t") || LEADS.iter().any(|lead| rest[closing..].starts_with(lead));
+    let is_call = rest[..closing].iter().any(|b| matches!(b, b']' | b')'));
+    let otherwise = is_call
+        && [b"or \"", b"or '"]
+            .iter()
+            .any(|or| rest[closing..].starts_with(*or));
+    let led = otherwise
+        || rest.starts_with(b"\t")
+        || LEADS.iter().any(|lead| rest[closing..].starts_with(lead));
     let separated = next.is_none_or(|b| {
         matches!(
             b,

@@ -84,6 +84,7 @@ pub(super) fn is_vowel(letter: char) -> bool {
 /// Two or more ordinary words: a path, an image, a host name. Those of four and more letters have a vowel, and a capital
 /// that begins one belongs to it; of three letters they count where nothing is joined to them.
 pub(super) fn has_words(value: &str) -> bool {
+    const SPELLED: [&str; 5] = ["http", "https", "html", "grpc", "mqtt"];
     let bytes = value.as_bytes();
     let is = |at: Option<usize>, is_one: fn(&u8) -> bool| {
         at.and_then(|at| bytes.get(at)).is_some_and(is_one)
@@ -95,7 +96,8 @@ pub(super) fn has_words(value: &str) -> bool {
         let letters = part.len() + usize::from(is(before, u8::is_ascii_uppercase));
         let is_joined =
             is(before, u8::is_ascii_alphanumeric) || is(Some(end), u8::is_ascii_alphanumeric);
-        let is_long = letters >= 4 && value[end - letters..end].contains(is_vowel);
+        let is_spoken = part.contains(is_vowel) || SPELLED.contains(&part);
+        let is_long = letters >= 4 && (is_spoken || value[end - letters..end].contains(is_vowel));
         words += usize::from(is_long || part.len() == 3 && !is_joined);
         start = end + value[end..].chars().next().map_or(0, char::len_utf8);
     }
@@ -133,7 +135,7 @@ pub(super) fn is_digest(value: &str) -> bool {
     ]
     .iter()
     .any(|prefix| value.starts_with(prefix))
-        || value.contains("@sha256:")
+        || value.contains("sha256:")
 }
 
 /// `v1.2.3-rc1`, `rc0.15.0_20231217-SNAPSHOT`: two numbers with a dot behind at most three letters.
