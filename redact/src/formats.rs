@@ -290,12 +290,25 @@ impl Compiled {
             Check::Luhn => is_luhn(value),
             Check::Iban => is_iban(value),
             Check::Random => looks_random(value),
+            Check::Key => looks_random(value) && !is_identifier(value),
             Check::Jwt => is_jwt(value),
             Check::Address => is_address_of_somebody(value),
             Check::National(country) => national::holds(country, value),
         };
         checked && !is_masked(value)
     }
+}
+
+/// `req_6e788a18...`, `tpl_cache_1ba28c25...`: called by a word for what is identified, a request or what is kept.
+fn is_identifier(value: &str) -> bool {
+    const THINGS: [&str; 12] = [
+        "req", "request", "trace", "span", "run", "evt", "event", "msg", "build", "job", "task",
+        "layer",
+    ];
+    const HASHED: [&str; 5] = ["cache", "etag", "hash", "sha256", "md5"];
+    let mut words = value.split('_');
+    let is_thing = words.next().is_some_and(|word| THINGS.contains(&word));
+    is_thing || value.split('_').any(|word| HASHED.contains(&word))
 }
 
 #[cfg(test)]

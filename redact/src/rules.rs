@@ -58,6 +58,8 @@ pub enum Check {
     Iban,
     /// Digits and letters mixed as in random strings.
     Random,
+    /// The same, and the words before it are not those of an identifier: `req_`, `cache_`.
+    Key,
     /// The first part is the header of a JSON Web Token.
     Jwt,
     /// An address of somebody: not loopback, and not the unspecified address that servers listen on.

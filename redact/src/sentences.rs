@@ -61,7 +61,7 @@ fn of_somebody(text: &str, end: usize) -> Option<Hit> {
         value.len() >= SHORTEST && !value.contains(char::is_whitespace) && !name.contains(' ');
     let is_made =
         value.bytes().any(|b| b.is_ascii_digit()) && value.bytes().any(|b| b.is_ascii_alphabetic());
-    let from = end + line.find(value)?;
+    let from = end + line.rfind(value)?;
     (is_one && is_made && is_secret_value(Naming::Password, value))
         .then(|| Hit::secret(from, from + value.len(), "sentence"))
 }

@@ -256,11 +256,12 @@ fn composite_end(text: &str, start: usize) -> Option<usize> {
 /// The length of bytes as source code has them: `[]byte{18, 9, 0x64}`, `byteArrayOf(1, 2, 3)`.
 fn byte_array(rest: &[u8]) -> Option<usize> {
     const FEWEST: usize = 8;
+    const LONGEST: usize = 2 << 10;
     let is_type = |b: &&u8| b.is_ascii_alphanumeric() || b"_[] ".contains(b);
     let open = rest.iter().take(24).take_while(is_type).count();
     let is_number = |b: &&u8| b.is_ascii_hexdigit() || b"xX, \t\n".contains(b);
     let body = rest.get(open + 1..)?;
-    let length = body.iter().take_while(is_number).count();
+    let length = body.iter().take(LONGEST).take_while(is_number).count();
     let is_closed = matches!(
         (rest[open], body.get(length)),
         (b'{', Some(b'}')) | (b'(', Some(b')'))

@@ -38,6 +38,7 @@ pub(crate) const WORDS: &[&str] = &[
 /// Appends what stands behind such words.
 pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     let bytes = text.as_bytes();
+    let mut run = Run::default();
     let mut start = 0;
     while start < bytes.len() {
         if !is_word(bytes[start]) {
@@ -48,12 +49,36 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
         let end = start + length;
         let word = &bytes[start..end];
         if length <= 64 && (announces(word) || is_glued(word)) {
-            hits.extend(after_word(text, start, end, false));
+            hits.extend(after_word(text, (start, end), false, &mut run));
             hits.extend(sentences::after(text, start, end));
         } else if (3..=24).contains(&length) && is_vendor(&text[start..end]) {
-            hits.extend(after_word(text, start, end, true));
+            hits.extend(after_word(text, (start, end), true, &mut run));
         }
         start = end;
+    }
+}
+
+/// A run of characters of tokens, and how many words have been followed by it or by the rest of it.
+#[derive(Debug, Default)]
+struct Run {
+    end: usize,
+    words: usize,
+}
+
+impl Run {
+    /// Longer runs are read in pieces, and what more words than these are in one announces nothing.
+    const LONGEST: usize = 4 << 10;
+    const MOST_WORDS: usize = 16;
+
+    /// Where the run ends that `from` is in; `None` if too many words have been followed by it.
+    fn end_at(&mut self, text: &str, from: usize) -> Option<usize> {
+        if from >= self.end {
+            let rest = text.as_bytes()[from..].iter().take(Self::LONGEST);
+            self.end = from + rest.take_while(|b| is_token_byte(**b)).count();
+            self.words = 0;
+        }
+        self.words += 1;
+        (self.words <= Self::MOST_WORDS).then_some(self.end)
     }
 }
 
@@ -70,6 +95,9 @@ const GAPS: &[&str] = &[
 
 /// Those of them that stand between a name and an expression in sources.
 const CODE: [&str; 4] = [" := ", " => ", " -> ", " - "];
+
+/// Those that stand between the name of a logger and its message.
+const LOGGED: [&str; 3] = [" - ", " : ", " :"];
 
 /// A call, or the name of a class.
 fn is_code(text: &str, end: usize, value: &str) -> bool {
@@ -107,7 +135,12 @@ pub(crate) fn is_glued(word: &[u8]) -> bool {
     })
 }
 
-fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit> {
+fn after_word(
+    text: &str,
+    (start, end): (usize, usize),
+    vendor: bool,
+    token: &mut Run,
+) -> Option<Hit> {
     let word = &text[start..end];
     let run = run_before(text, start, end);
     let naming = if is_glued(word.as_bytes()) {
@@ -128,8 +161,10 @@ fn after_word(text: &str, start: usize, end: usize, vendor: bool) -> Option<Hit>
         return told;
     }
     let (gap, from) = gap_after(text, end)?;
-    let value = token_at(text, from)?;
-    if CODE.contains(&gap) && is_code(text, from + value.len(), value) {
+    let value = value_of(text, from, token.end_at(text, from)?)?;
+    let is_logger =
+        LOGGED.contains(&gap) && (naming < Naming::Strong || text[..start].ends_with('.'));
+    if is_logger || CODE.contains(&gap) && is_code(text, from + value.len(), value) {
         return None;
     }
     let hit = |from: usize, value: &str| Some(Hit::secret(from, from + value.len(), "secret-word"));
@@ -190,15 +225,9 @@ fn gap_after(text: &str, end: usize) -> Option<(&'static str, usize)> {
     Some((gap, from))
 }
 
-/// The token that begins there, unless it is an assignment or a URL.
-fn token_at(text: &str, from: usize) -> Option<&str> {
-    let length = text.as_bytes()[from..]
-        .iter()
-        .take_while(|b| is_token_byte(**b))
-        .count();
-    let value = text
-        .get(from..from + length)?
-        .trim_end_matches(['.', ',', ':', ';']);
+/// The token there, unless it is an assignment or a URL.
+fn value_of(text: &str, from: usize, end: usize) -> Option<&str> {
+    let value = text.get(from..end)?.trim_end_matches(['.', ',', ':', ';']);
     let assigned = value.trim_end_matches('=').split_once('=');
     let is_other =
         assigned.is_some_and(|(name, _)| !is_random_token(name)) || value.contains("://");
@@ -224,7 +253,8 @@ fn behind_short_word<'a>(text: &'a str, gap: &str, from: usize) -> Option<(usize
         return None;
     }
     let (_, from) = gap_after(text, from + length)?;
-    Some((from, token_at(text, from)?))
+    let end = Run::default().end_at(text, from)?;
+    Some((from, value_of(text, from, end)?))
 }
 
 /// What services hand out: random, with digits and letters, and not short.
@@ -248,12 +278,24 @@ fn is_compound(word: &str) -> bool {
 /// Whether the words before a value say what it opens: the name of a service that hands out keys, `API key`,
 /// `authenticate with key`.
 fn is_of_service(text: &str, start: usize, run: &str) -> bool {
+    const OWNERS: [&str; 7] = [
+        "api",
+        "access",
+        "license",
+        "client",
+        "secret",
+        "subscription",
+        "consumer",
+    ];
     let head = before(text, start, 40);
     let mut words = head
         .trim_end_matches([' ', '-', '_'])
         .rsplit(|c: char| !c.is_ascii_alphanumeric());
     let previous = words.next().unwrap_or_default();
-    let owned = head.ends_with(' ') && classify(&format!("{previous} {run}")) >= Naming::Strong;
+    let owned = head.ends_with(' ')
+        && OWNERS
+            .iter()
+            .any(|owner| previous.eq_ignore_ascii_case(owner));
     let opens = matches!(previous, "with" | "using")
         && words
             .next()
@@ -332,7 +374,15 @@ fn otherwise(text: &str, (start, end): (usize, usize), naming: Naming) -> Option
         value.filter(|_| !is_name)
     };
     let (start, end, _) = quoted(text, text.len() - value?.len())?;
-    is_secret_value(naming, &text[start..end]).then(|| Hit::secret(start, end, "secret-word"))
+    let (value, rest) = (&text[start..end], &text[end + 1..]);
+    // In SQL `||` joins what is said; what is compared is not given.
+    let is_said = value.starts_with(' ')
+        || [" ||", " ===", " =="]
+            .iter()
+            .any(|sign| rest.starts_with(*sign));
+    let is_secret = naming == Naming::Password || value.bytes().any(|b| b.is_ascii_digit());
+    (!is_said && is_secret && is_secret_value(naming, value))
+        .then(|| Hit::secret(start, end, "secret-word"))
 }
 
 /// The word with what hyphens join to it: `vendor-private-key`.
@@ -441,6 +491,11 @@ mod tests {
             "(ERR_INVALID_TOKEN, \"token9 is invalid\")",
             "pod paypal-5f6e7d8c9b-x2x4z started",
             "twitter 1234567890123456789 follows",
+            "linkedin urn:li:share:7123456789012345678",
+            "com.acme.UserLogin - 5f6e7d8c9b0a1f2e3d4c request started",
+            "encryption key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e rotated",
+            "v_password || ' is wrong for web-1'",
+            "opts.credentials || 'same-origin'",
             "token id: 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
             "Revoked token for 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e",
             "token, err := p.client.DNS01ChallengeRecord(chal.Token)",

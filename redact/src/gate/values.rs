@@ -7,6 +7,8 @@ use crate::strings::quoted;
 
 /// How far behind a name its value begins.
 const NEAR: usize = 48;
+/// How much of it is looked at: the beginning of a long random string is random.
+const LONGEST: usize = 1 << 10;
 
 /// Whether a random string is what follows a name, also on the next line.
 pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
@@ -25,10 +27,10 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
         }
         let length = bytes[at..]
             .iter()
-            .take(4096)
+            .take(LONGEST)
             .take_while(|b| !b.is_ascii_whitespace() && !matches!(b, b'"' | b'\'' | b'`'))
             .count();
-        let token = text.get(at..at + length).unwrap_or_default();
+        let token = &text[at..text.floor_char_boundary(at + length)];
         if length >= 12
             && may_be_random(token.as_bytes())
             && (is_random_token(token)
@@ -38,7 +40,7 @@ pub(crate) fn is_value_near(text: &str, end: usize) -> bool {
             return true;
         }
         let word = token.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        let is_type = text[at + length..].starts_with(" = ");
+        let is_type = bytes[at + length..].starts_with(b" = ");
         if word.len() > 2 && !is_type && !stands_between(word) {
             // One short word may stand before the value.
             if skipped || word.len() > 4 {

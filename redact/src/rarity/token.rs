@@ -25,17 +25,17 @@ pub(crate) fn is_random_token(value: &str) -> bool {
         && shape.classes() >= 3
         && (shape.digits >= 2 || shape.digits == 1 && case_changes(value) >= 3);
     // What most values are not comes first, and what costs most last.
-    if is_sequence(value) {
-        return true;
-    }
-    let random = is_uuid(value)
+    let is_typed = is_sequence(value) && value.parse::<f64>().is_err();
+    let random = is_typed
+        || is_uuid(value)
         || is_long_word(value, shape)
         || is_long_number(value, shape)
         || is_grouped(value)
         || looks_random(longest)
         || is_mixed && !has_words(value) && !is_object_name(value) && entropy(value) >= 3.3;
     random
-        && !is_object_name(value)
+        && (is_typed || !is_object_name(value))
+        && !value.starts_with("urn:")
         && !is_digest(value)
         && !is_masked(value)
         && !is_timestamp(value)
@@ -140,6 +140,7 @@ pub(super) fn is_digest(value: &str) -> bool {
 
 /// `v1.2.3-rc1`, `rc0.15.0_20231217-SNAPSHOT`: two numbers with a dot behind at most three letters.
 fn is_version(value: &str) -> bool {
+    let value = value.trim_start_matches(['^', '~', '=']);
     let number = value.trim_start_matches(|c: char| c.is_ascii_lowercase());
     let mut parts = number.split('.');
     let is_number = |part: Option<&str>| {
@@ -198,6 +199,9 @@ mod tests {
             "Web-app/api-server-v12",
             "Fail:sts:5_rsn:0-capture",
             "PROD-EAST-WEST-MAIN",
+            "0x0123456789abcdef",
+            "2.345678901234567",
+            "paypal-7d9c6b8f4d-x2x4z",
         ] {
             assert!(!is_random_token(value), "{value}");
         }
