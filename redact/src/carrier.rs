@@ -8,6 +8,7 @@ mod lists;
 pub(crate) mod pairs;
 mod phrases;
 pub(crate) mod template;
+mod told;
 pub(crate) mod words;
 
 use self::assignment::Assignment;

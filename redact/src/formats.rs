@@ -189,6 +189,14 @@ impl Formats {
         hits.iter().any(|hit| hit.rule == id)
     }
 
+    /// Whether a name has a keyword of a rule.
+    pub(crate) fn is_announced_by(&self, name: &str) -> bool {
+        let mut is_announced = false;
+        let found = |_, enough, _| is_announced |= enough == Enough::Always;
+        self.announcing.find(name.as_bytes(), found);
+        is_announced
+    }
+
     /// Appends everything the rules find in `text`.
     pub(crate) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
         let wanted = self.wanted(text);

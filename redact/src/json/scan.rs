@@ -43,6 +43,8 @@ struct Outer<'a> {
     named: &'a [&'a str],
     /// Whether a `key` in it is one of cryptography: `"Jwt": {"Key": "x"}`.
     is_crypto: bool,
+    /// Whether its members are secrets under their names: `"tokens": {"agent": "x"}`.
+    is_collection: bool,
 }
 
 impl Outer<'_> {
@@ -50,6 +52,7 @@ impl Outer<'_> {
         naming: Naming::Ordinary,
         named: &[],
         is_crypto: false,
+        is_collection: false,
     };
 
     /// What is said of a member.
@@ -61,6 +64,11 @@ impl Outer<'_> {
             Naming::Strong
         } else if is_typed {
             self.naming
+        } else if self.is_collection
+            && !is_name_key(name)
+            && !name.to_ascii_lowercase().ends_with("id")
+        {
+            Naming::Weak
         } else {
             Naming::Ordinary
         }
@@ -69,6 +77,8 @@ impl Outer<'_> {
 
 /// Members with the value of the object that they are the only ones of, named by its type.
 const TYPES: [&str; 5] = ["value", "string", "s", "stringValue", "plaintext"];
+/// Objects that have secrets under their names.
+const COLLECTIONS: [&str; 3] = ["tokens", "passwords", "secrets"];
 /// Sections whose `key` is one of cryptography.
 const CRYPTO: [&str; 6] = ["jwt", "encryption", "signing", "hmac", "aes", "crypto"];
 
@@ -165,9 +175,13 @@ impl Scan<'_> {
                     &marked
                 },
                 is_crypto: CRYPTO.iter().any(|of| name.eq_ignore_ascii_case(of)),
+                is_collection: COLLECTIONS.iter().any(|of| name.eq_ignore_ascii_case(of)),
             };
             let before = self.hits.len();
             self.member(value, outer);
+            if let Node::Text(start, end) = value {
+                self.formats_of(name, *start, *end);
+            }
             let is_public = web_key && naming == Naming::Ordinary || is_identity(name);
             if matches!(value, Node::Text(..)) && is_public {
                 let of_value = self.hits.split_off(before);
@@ -322,6 +336,14 @@ impl Scan<'_> {
             };
             self.leaf(start, end, flagged.take().unwrap_or(naming));
             flagged = crate::flags::bare_flag(&self.text[start..end]).or(header);
+        }
+    }
+
+    /// What rules that look for a name find in the value of a member of that name.
+    fn formats_of(&mut self, name: &str, start: usize, end: usize) {
+        let view = unescape(&self.text[start..end], start);
+        for hit in self.engine.scan_member(name, &view.text) {
+            self.hits.extend(view.back(hit));
         }
     }
 
