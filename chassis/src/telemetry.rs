@@ -1,6 +1,7 @@
 //! Logs on standard error (JSON unless it is a terminal) and traces over OTLP.
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -29,10 +30,17 @@ use crate::bus::Bus;
 use crate::config::TelemetrySettings;
 use crate::http::{self, HttpError, HttpOptions};
 
+use lines::{Lines, Members};
+
+mod lines;
+
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The target of spans that only traces show: a log line is about the message that is handled.
 pub(crate) const TRACES_ONLY: &str = "bonesetter_traces";
+
+/// Whether anything in this process exports spans. Where nothing does, what would describe them is not made.
+static TRACED: AtomicBool = AtomicBool::new(false);
 
 tokio::task_local! {
     /// The trace context of the message that is handled.
@@ -87,10 +95,8 @@ pub fn init(
         registry.with(lines.with_filter(log)).try_init()
     } else {
         let lines = tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            .fmt_fields(Members)
+            .event_format(Lines)
             .with_writer(std::io::stderr);
         registry.with(lines.with_filter(log)).try_init()
     };
@@ -136,6 +142,7 @@ fn traces<S>(tracer: SdkTracer) -> impl Layer<S>
 where
     S: tracing::Subscriber + for<'a> LookupSpan<'a>,
 {
+    TRACED.store(true, Ordering::Relaxed);
     // Places in our sources and times between awaits cost more than the rest of a span, and say nothing
     // to who looks at a trace.
     tracing_opentelemetry::layer()
@@ -195,7 +202,7 @@ pub(crate) fn inject(headers: &mut HeaderMap, incident: &str) {
 
 /// Puts a span that continues no trace into the trace of its incident.
 pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
-    if span.is_disabled() {
+    if !is_traced(span) {
         return;
     }
     let current = tracing::Span::current().context();
@@ -205,6 +212,10 @@ pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
     if let Some(context) = context_of_incident(incident) {
         set_parent(span, context);
     }
+}
+
+fn is_traced(span: &tracing::Span) -> bool {
+    TRACED.load(Ordering::Relaxed) && !span.is_disabled()
 }
 
 /// The trace context of an incident.
@@ -259,7 +270,7 @@ impl Messaging<'_> {
 
     /// Sets the attributes on the span alone: log lines say what is theirs in fewer words.
     pub(crate) fn describe(&self, span: &tracing::Span) {
-        if span.is_disabled() {
+        if !is_traced(span) {
             return;
         }
         span.set_attribute("messaging.system", "nats");
@@ -280,6 +291,9 @@ impl Messaging<'_> {
 
 /// Sets the size of the message that a span is about.
 pub(crate) fn set_body_size(span: &tracing::Span, bytes: usize) {
+    if !is_traced(span) {
+        return;
+    }
     let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     span.set_attribute("messaging.message.body.size", bytes);
 }
@@ -293,6 +307,9 @@ pub(crate) fn fail(span: &tracing::Span, reason: &'static str) {
 /// Puts the span of a message that was delivered into the trace of its incident: under the span that
 /// sent the message or, where no context that can be read came with it, by itself.
 pub(crate) fn join_trace(span: &tracing::Span, traceparent: Option<&str>, subject: &str) {
+    if !is_traced(span) {
+        return;
+    }
     if traceparent.is_some_and(|sender| continue_trace(span, sender)) {
         return;
     }
