@@ -76,6 +76,11 @@ impl Runner {
                 return refuse(request, dead, Refusal::Request(error));
             }
         };
+        // What asks for nothing, or somebody else, died itself: what it refers to may be anything.
+        if let Some(refusal) = self.misdirected(&asked) {
+            let dead = Dead::of(spec, &request);
+            return refuse(request, dead, refusal);
+        }
         let dead = Dead {
             stream: asked.stream.clone(),
             sequence: asked.sequence,
@@ -114,17 +119,19 @@ impl Runner {
         }
     }
 
+    fn misdirected(&self, asked: &Redrive) -> Option<Refusal> {
+        let ours = self.spec.name;
+        if asked.action() != RedriveAction::Handle {
+            return Some(Refusal::NotAsked);
+        }
+        (asked.consumer != ours).then(|| Refusal::OtherConsumer {
+            asked: asked.consumer.clone(),
+            ours,
+        })
+    }
+
     async fn fetch(&self, asked: &Redrive) -> Result<Result<StoredMessage, Refusal>, ReadError> {
         let (consumer, stream) = (self.spec.name, self.spec.stream.name);
-        if asked.action() != RedriveAction::Handle {
-            return Ok(Err(Refusal::NotAsked));
-        }
-        if asked.consumer != consumer {
-            return Ok(Err(Refusal::OtherConsumer {
-                asked: asked.consumer.clone(),
-                ours: consumer,
-            }));
-        }
         if asked.stream != stream {
             return Ok(Err(Refusal::OtherStream {
                 asked: asked.stream.clone(),

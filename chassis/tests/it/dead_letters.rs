@@ -12,7 +12,9 @@ use bonesetter_chassis::topology::{
     ADVISORY, AUDIT_ADVISORIES, ConsumerSpec, DETECTED, DLQ, ENRICHED, ENRICHER, NOTIFIER_RESOLVED,
     REDACTOR, redrive_of,
 };
-use bonesetter_proto::v1::{DeadLetter, Detected, Enriched, Notified, Redrive, RedriveAction};
+use bonesetter_proto::v1::{
+    DeadLetter, Detected, Enriched, Envelope, Notified, Redrive, RedriveAction,
+};
 use bonesetter_proto::{Stage, Subject, to_timestamp};
 use futures::StreamExt as _;
 use prost::Message as _;
@@ -481,13 +483,23 @@ async fn what_cannot_be_handled_again_is_refused_with_its_reason() {
     let forged = nats_client(&bed, "redriver").await;
     let place = decision_subject(&subject, RedriveAction::Handle, "enricher").to_string();
     forged
-        .publish(place, bytes::Bytes::from_static(b"\xff\xff"))
+        .publish(place.clone(), bytes::Bytes::from_static(b"\xff\xff"))
         .await
         .unwrap();
+    let envelope = Some(Envelope {
+        subject: place.clone(),
+        ..Envelope::default()
+    });
+    let hollow = Redrive {
+        envelope,
+        ..Redrive::default()
+    };
+    let hollow = hollow.encode_to_vec().into();
+    forged.publish(place.clone(), hollow).await.unwrap();
     forged.flush().await.unwrap();
 
     let worker = enricher(&bed, pass).await;
-    let found = letters(&bed, 3).await;
+    let found = letters(&bed, 4).await;
     worker.end().await;
     let reasons: Vec<_> = found
         .iter()
@@ -499,8 +511,11 @@ async fn what_cannot_be_handled_again_is_refused_with_its_reason() {
             ("gone", DETECTED.name),
             ("other-stream", "BONESETTER_ACTED"),
             ("undecodable", "BONESETTER_REDRIVE"),
+            ("not-asked", "BONESETTER_REDRIVE"),
         ]
     );
+    assert_eq!(found[3].1.consumer, redrive_of(&ENRICHER).unwrap().name);
+    assert_eq!(found[3].1.envelope.as_ref().unwrap().caused_by, place);
     assert_eq!(
         found[0].1.cause,
         "message 7 is no longer in BONESETTER_DETECTED"
@@ -517,8 +532,8 @@ async fn what_cannot_be_handled_again_is_refused_with_its_reason() {
 
     let notifier = bed.service("svc-notifier").await;
     let (_, task) = run::<Detected, Notified>(&notifier, NOTIFIER_RESOLVED, pass);
-    let found = letters(&bed, 4).await;
+    let found = letters(&bed, 5).await;
     notifier.shutdown.cancel();
     task.await.unwrap().unwrap();
-    assert_eq!(found[3].1.reason, "not-for-consumer");
+    assert_eq!(found[4].1.reason, "not-for-consumer");
 }
