@@ -147,12 +147,17 @@ pub(crate) fn words() -> impl Iterator<Item = (Section, &'static str)> {
 }
 
 fn sections_of(word: &[u8]) -> u16 {
-    let lexicon = &*LEXICON;
-    let (at, bit) = ends_of(word);
-    if lexicon.ends[at] & bit == 0 {
-        return 0;
+    if may_be_word(word) {
+        LEXICON.words.get(word).copied().unwrap_or_default()
+    } else {
+        0
     }
-    lexicon.words.get(word).copied().unwrap_or_default()
+}
+
+/// A quick look, in any case.
+fn may_be_word(word: &[u8]) -> bool {
+    let (at, bit) = ends_of(word);
+    LEXICON.ends[at] & bit != 0
 }
 
 /// The place and the bit of the length and both ends of a word.
@@ -192,11 +197,18 @@ fn tail_of(word: &[u8]) -> (usize, u64) {
 
 /// Whether a word is the name of a service that hands out keys, also with `api` or `app` after it.
 pub(crate) fn is_vendor(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let bare = bytes.len().checked_sub(3).map(|end| bytes.split_at(end));
+    let bare = bare
+        .filter(|(_, end)| end.eq_ignore_ascii_case(b"api") || end.eq_ignore_ascii_case(b"app"));
+    if !may_be_word(bytes) && !bare.is_some_and(|(bare, _)| may_be_word(bare)) {
+        return false;
+    }
     let mut lower = [0; 40];
     let Some(lower) = lower.get_mut(..word.len()) else {
         return false;
     };
-    lower.copy_from_slice(word.as_bytes());
+    lower.copy_from_slice(bytes);
     lower.make_ascii_lowercase();
     is_vendor_word(lower)
 }

@@ -25,16 +25,13 @@ pub(crate) fn is_random_token(value: &str) -> bool {
         && shape.classes() >= 3
         && (shape.digits >= 2 || shape.digits == 1 && case_changes(value) >= 3);
     // What most values are not comes first, and what costs most last.
-    let is_typed = is_sequence(value) && value.parse::<f64>().is_err();
-    let random = is_typed
-        || is_uuid(value)
+    let random = is_uuid(value)
         || is_long_word(value, shape)
         || is_long_number(value, shape)
-        || is_grouped(value)
         || looks_random(longest)
-        || is_mixed && !has_words(value) && !is_object_name(value) && entropy(value) >= 3.3;
-    random
-        && (is_typed || !is_object_name(value))
+        || is_mixed && !has_words(value) && !is_object_name(value) && entropy(value) >= 3.3
+        || is_grouped(value);
+    (random && !is_object_name(value) || is_sequence(value) && value.parse::<f64>().is_err())
         && !value.starts_with("urn:")
         && !is_digest(value)
         && !is_masked(value)
@@ -57,11 +54,12 @@ fn is_long_word(value: &str, shape: Shape) -> bool {
 /// `abcdefghijklmnop_1`, `1234-5678-abcd-efgh`: what people type for a key. No word has half of its letters in
 /// the order of the alphabet.
 fn is_sequence(value: &str) -> bool {
+    const LONGEST: usize = 256;
     let follows = |pair: &&[u8]| {
         pair[0].is_ascii_alphanumeric() && (pair[1] == pair[0] + 1 || *pair == b"90")
     };
-    let steps = value.as_bytes().windows(2).filter(follows).count();
-    value.len() >= 16 && steps * 2 >= value.len()
+    let steps = || value.as_bytes().windows(2).filter(follows).count();
+    (16..=LONGEST).contains(&value.len()) && steps() * 2 >= value.len()
 }
 
 /// `ABCDE12-FGHIJ34-KLMNO56-PQRST78`: four and more groups of one length, in capitals and digits.
