@@ -8,7 +8,7 @@ use bonesetter_keys::VerifyingKeys;
 use bonesetter_proto::Event;
 
 use super::input::{read_input, read_subject};
-use crate::bus::{PublishError, Publisher, Pulled};
+use crate::bus::{PublishError, Publisher, Pulled, Stored};
 use crate::stage::{Delivery, Outcome, Sink, Stage};
 
 /// Turns one delivery into an end that the broker can be told.
@@ -75,7 +75,12 @@ impl<S: Stage> Work for StageWork<S> {
                 .publish_past(guard.as_deref(), &subject, output.message, &pulled.subject)
                 .await
             {
-                Ok(stored) => tracing::info!(published = %subject, ?stored, "passed on"),
+                Ok(Stored::Now(sequence)) => {
+                    tracing::info!(published = %subject, sequence, "passed on");
+                }
+                Ok(Stored::Before(sequence)) => {
+                    tracing::info!(published = %subject, sequence, "was passed on before");
+                }
                 Err(error) => return publish_end(error),
             }
         }
