@@ -78,7 +78,7 @@ pub fn check(world: &World) -> Verdict {
     for (id, steps) in &incidents {
         let incident = Incident { id, steps };
         incident.went_through(&mut verdict);
-        incident.was_told(&mut verdict);
+        incident.was_told(world, &mut verdict);
         incident.arrived(world, &mut verdict);
     }
     changed_once(world, &incidents, &mut verdict);

@@ -91,17 +91,27 @@ impl Incident<'_> {
         })
     }
 
-    /// People were told of the incident, of what was done, and of its end.
-    pub(super) fn was_told(&self, verdict: &mut Verdict) {
+    /// The bodies of what arrived at the webhook about it.
+    fn bodies<'a>(&'a self, world: &'a World) -> impl Iterator<Item = Value> + 'a {
+        let bodies = world.webhook.iter();
+        let bodies =
+            bodies.filter_map(|request| serde_json::from_slice::<Value>(&request.body).ok());
+        bodies.filter(|body| body["incident"]["id"] == self.id)
+    }
+
+    /// People were told of the incident, of what was done, and of its end. Where it ended before anybody was told of
+    /// it, the first notice says so, and there is none of its end.
+    pub(super) fn was_told(&self, world: &World, verdict: &mut Verdict) {
         let id = self.id;
         let is_about_it =
             |kind: NoticeKind| !matches!(kind, NoticeKind::Resolved | NoticeKind::Overdue);
         if !self.notified().any(|(_, it)| is_about_it(it.kind())) {
             verdict.add(Breach::Lost, format!("{id}: nobody was told"));
         }
+        let is_end_told = self.bodies(world).any(|body| !body["resolution"].is_null());
         let steps = self.steps.iter().filter_map(|step| match &step.body {
             Body::Acted(acted) if is_told(acted.step()) => Some(&step.subject.step),
-            Body::Detected(detected) if detected.phase() == Phase::Resolved => {
+            Body::Detected(detected) if detected.phase() == Phase::Resolved && !is_end_told => {
                 Some(&step.subject.step)
             }
             _ => None,
@@ -127,12 +137,9 @@ impl Incident<'_> {
     pub(super) fn arrived(&self, world: &World, verdict: &mut Verdict) {
         let id = self.id;
         let mut keys: BTreeMap<String, usize> = BTreeMap::new();
-        for request in &world.webhook {
-            let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
-            if body["incident"]["id"] == id {
-                let key = body["id"].as_str().unwrap_or_default();
-                *keys.entry(key.to_owned()).or_default() += 1;
-            }
+        for body in self.bodies(world) {
+            let key = body["id"].as_str().unwrap_or_default();
+            *keys.entry(key.to_owned()).or_default() += 1;
         }
         verdict.notices += keys.len();
         verdict.repeated_by_key += keys.values().map(|count| count - 1).sum::<usize>();

@@ -159,6 +159,23 @@ fn a_good_world_breaks_no_law() {
 }
 
 #[test]
+fn an_end_may_be_told_with_the_first_notice() {
+    let breaches = |resolution: Value| {
+        let mut world = good();
+        world.forget(Stage::Notified, "resolved-resolved");
+        world.webhook.pop();
+        world.slack.pop();
+        let mut first: Value = serde_json::from_slice(&world.webhook[0].body).unwrap();
+        first["resolution"] = resolution;
+        world.webhook[0].body = first.to_string().into();
+        check(&world).breaches
+    };
+    assert_eq!(breaches(json!({"reason": "RECOVERED"})), []);
+    let untold = format!("{ID}: nobody was told of resolved");
+    assert_eq!(breaches(Value::Null), [(Breach::Lost, untold)]);
+}
+
+#[test]
 fn every_breach_is_found() {
     type Change = fn(&mut World);
     let cases: [(&str, Breach, Change); 23] = [
