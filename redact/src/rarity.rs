@@ -344,7 +344,7 @@ mod tests {
         };
         assert_eq!(count("got 9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8 back"), 1);
         assert_eq!(
-            count("kit.hcnegO5R0SbbpAe1M4rjvgckbFMeQB2N.6a4f91eb79dfb04b036caf48.\n"),
+            count("kit.hsnevO4R7TzzpAo2M9rjwqckdGNiQC3M.6a4f91eb79dfb04b036caf48.\n"),
             1
         );
         for text in [

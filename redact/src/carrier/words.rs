@@ -357,7 +357,7 @@ mod tests {
                 "vault path datadog.9f0a1b2c3d4e5f60718293a4b5c6d7e8",
                 "9f0a1b2c3d4e5f60718293a4b5c6d7e8",
             ),
-            ("setopt(curl, CURLOPT_PROXYPASSWORD, \")d!~O(\");", ")d!~O("),
+            ("setopt(curl, CURLOPT_PROXYPASSWORD, \")q!~K(\");", ")q!~K("),
             ("CREATE ROLE a WITH LOGIN PASSWORD hunter22;", "hunter22"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
             ("Config - password........hunter22", "hunter22"),

@@ -179,8 +179,8 @@ mod tests {
             "123e4567-e89b-12d3-a456-426614174000",
             "$1$28772684$iEwNOgGugqO9.bIz5sk8k/",
             "7481523-9081726354-123498765-210",
-            "yhTFulkELh3-jC6oudRX",
-            "abcdefghijklmnoprstu_1",
+            "kpRMundWTj3-bD6eafSX",
+            "bcdefghijklmnopqrs_7",
             "ABCDE12-FGHIJ34-KLMNO56-PQRST78",
         ] {
             assert!(is_random_token(value), "{value}");
