@@ -40,9 +40,8 @@ pub(crate) fn name_before(text: &str, at: usize) -> Option<&str> {
         end -= 1;
     }
     let (mut start, mut name) = word_before(text, floor, end)?;
-    let is_number = name.len() <= 2 && name.bytes().all(|b| b.is_ascii_digit());
-    if (is_type(name) || is_number) && bytes[..start].last() == Some(&b' ') {
-        // `var token string = "..."`, `Unseal Key 1: ...`
+    if is_type(name) && bytes[..start].last() == Some(&b' ') {
+        // `var token string = "..."`
         (start, name) = word_before(text, floor, start - 1).unwrap_or((start, name));
     }
     // The end of a remark is not that of a call: `(no such password): [ada]`.
