@@ -1,17 +1,17 @@
 //! What the words around a value say of it: `created with password X`, `password......X`, `env.PASSWORD || "X"`.
 
 use crate::carrier::is_secret_value;
-use crate::carrier::words::run_before;
 use crate::engine::Hit;
 use crate::lexicon::Naming;
 use crate::strings::quoted;
 use crate::syntax::unquoted_end;
 use crate::value::before;
 
-/// Whether the words around a value say that it is one, even if it does not look random.
+/// Whether the words around a value say that it is one, even if it does not look random. `name` is what ends with the
+/// word at `start`, and all that hyphens join to it.
 pub(super) fn is_told(
     text: &str,
-    (start, end): (usize, usize),
+    (start, word, name): (usize, &str, &str),
     (gap, from): (&str, usize),
     value: &str,
     naming: Naming,
@@ -19,8 +19,7 @@ pub(super) fn is_told(
     let quoted = matches!(text.as_bytes()[from - 1], b'"' | b'\'');
     let told = naming == Naming::Password && gap == " is " && quoted && value.len() >= 4;
     let has_digit = value.bytes().any(|b| b.is_ascii_digit());
-    let name = run_before(text, start, end);
-    let is_name = text[start..end].contains('_')
+    let is_name = word.contains('_')
         || name
             .get(..2)
             .is_some_and(|lead| lead.eq_ignore_ascii_case("x-"))

@@ -185,7 +185,7 @@ fn after_word(
         of_service()
     } else {
         is_random_token(value)
-            || is_told(text, (start, end), (gap, from), value, naming)
+            || is_told(text, (start, word, run), (gap, from), value, naming)
                 && is_secret_value(naming, value)
     };
     if secret {
@@ -303,7 +303,7 @@ fn is_of_service(text: &str, start: usize, run: &str) -> bool {
 }
 
 /// The word with what hyphens join to it: `vendor-private-key`.
-pub(super) fn run_before(text: &str, start: usize, end: usize) -> &str {
+fn run_before(text: &str, start: usize, end: usize) -> &str {
     let head = before(text, start, 40);
     let run = head
         .bytes()

@@ -108,17 +108,19 @@ impl Incident<'_> {
         if !self.notified().any(|(_, it)| is_about_it(it.kind())) {
             verdict.add(Breach::Lost, format!("{id}: nobody was told"));
         }
-        let is_end_told = self.bodies(world).any(|body| !body["resolution"].is_null());
+        let is_end_told = || self.bodies(world).any(|body| !body["resolution"].is_null());
         let steps = self.steps.iter().filter_map(|step| match &step.body {
-            Body::Acted(acted) if is_told(acted.step()) => Some(&step.subject.step),
-            Body::Detected(detected) if detected.phase() == Phase::Resolved && !is_end_told => {
-                Some(&step.subject.step)
+            Body::Acted(acted) if is_told(acted.step()) => Some((&step.subject.step, false)),
+            Body::Detected(detected) if detected.phase() == Phase::Resolved => {
+                Some((&step.subject.step, true))
             }
             _ => None,
         });
-        for step in steps {
+        for (step, is_end) in steps {
             let ending = format!("-{step}");
-            if !self.notified().any(|(it, _)| it.step.ends_with(&ending)) {
+            let has_notice = self.notified().any(|(it, _)| it.step.ends_with(&ending));
+            let is_known = has_notice || is_end && is_end_told();
+            if !is_known {
                 verdict.add(Breach::Lost, format!("{id}: nobody was told of {step}"));
             }
         }
