@@ -1,5 +1,6 @@
 //! Messages of a given size, and what passes them on: the product's runner, and JetStream bare.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,7 +19,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use rand::SeedableRng as _;
 use rand::distr::{Alphanumeric, SampleString as _};
 use rand::rngs::StdRng;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
+
+use crate::measure::LIMIT;
 
 /// How many messages the product handles, and the comparison passes on, at a time.
 pub(crate) const CONCURRENCY: usize = 32;
@@ -149,6 +153,7 @@ impl Load {
 /// Passes on what it gets, under another step where the next consumer asks for one.
 struct Pass<I, O, const IS_REPEATABLE: bool> {
     step: Option<&'static str>,
+    handled: Arc<Semaphore>,
     types: std::marker::PhantomData<fn(I) -> O>,
 }
 
@@ -160,28 +165,64 @@ impl<I: Carrier, O: Carrier, const IS_REPEATABLE: bool> Stage for Pass<I, O, IS_
     async fn handle(&self, input: &Input<I>) -> Outcome<O> {
         let step = self.step.unwrap_or(&input.subject.step).to_owned();
         let message = O::carrying(input.message.carried().cloned().unwrap_or_default());
+        self.handled.add_permits(1);
         Outcome::Done(vec![Output { step, message }])
     }
 }
 
-/// Starts the product's runner on a consumer; ends with the service.
-pub(crate) fn run_product<I: Carrier, O: Carrier, const IS_REPEATABLE: bool>(
-    service: &Service,
-    spec: ConsumerSpec,
-    step: Option<&'static str>,
-) -> JoinHandle<anyhow::Result<()>> {
-    let service = service.clone();
-    let stage = Pass::<I, O, IS_REPEATABLE> {
-        step,
-        types: std::marker::PhantomData,
-    };
-    tokio::spawn(async move { service.run_stage(&spec, stage).await })
+/// The product's runner on a consumer.
+pub(crate) struct Running {
+    task: JoinHandle<anyhow::Result<()>>,
+    handled: Arc<Semaphore>,
+}
+
+impl Running {
+    /// Starts it; it ends with the service.
+    pub(crate) fn start<I: Carrier, O: Carrier, const IS_REPEATABLE: bool>(
+        service: &Service,
+        spec: ConsumerSpec,
+        step: Option<&'static str>,
+    ) -> Self {
+        let service = service.clone();
+        let handled = Arc::new(Semaphore::new(0));
+        let stage = Pass::<I, O, IS_REPEATABLE> {
+            step,
+            handled: handled.clone(),
+            types: std::marker::PhantomData,
+        };
+        let task = tokio::spawn(async move { service.run_stage(&spec, stage).await });
+        Self { task, handled }
+    }
+
+    /// Waits until so many messages have come to the handler, and asks the server nothing meanwhile.
+    pub(crate) async fn has_handled(&self, count: usize) -> anyhow::Result<()> {
+        let handled = self.handled.acquire_many(u32::try_from(count)?);
+        let handled = tokio::time::timeout(LIMIT, handled).await;
+        handled
+            .with_context(|| format!("{count} messages were not handled within {LIMIT:?}"))??
+            .forget();
+        Ok(())
+    }
+
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        self.task.await?
+    }
 }
 
 /// Passes on with the client alone: pull, publish with the same headers, id and expected sequence,
-/// wait until it is stored, ack. Returns when all acks have reached the server.
+/// wait until it is stored, ack. In a task of its own, as the product. Returns when all acks have
+/// reached the server.
 pub(crate) async fn run_raw(
     client: &Client,
+    spec: ConsumerSpec,
+    out: StageName,
+    count: usize,
+) -> anyhow::Result<()> {
+    tokio::spawn(pass_all_raw(client.clone(), spec, out, count)).await?
+}
+
+async fn pass_all_raw(
+    client: Client,
     spec: ConsumerSpec,
     out: StageName,
     count: usize,

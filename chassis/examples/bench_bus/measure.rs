@@ -11,7 +11,7 @@ use bonesetter_proto::v1::{Diagnosed, Enriched, Redacted};
 
 use crate::bed::{Bed, Sync};
 use crate::figures::{Latency, cpu_seconds, latency, median};
-use crate::load::{CONCURRENCY, Carrier, Load, Unsigned, run_product, run_raw};
+use crate::load::{CONCURRENCY, Carrier, Load, Running, Unsigned, run_raw};
 
 /// How much is measured, and of what.
 #[derive(Debug, Clone, Copy)]
@@ -279,11 +279,12 @@ impl Stand {
         load.fill::<I>(&self.writer).await?;
         let service = self.bed.service(self.spec.user).await?;
         let meter = Meter::begin(&self.bed);
-        let running = run_product::<I, O, true>(&service, wide(self.spec), None);
+        let running = Running::start::<I, O, true>(&service, wide(self.spec), None);
+        running.has_handled(load.count).await?;
         self.bed.wait_acknowledged(&self.spec, LIMIT).await?;
         let measured = meter.end(load.count);
         service.shutdown.cancel();
-        running.await??;
+        running.end().await?;
         Ok(measured)
     }
 
@@ -299,11 +300,11 @@ impl Stand {
     /// As many at a time as deployed.
     async fn idle_product<I: Carrier, O: Carrier>(&self, load: Load) -> anyhow::Result<Latency> {
         let service = self.bed.service(self.spec.user).await?;
-        let running = run_product::<I, O, true>(&service, self.spec, None);
+        let running = Running::start::<I, O, true>(&service, self.spec, None);
         load.trickle::<I>(&self.writer, EVERY).await?;
         self.bed.wait_acknowledged(&self.spec, LIMIT).await?;
         service.shutdown.cancel();
-        running.await??;
+        running.end().await?;
         self.latency::<I, O>(load).await
     }
 

@@ -7,11 +7,10 @@ use bonesetter_chassis::topology::{
 };
 use bonesetter_proto::Stage;
 use bonesetter_proto::v1::{Acted, Detected, Diagnosed, Enriched, Redacted};
-use tokio::task::JoinHandle;
 
 use crate::bed::{Bed, Sync};
 use crate::figures::{Latency, latency, median};
-use crate::load::{Load, run_product, run_raw};
+use crate::load::{Load, Running, run_raw};
 use crate::measure::{EVERY, Effort, LIMIT, Meter, Round, StreamReaders, wide};
 
 const SPECS: [ConsumerSpec; 6] = [
@@ -88,6 +87,9 @@ pub(crate) async fn six_stages(
         let stages = Stages::start(&bed).await?;
         let meter = Meter::begin(&bed);
         let running = stages.run(true);
+        for stage in &running {
+            stage.has_handled(count).await?;
+        }
         wait_for_all(&bed).await?;
         let product = meter.end(count);
         stages.end(running).await?;
@@ -142,8 +144,6 @@ struct Stages {
     actuator: Service,
 }
 
-type Running = [JoinHandle<anyhow::Result<()>>; 6];
-
 impl Stages {
     async fn start(bed: &Bed) -> anyhow::Result<Self> {
         Ok(Self {
@@ -154,27 +154,27 @@ impl Stages {
         })
     }
 
-    fn run(&self, is_wide: bool) -> Running {
+    fn run(&self, is_wide: bool) -> [Running; 6] {
         let spec = |spec| if is_wide { wide(spec) } else { spec };
         let actuator = &self.actuator;
         let (decide, apply) = (spec(ACTUATOR_DECIDE), spec(ACTUATOR_APPLY));
         let verify = spec(ACTUATOR_VERIFY);
         [
-            run_product::<Detected, Enriched, true>(&self.enricher, spec(ENRICHER), None),
-            run_product::<Enriched, Redacted, true>(&self.redactor, spec(REDACTOR), None),
-            run_product::<Redacted, Diagnosed, false>(&self.llm, spec(LLM), None),
-            run_product::<Diagnosed, Acted, false>(actuator, decide, Some("intended")),
-            run_product::<Acted, Acted, false>(actuator, apply, Some("applied")),
-            run_product::<Acted, Acted, false>(actuator, verify, Some("verified")),
+            Running::start::<Detected, Enriched, true>(&self.enricher, spec(ENRICHER), None),
+            Running::start::<Enriched, Redacted, true>(&self.redactor, spec(REDACTOR), None),
+            Running::start::<Redacted, Diagnosed, false>(&self.llm, spec(LLM), None),
+            Running::start::<Diagnosed, Acted, false>(actuator, decide, Some("intended")),
+            Running::start::<Acted, Acted, false>(actuator, apply, Some("applied")),
+            Running::start::<Acted, Acted, false>(actuator, verify, Some("verified")),
         ]
     }
 
-    async fn end(&self, running: Running) -> anyhow::Result<()> {
+    async fn end(&self, running: [Running; 6]) -> anyhow::Result<()> {
         for service in [&self.enricher, &self.redactor, &self.llm, &self.actuator] {
             service.shutdown.cancel();
         }
-        for task in running {
-            task.await??;
+        for stage in running {
+            stage.end().await?;
         }
         Ok(())
     }
