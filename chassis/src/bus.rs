@@ -5,7 +5,7 @@
 //! | `headers()` after `message_id()` drops the id | [`publish`], one function builds every message |
 //! | a publish that timed out may have been stored | same id and expect-last-subject-sequence 0 on retry |
 //! | a missing permission looks like a timeout | [`connection`] reads the server's error events |
-//! | what is pulled ahead outlives the ack wait | [`feed`] asks for no more than handlers are free |
+//! | what is pulled ahead outlives the ack wait | the runner has no more asked for than will be begun in a moment |
 //! | an inbox for every pull | [`feed`] has one for all pulls of a consumer |
 //! | a stored message can begin like a word of the server | [`feed`] tells them apart by the reply subject |
 //! | a stall of 31 s after a reconnect with two replicas | [`consume`] pulls anew on every connect |

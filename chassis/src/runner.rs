@@ -5,6 +5,7 @@
 //! the ack is not waited for). A crash at any point leads to redelivery; outputs are stored once
 //! because their subjects are unique.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ use crate::telemetry;
 use crate::topology::ConsumerSpec;
 
 use advisory::AdvisoryWork;
+use pace::Pace;
 use panics::caught;
 use reasons::{EXHAUSTED, PANIC};
 use redrive::Request;
@@ -34,6 +36,7 @@ mod bury;
 mod input;
 mod lag;
 mod observe;
+mod pace;
 mod panics;
 mod reasons;
 mod redrive;
@@ -110,11 +113,10 @@ impl Runner {
         let (label, _in_flight) = self.received(&pulled);
         let started = Instant::now();
         let span = self.span(&pulled);
-        let dead = Dead::of(&self.spec, &pulled);
         let sender = pulled.headers.get(header::TRACEPARENT);
         let working = self.work_alive(work, &pulled).instrument(span.clone());
         let end = telemetry::hand_on(sender.map(String::as_str), working).await;
-        self.finish::<W>(&label, &pulled, &dead, end)
+        self.finish::<W>(&label, &pulled, None, end)
             .instrument(span)
             .await;
         self.metrics
@@ -129,7 +131,7 @@ impl Runner {
             Request::Handle(pulled) => self.handle(work, *pulled).await,
             Request::End(request, dead, end) => {
                 let (label, _in_flight) = self.received(&request);
-                self.finish::<W>(&label, &request, &dead, end).await;
+                self.finish::<W>(&label, &request, Some(dead), end).await;
             }
         }
     }
@@ -139,17 +141,24 @@ impl Runner {
         // An interval that begins now would wait for the clock's next millisecond.
         let every = self.spec.ack_wait / 3;
         let mut alive = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
-        let working = caught(work.work(pulled));
-        tokio::pin!(working);
+        let mut working = pin!(caught(work.work(pulled)));
         loop {
             tokio::select! {
-                end = &mut working => return end,
+                end = &mut working => return end.unwrap_or(End::Panicked),
                 _ = alive.tick() => pulled.acker.in_progress().await,
             }
         }
     }
 
-    async fn finish<W: Work>(&self, label: &ConsumerLabel, pulled: &Pulled, dead: &Dead, end: End) {
+    /// Tells the server how a delivery ended. `dead` is what a letter would be about, where that is not what was
+    /// delivered.
+    async fn finish<W: Work>(
+        &self,
+        label: &ConsumerLabel,
+        pulled: &Pulled,
+        dead: Option<Dead>,
+        end: End,
+    ) {
         match end {
             End::Done { published } => {
                 self.metrics
@@ -164,11 +173,15 @@ impl Runner {
                 }
             }
             End::HandBack => self.give_back(pulled, SHORTEST_RETRY).await,
-            End::Dead { reason, cause } => self.bury::<W>(pulled, dead, reason, &cause).await,
+            End::Dead { reason, cause } => {
+                Box::pin(self.bury::<W>(pulled, dead, reason, &cause)).await;
+            }
             End::Retry { after, cause } if self.may_come_again(pulled, 0) => {
                 self.retry(label, pulled, after, &cause).await;
             }
-            End::Retry { cause, .. } => self.bury::<W>(pulled, dead, EXHAUSTED, &cause).await,
+            End::Retry { cause, .. } => {
+                Box::pin(self.bury::<W>(pulled, dead, EXHAUSTED, &cause)).await;
+            }
             End::Panicked => {
                 tracing::error!("the handler panicked");
                 self.metrics.panicked.get_or_create(label).inc();
@@ -176,7 +189,7 @@ impl Runner {
                 if self.may_come_again(pulled, panics::DELIVERIES) {
                     self.retry(label, pulled, panics::RETRY, &cause).await;
                 } else {
-                    self.bury::<W>(pulled, dead, PANIC, &cause).await;
+                    Box::pin(self.bury::<W>(pulled, dead, PANIC, &cause)).await;
                 }
             }
         }
@@ -224,40 +237,51 @@ async fn pull<W: Work>(
     is_again: bool,
 ) {
     let permits = Arc::new(Semaphore::new(spec.concurrency));
+    let pace = Pace::of(spec.concurrency);
     let puller = Puller::new(runner.bus.clone(), spec, waiting);
     let deliveries = stream::unfold(puller, async |mut puller| {
-        if let Some(delivery) = next(runner, &spec, &permits, &mut puller).await {
+        let ahead = || {
+            if W::IS_REPEATABLE {
+                pace.ahead(Instant::now())
+            } else {
+                0
+            }
+        };
+        if let Some(delivery) = next(runner, &spec, &permits, &mut puller, ahead).await {
             return Some((delivery, puller));
         }
         puller.hand_back().await;
         None
     });
     let handling = deliveries.for_each_concurrent(None, async |(pulled, permit)| {
-        let handled = async {
+        let handled = caught(async {
             if is_again {
                 runner.handle_again(work, &spec, pulled).await;
             } else {
                 runner.handle(work, pulled).await;
             }
-        };
-        if panics::is_in(handled).await {
+        });
+        if handled.await.is_none() {
             tracing::error!("what is done around a handler panicked; the message comes again");
             let consumer = spec.name;
             let panicked = &runner.metrics.panicked;
             panicked.get_or_create(&ConsumerLabel { consumer }).inc();
         }
+        pace.end(Instant::now());
         drop(permit);
     });
     handling.await;
     tracing::info!(consumer = spec.name, "drained");
 }
 
-/// The next delivery, once a handler is free for it; `None` when shutting down.
+/// The next delivery, once a handler is free for it; `None` when shutting down. `ahead` is how many more may
+/// be asked for than handlers are free.
 async fn next(
     runner: &Runner,
     spec: &ConsumerSpec,
     permits: &Arc<Semaphore>,
     puller: &mut Puller,
+    ahead: impl Fn() -> usize,
 ) -> Option<(Pulled, OwnedSemaphorePermit)> {
     let permit = tokio::select! {
         permit = permits.clone().acquire_owned() => permit.ok()?,
@@ -266,8 +290,8 @@ async fn next(
     if puller.must_ask() {
         gather(permits, spec.concurrency).await;
     }
-    let free = 1 + permits.available_permits();
-    let pulled = puller.next(free, &runner.shutdown).await?;
+    let wanted = 1 + permits.available_permits() + ahead();
+    let pulled = puller.next(wanted, &runner.shutdown).await?;
     Some((pulled, permit))
 }
 

@@ -23,7 +23,8 @@ pub trait Stage: Send + Sync + 'static {
     /// What it produces.
     type Out: Event;
     /// Whether handling a message again has no effect and costs little. Then the ack of an input is
-    /// not waited for: where one is lost, the message comes again and finds its outputs stored.
+    /// not waited for: where one is lost, the message comes again and finds its outputs stored. And while
+    /// handlers end quickly, messages are pulled ahead.
     const IS_REPEATABLE: bool = false;
     /// Every reason that it [rejects](Outcome::Reject) messages for.
     const REASONS: &'static [&'static str] = &[];

@@ -191,8 +191,8 @@ pub(crate) fn hand_on<F: Future>(
 /// no spans are made, that of the message that is handled, or else the incident's own.
 pub(crate) fn inject(headers: &mut HeaderMap, incident: &str) {
     let is_valid = |context: &Context| context.span().span_context().is_valid();
-    let current = tracing::Span::current().context();
-    let context = Some(current)
+    let current = is_exporting().then(|| tracing::Span::current().context());
+    let context = current
         .filter(is_valid)
         .or_else(|| HANDLED.try_with(Context::clone).ok().filter(is_valid))
         .or_else(|| context_of_incident(incident));
@@ -214,8 +214,12 @@ pub(crate) fn begin_trace(span: &tracing::Span, incident: &str) {
     }
 }
 
+fn is_exporting() -> bool {
+    TRACED.load(Ordering::Relaxed)
+}
+
 fn is_traced(span: &tracing::Span) -> bool {
-    TRACED.load(Ordering::Relaxed) && !span.is_disabled()
+    is_exporting() && !span.is_disabled()
 }
 
 /// The trace context of an incident.

@@ -134,7 +134,7 @@ pub struct ConsumerSpec {
     pub step: Option<&'static str>,
     /// The user that may use it, and nobody else.
     pub user: &'static str,
-    /// How many messages one process handles at a time; also how many it pulls ahead.
+    /// How many messages one process handles at a time; also how many it pulls ahead at the most.
     pub concurrency: usize,
     /// How long a delivery may stay without a sign of life.
     pub ack_wait: Duration,

@@ -85,11 +85,11 @@ impl Acker {
     }
 }
 
-/// Pulls from one durable consumer, never more than can be handled at once.
+/// Pulls from one durable consumer, never more than it is told.
 ///
 /// The client's endless `Stream` pulls ahead, and does so even while nobody reads from it: what it
 /// holds during a slow call outlives the ack wait, is delivered again, handled twice and at last
-/// buried. So as many messages are asked for as handlers are free.
+/// buried. So as many messages are asked for as are wanted now.
 pub(crate) struct Puller {
     bus: Bus,
     spec: ConsumerSpec,
@@ -113,11 +113,10 @@ impl Puller {
         }
     }
 
-    /// The next delivery, where `free` are the handlers that have nothing to do; `None` when
-    /// shutting down.
+    /// The next delivery, where so many are wanted; `None` when shutting down.
     pub(crate) async fn next(
         &mut self,
-        free: usize,
+        wanted: usize,
         shutdown: &CancellationToken,
     ) -> Option<Pulled> {
         loop {
@@ -130,7 +129,7 @@ impl Puller {
             };
             let most = self.spec.concurrency;
             let next = async {
-                feed.ask(free, most).await?;
+                feed.ask(wanted, most).await?;
                 feed.next().await
             };
             tokio::select! {

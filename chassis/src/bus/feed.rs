@@ -69,11 +69,11 @@ impl Feed {
         self.asked == 0
     }
 
-    /// Sees to it that up to `free` messages are asked for. While some are, the server has no more
+    /// Sees to it that up to `wanted` messages are asked for. While some are, the server has no more
     /// than it has sent, so what is missing is asked for when it is worth a request: a quarter of
     /// `most` that can be handled at a time.
-    pub(super) async fn ask(&mut self, free: usize, most: usize) -> Result<(), FeedError> {
-        let missing = free.saturating_sub(self.asked);
+    pub(super) async fn ask(&mut self, wanted: usize, most: usize) -> Result<(), FeedError> {
+        let missing = wanted.saturating_sub(self.asked);
         if missing == 0 || (self.asked > 0 && missing < most.div_ceil(4)) {
             return Ok(());
         }

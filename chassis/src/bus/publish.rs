@@ -221,18 +221,22 @@ impl<M: Event> Publisher<M> {
                 limit,
             });
         }
-        let mut headers = HeaderMap::new();
-        inject(&mut headers, subject.incident.as_str());
-        describe::<M>(&mut headers, subject, id, self.producer.name, now);
-        if let Some(signer) = &self.signer {
-            let signature = signer.sign(&name, &payload);
-            headers.insert(header::KEY_ID, signature.key_id);
-            headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));
-        }
+        let signer = self.signer.as_ref();
+        let signature = signer.map(|signer| signer.sign(&name, &payload));
+        let headers = || {
+            let mut headers = HeaderMap::new();
+            inject(&mut headers, subject.incident.as_str());
+            describe::<M>(&mut headers, subject, id, self.producer.name, now);
+            if let Some(signature) = &signature {
+                headers.insert(header::KEY_ID, signature.key_id.as_str());
+                headers.insert(header::SIGNATURE, STANDARD.encode(&signature.bytes));
+            }
+            headers
+        };
         if let Some(guard) = guard {
             let wire = Wire {
                 subject: &name,
-                headers: written(&headers, id),
+                headers: written(&headers(), id),
                 payload: &payload,
             };
             let checked = guard.check(wire).await;
@@ -248,27 +252,27 @@ impl<M: Event> Publisher<M> {
         &self,
         subject: String,
         id: &str,
-        headers: HeaderMap,
+        headers: impl Fn() -> HeaderMap,
         payload: Bytes,
     ) -> Result<Stored, PublishError> {
         let mut delay = FIRST_RETRY;
         loop {
             let message = PublishMessage::build()
-                .headers(headers.clone())
+                .headers(headers())
                 .message_id(id)
                 .expected_last_subject_sequence(0)
                 .payload(payload.clone());
             let error = match self.send(&subject, message).await {
                 Ok(ack) if !ack.duplicate => return Ok(Stored::Now(ack.sequence)),
                 Ok(_) => {
-                    if let Some(stored) = self.stored_before(&subject, id).await? {
+                    if let Some(stored) = Box::pin(self.stored_before(&subject, id)).await? {
                         return Ok(stored);
                     }
                     "the stream says duplicate, and the stored message cannot be read".to_owned()
                 }
                 Err(error) => match error.kind() {
                     PublishErrorKind::WrongLastSequence => {
-                        if let Some(stored) = self.stored_before(&subject, id).await? {
+                        if let Some(stored) = Box::pin(self.stored_before(&subject, id)).await? {
                             return Ok(stored);
                         }
                         error.to_string()

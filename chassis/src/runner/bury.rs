@@ -21,7 +21,7 @@ impl Runner {
     pub(super) async fn bury<W: Work>(
         &self,
         pulled: &Pulled,
-        dead: &Dead,
+        dead: Option<Dead>,
         reason: &'static str,
         cause: &anyhow::Error,
     ) {
@@ -31,7 +31,8 @@ impl Runner {
         );
         let text = chain(cause);
         telemetry::fail(&tracing::Span::current(), reason);
-        let letter = match self.letters.bury(dead, reason, &text).await {
+        let dead = dead.unwrap_or_else(|| Dead::of(&self.spec, pulled));
+        let letter = match self.letters.bury(&dead, reason, &text).await {
             Ok(letter) => letter,
             Err(error) => {
                 tracing::error!(reason, cause = %text, %error, "the dead letter was not stored");

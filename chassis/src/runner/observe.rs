@@ -3,6 +3,7 @@
 use async_nats::header::NATS_MESSAGE_ID;
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::Instrument as _;
+use tracing::instrument::Instrumented;
 
 use super::Runner;
 use crate::bus::{Pulled, header};
@@ -65,12 +66,12 @@ impl Runner {
 
     /// Gives the server its answer about a delivery, under a span of that; `operation` is the word of
     /// the protocol.
-    pub(super) async fn settle<T>(
+    pub(super) fn settle<F: Future>(
         &self,
         pulled: &Pulled,
         operation: &'static str,
-        answer: impl Future<Output = T>,
-    ) -> T {
+        answer: F,
+    ) -> Instrumented<F> {
         let messaging = self.messaging(pulled, operation, "settle");
         let span = tracing::info_span!(
             target: TRACES_ONLY,
@@ -81,7 +82,7 @@ impl Runner {
             subject = %pulled.subject,
         );
         messaging.describe(&span);
-        answer.instrument(span).await
+        answer.instrument(span)
     }
 
     fn messaging<'a>(

@@ -9,8 +9,6 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-use super::work::End;
-
 /// How long a message waits after a panic, at first.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// After so many deliveries one that panics is buried, where the consumer has no limit.
@@ -21,14 +19,10 @@ pub(super) fn cause() -> anyhow::Error {
     anyhow::anyhow!("the handler panicked; its log says where, and this is a bug")
 }
 
-/// Whether there was a panic, which goes no further. What others do in the same task goes on.
-pub(super) async fn is_in(handling: impl Future<Output = ()>) -> bool {
-    AssertUnwindSafe(handling).catch_unwind().await.is_err()
-}
-
-/// Ends as a handler does, also when that panics. What handlers share is left as it is, which is what
-/// the panic of a task does.
-pub(super) async fn caught(working: impl Future<Output = End>) -> End {
-    let ended = AssertUnwindSafe(working).catch_unwind().await;
-    ended.unwrap_or(End::Panicked)
+/// What is handled, or `None` where that panicked; a panic goes no further, and what others do in the same task
+/// goes on. What handlers share is left as it is, which is what the panic of a task does.
+///
+/// Not an `async fn`, which would hold the handling twice: as its argument, and as what it waits for.
+pub(super) fn caught<T>(handling: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    AssertUnwindSafe(handling).catch_unwind().map(Result::ok)
 }

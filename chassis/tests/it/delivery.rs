@@ -131,6 +131,34 @@ async fn work_that_outlasts_the_ack_wait_is_done_once_and_holds_nothing_back() {
     assert_eq!(running.begun.recv().await, None);
 }
 
+/// What was pulled ahead of a stage that was quick waits while it is slow, and may come again meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_was_quick_and_is_slow_does_everything_once() {
+    let bed = Bed::start().await;
+    let spec = ConsumerSpec {
+        concurrency: 2,
+        ..with_ack_wait(&bed, Duration::from_secs(1)).await
+    };
+    let enricher = bed.service("svc-enricher").await;
+    let mut running = run_gated_as::<true>(&enricher, spec, true, Duration::ZERO);
+    publish(&bed, 0..20).await;
+    for _ in 0..10 {
+        running.begun.recv().await.unwrap();
+    }
+    running.gate.send(false).unwrap();
+    let js = jetstream::new(nats_client(&bed, "provisioner").await);
+    publish(&bed, 20..24).await;
+    while open_deliveries(&js).await < spec.concurrency {
+        tokio::task::yield_now().await;
+    }
+    running.gate.send(true).unwrap();
+    let bus = bed.bus("svc-redactor-replay").await;
+    assert_eq!(stored(&bus, StageName::Enriched, 24).await.len(), 24);
+    enricher.shutdown.cancel();
+    running.task.await.unwrap().unwrap();
+    assert_eq!(stored(&bus, StageName::Enriched, 24).await.len(), 24);
+}
+
 /// The server takes an empty message for the end of the answers to a pull from another account, also where
 /// it is one that somebody has published.
 #[tokio::test(flavor = "multi_thread")]
