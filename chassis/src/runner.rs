@@ -237,16 +237,10 @@ async fn pull<W: Work>(
     is_again: bool,
 ) {
     let permits = Arc::new(Semaphore::new(spec.concurrency));
-    let pace = Pace::of(spec.concurrency);
+    let pace = W::IS_REPEATABLE.then(|| Pace::of(spec.concurrency));
     let puller = Puller::new(runner.bus.clone(), spec, waiting);
     let deliveries = stream::unfold(puller, async |mut puller| {
-        let ahead = || {
-            if W::IS_REPEATABLE {
-                pace.ahead(Instant::now())
-            } else {
-                0
-            }
-        };
+        let ahead = || pace.as_ref().map_or(0, |pace| pace.ahead(Instant::now()));
         if let Some(delivery) = next(runner, &spec, &permits, &mut puller, ahead).await {
             return Some((delivery, puller));
         }
@@ -267,7 +261,9 @@ async fn pull<W: Work>(
             let panicked = &runner.metrics.panicked;
             panicked.get_or_create(&ConsumerLabel { consumer }).inc();
         }
-        pace.end(Instant::now());
+        if let Some(pace) = &pace {
+            pace.end(Instant::now());
+        }
         drop(permit);
     });
     handling.await;

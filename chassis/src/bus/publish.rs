@@ -221,22 +221,18 @@ impl<M: Event> Publisher<M> {
                 limit,
             });
         }
-        let signer = self.signer.as_ref();
-        let signature = signer.map(|signer| signer.sign(&name, &payload));
-        let headers = || {
-            let mut headers = HeaderMap::new();
-            inject(&mut headers, subject.incident.as_str());
-            describe::<M>(&mut headers, subject, id, self.producer.name, now);
-            if let Some(signature) = &signature {
-                headers.insert(header::KEY_ID, signature.key_id.as_str());
-                headers.insert(header::SIGNATURE, STANDARD.encode(&signature.bytes));
-            }
-            headers
-        };
+        let mut headers = HeaderMap::new();
+        inject(&mut headers, subject.incident.as_str());
+        describe::<M>(&mut headers, subject, id, self.producer.name, now);
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(&name, &payload);
+            headers.insert(header::KEY_ID, signature.key_id);
+            headers.insert(header::SIGNATURE, STANDARD.encode(signature.bytes));
+        }
         if let Some(guard) = guard {
             let wire = Wire {
                 subject: &name,
-                headers: written(&headers(), id),
+                headers: written(&headers, id),
                 payload: &payload,
             };
             let checked = guard.check(wire).await;
@@ -252,13 +248,13 @@ impl<M: Event> Publisher<M> {
         &self,
         subject: String,
         id: &str,
-        headers: impl Fn() -> HeaderMap,
+        headers: HeaderMap,
         payload: Bytes,
     ) -> Result<Stored, PublishError> {
         let mut delay = FIRST_RETRY;
         loop {
             let message = PublishMessage::build()
-                .headers(headers())
+                .headers(headers.clone())
                 .message_id(id)
                 .expected_last_subject_sequence(0)
                 .payload(payload.clone());
