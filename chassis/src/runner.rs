@@ -248,6 +248,7 @@ async fn pull<W: Work>(
         None
     });
     let handling = deliveries.for_each_concurrent(None, async |(pulled, permit)| {
+        let begun = Instant::now();
         let handled = caught(async {
             if is_again {
                 runner.handle_again(work, &spec, pulled).await;
@@ -262,7 +263,7 @@ async fn pull<W: Work>(
             panicked.get_or_create(&ConsumerLabel { consumer }).inc();
         }
         if let Some(pace) = &pace {
-            pace.end(Instant::now());
+            pace.end(begun);
         }
         drop(permit);
     });

@@ -1,4 +1,4 @@
-//! How quickly handlers come to an end, and so how much may be asked for before they have.
+//! How quickly handlers do their work, and so how much may be asked for before they have.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -7,39 +7,41 @@ use std::time::{Duration, Instant};
 /// What is pulled ahead will be begun in about so long. It is far shorter than any ack wait.
 const MOMENT: Duration = Duration::from_millis(50);
 
-/// When the last handlers ended: as many as there may be at a time.
+/// When those began that ended last: as many as there may be at a time. When they ended says nothing, because
+/// slow ones that wait for the same thing end together.
 #[derive(Debug)]
 pub(super) struct Pace {
-    ended: Mutex<VecDeque<Instant>>,
+    begun: Mutex<VecDeque<Instant>>,
     concurrency: usize,
 }
 
 impl Pace {
     pub(super) fn of(concurrency: usize) -> Self {
         Self {
-            ended: Mutex::new(VecDeque::with_capacity(concurrency + 1)),
+            begun: Mutex::new(VecDeque::with_capacity(concurrency + 1)),
             concurrency,
         }
     }
 
-    /// A handler has ended.
-    pub(super) fn end(&self, now: Instant) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.push_back(now);
-        if ended.len() > self.concurrency {
-            ended.pop_front();
+    /// A handler has ended that began then.
+    pub(super) fn end(&self, began: Instant) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.push_back(began);
+        if begun.len() > self.concurrency {
+            begun.pop_front();
         }
     }
 
     /// How many messages more than handlers are free may be asked for: as many as there are handlers, while so many
-    /// have ended within a moment.
+    /// have begun and ended within a moment.
     pub(super) fn ahead(&self, now: Instant) -> usize {
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_quick = ended.len() == self.concurrency
-            && ended
-                .front()
-                .is_some_and(|first| now.saturating_duration_since(*first) < MOMENT);
-        if is_quick { self.concurrency } else { 0 }
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_recent = |began: &Instant| now.saturating_duration_since(*began) < MOMENT;
+        if begun.len() == self.concurrency && begun.iter().all(is_recent) {
+            self.concurrency
+        } else {
+            0
+        }
     }
 }
 
@@ -61,11 +63,18 @@ mod tests {
         assert_eq!(pace.ahead(after(51)), 0, "nothing has ended since");
         pace.end(after(51));
         assert_eq!(pace.ahead(after(51)), 3, "the last three count");
-        pace.end(after(90));
-        assert_eq!(
-            pace.ahead(after(60)),
-            0,
-            "one of the last three is long ago"
-        );
+    }
+
+    #[test]
+    fn what_is_slow_pulls_nothing_ahead_where_all_end_at_once() {
+        let (pace, start) = (Pace::of(2), Instant::now());
+        let end = start + Duration::from_secs(2);
+        pace.end(start);
+        pace.end(start);
+        assert_eq!(pace.ahead(end), 0);
+        pace.end(end);
+        assert_eq!(pace.ahead(end), 0, "one of the last two is slow");
+        pace.end(end);
+        assert_eq!(pace.ahead(end), 2);
     }
 }
