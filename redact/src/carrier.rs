@@ -12,7 +12,9 @@ mod told;
 pub(crate) mod words;
 
 use self::assignment::Assignment;
+pub(crate) use self::assignment::is_message;
 pub(crate) use self::lists::LIST;
+pub(crate) use self::phrases::is_phrase;
 use crate::engine::Hit;
 use crate::json::names::{is_name_key, is_value_key};
 use crate::lexicon::{Naming, classify, is_signature};
@@ -74,7 +76,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         if naming == Naming::Weak && bytes[at] == b':' && is_image(text, name, at) {
             continue;
         }
-        if naming > Naming::Ordinary && bytes[at] == b':' && is_public(text, name, at) {
+        if naming > Naming::Ordinary
+            && bytes[at] == b':'
+            && (is_public(text, name, at) || is_in_reference(text, at))
+        {
             naming = Naming::Ordinary;
         }
         if let Some((from, announced)) = pair.filter(|_| is_value_key(last))
@@ -82,8 +87,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         {
             naming = naming.max(announced);
         }
-        if last == "default" {
-            naming = naming.max(variable_before(text, at));
+        if last.eq_ignore_ascii_case("default") {
+            naming = naming
+                .max(variable_before(text, at))
+                .max(parameter_around(text, at));
         }
         if is_login_of_kafka(text, name, at) {
             naming = Naming::Password;
@@ -146,6 +153,22 @@ fn is_image(text: &str, name: &str, at: usize) -> bool {
         && text[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric())
 }
 
+/// Whether a name is within a reference: `arn:aws:secretsmanager:eu-west-2:6602:secret:dev/db-WEHbH0`,
+/// `{{resolve:secretsmanager:x:SecretString:password}}`, `${file:/etc/db.secret:password}`.
+fn is_in_reference(text: &str, at: usize) -> bool {
+    let head = before(text, at, NAME_LIMIT);
+    let start = head
+        .rfind([' ', '"', '\'', '=', '\n'])
+        .map_or(0, |place| place + 1);
+    let token = &head[start..];
+    let open = token.rsplit_once("${").map(|(_, inner)| inner);
+    token.starts_with("arn:")
+        || token.starts_with("{{resolve:")
+        || open.is_some_and(|inner| {
+            inner.contains(':') && !inner.contains([' ', '}']) && !inner.contains(":-")
+        })
+}
+
 /// Whether a name in a document is that of something public: a signature, the digest of a Secret.
 fn is_public(text: &str, name: &str, at: usize) -> bool {
     let head = before(text, at, NAME_LIMIT).trim_end_matches(['"', '\'', '\\', ' ']);
@@ -181,14 +204,44 @@ fn content_after(text: &str, quote: usize, naming: Naming) -> Option<Hit> {
     is_secret_value(naming, value).then(|| Hit::secret(start, start + value.len(), "content"))
 }
 
-/// What the name of a variable announces for its default: `variable "db_password" { default = "x" }`.
+/// The name in `env("DB_PASSWORD", default=`, before the last word.
+fn argument_before(head: &str) -> Option<&str> {
+    let call = head.strip_suffix("default")?.trim_end_matches(' ');
+    let call = call.strip_suffix(',')?.strip_suffix(['"', '\''])?;
+    let (function, name) = call.rsplit_once(['"', '\''])?;
+    function.ends_with('(').then_some(name)
+}
+
+/// What the name of a variable announces for its default: `variable "db_password" { default = "x" }`,
+/// `env("DB_PASSWORD", default="x")`.
 fn variable_before(text: &str, at: usize) -> Naming {
     let head = before(text, at, 200);
     let name = head
         .rsplit_once("variable \"")
         .filter(|(_, block)| !block.contains('}'))
         .and_then(|(_, block)| block.split('"').next());
-    name.map_or(Naming::Ordinary, classify)
+    name.or_else(|| argument_before(head))
+        .map_or(Naming::Ordinary, classify)
+}
+
+/// What the name of a parameter announces for its default, on a line of its own:
+/// `DbPassword:`, then `Type: String`, then `Default: x`.
+fn parameter_around(text: &str, at: usize) -> Naming {
+    let depth = |line: &str| line.len() - line.trim_start_matches([' ', '\t']).len();
+    let head = before(text, at, 4 * NAME_LIMIT);
+    let mut lines = head.rsplit('\n');
+    let own = depth(lines.next().unwrap_or_default());
+    let outer = lines.find(|line| !line.trim().is_empty() && depth(line) < own);
+    let outer = outer.unwrap_or_default().trim();
+    let opens = outer.ends_with(':') || outer.ends_with('{');
+    let name = outer
+        .trim_end_matches(['{', ' ', ':', '='])
+        .trim_matches(['"', '\'', '-', ' ']);
+    if opens {
+        classify(name)
+    } else {
+        Naming::Ordinary
+    }
 }
 
 /// `user_ada="x"` among the options of a login module: the password of a user of the broker.
@@ -280,7 +333,8 @@ pub(crate) fn is_scheme(word: &str) -> bool {
 /// What the name announces, together with the word before it where that decides (`API Key: ...`).
 fn naming_of(text: &str, name: &str, at: usize) -> Naming {
     let alone = classify(name);
-    if alone != Naming::Weak {
+    let is_value = alone == Naming::Ordinary && matches!(name, "value" | "Value");
+    if alone != Naming::Weak && !is_value {
         return alone;
     }
     let head = before(text, at, 160);
@@ -289,6 +343,8 @@ fn naming_of(text: &str, name: &str, at: usize) -> Naming {
         .and_then(|start| head[..start].strip_suffix(' '));
     let word = head.and_then(|head| head.rsplit(|c: char| !c.is_ascii_alphanumeric()).next());
     match word {
+        // `secret value: X`
+        Some(word) if is_value => classify(word),
         Some(word) if !word.is_empty() && word.len() <= 20 => classify(&format!("{word} {name}")),
         _ => alone,
     }
@@ -377,6 +433,18 @@ mod tests {
                 "[]byte{18, 9, 100, 11, 45, 16, 134,\n 217, 26}",
             ),
             ("PSWD=x9-abcd", "x9-abcd"),
+            ("KEY = env('DB_PASSWORD', default='x9')", "x9"),
+            ("Authorization: Bearer meadowlark\nHost: x", "meadowlark"),
+            ("MYSQL_PASS_RO=meadow", "meadow"),
+            ("x-shop-appkey: meadow", "meadow"),
+            ("here is my secret value: x9abcd", "x9abcd"),
+            ("DbPassword:\n  Type: String\n  Default: meadow\n", "meadow"),
+            (
+                "\"DbPassword\": {\n  \"Type\": \"String\",\n  \"Default\": \"meadow\"\n}",
+                "meadow",
+            ),
+            ("community_string: meadow", "meadow"),
+            ("tOkEn: x9abcd", "x9abcd"),
         ] {
             assert_eq!(found_by(scan, text), [expected], "{text}");
         }
@@ -401,6 +469,19 @@ mod tests {
             "signature\":\"9RITWb3I3kAnSyUolcVJq4gwM17JRnQK8\"",
             "pod=orders-5c9d8f7b6-x2x4z key=orders/default",
             "password: <%= ENV[\"DB_PASS\"] %>",
+            "password: !Ref MasterPassword",
+            "AuthToken: '{{resolve:secretsmanager:x:SecretString:password}}'",
+            "password=\"${file:/etc/my-secret:my-password-key}\";",
+            "password: @Microsoft.KeyVault(SecretUri=https://x.example/secrets/db)",
+            "DbPassword:\n  Type: String\nDefault: meadow\n",
+            "community: meadow",
+            "\"passwordNotEqual\": \"Die Passworte sind nicht gleich.\"",
+            "\"sendOneTimePassword\": \"Send a code\"",
+            "password: !Sub '{{resolve:secretsmanager:x::password}}'",
+            "password = random_password.password.result",
+            "password=arn:aws:secretsmanager:eu-1:660254676590:secret:dev/db-WEHbH0",
+            "Authorization: Bearer authentication failed",
+            "credentials: 'same-origin'",
             "x.PlainLoginModule required; user_ada=\"x9\"",
             "passphrase: please try again",
             "password: copper kettle",

@@ -17,8 +17,14 @@ pub(crate) fn bare_flag(argument: &str) -> Option<Naming> {
     }
     match classify(name) {
         Naming::Ordinary => None,
+        Naming::Weak if is_pin(name) => Some(Naming::Strong),
         naming => Some(naming),
     }
+}
+
+/// `--pin`, `--so-pin`: of a token or a store of keys.
+fn is_pin(name: &str) -> bool {
+    name.ends_with("-pin") || name == "pin"
 }
 
 /// What the API server has before each argument of a command that it runs in a container.
@@ -90,12 +96,18 @@ fn argument_start(text: &str, from: usize) -> Option<usize> {
         }
         at += 1;
     }
-    if at == from {
+    if at == from || is_other_line(&text[from..at], &text[at..]) {
         return None;
     }
     let yaml = text[at..].strip_prefix("- ");
     let audit = audit_argument(text, at).map(|at| at - 1);
     Some(audit.unwrap_or_else(|| yaml.map_or(at, |rest| text.len() - rest.len())))
+}
+
+/// Whether what follows is on a line of its own: only in lists and behind a line that goes on does it belong to the flag.
+fn is_other_line(gap: &str, rest: &str) -> bool {
+    let above = gap.split_once('\n').map(|(above, _)| above);
+    above.is_some_and(|above| !above.ends_with(['\\', ',']) && !rest.starts_with("- "))
 }
 
 /// Behind the quote of the next argument in an audit record: `a1="-u" a2="ada:x"`.
@@ -317,10 +329,12 @@ mod tests {
                 "hunter2",
             ),
             ("args:\n- --token\n- hunter2\n", "hunter2"),
+            ("run --token \\\n  hunter2", "hunter2"),
             ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
             ("unzip -P hunter2 x.zip", "hunter2"),
             ("sqlcmd -S db -U SA -P 'hunter 2' -C", "hunter 2"),
             ("openssl enc -aes-256-cbc -k hunter2 -in a", "hunter2"),
+            ("pkcs11-tool --login --so-pin hunter2 -O", "hunter2"),
         ] {
             assert_eq!(found_by(scan, text), [expected], "{text}");
         }
@@ -335,6 +349,7 @@ mod tests {
             "docker run -u 1000:1000 x",
             "chown -u deploy: x",
             "--token --verbose",
+            "curl --tlspassword\ncurl https://x",
             "nginx -p /etc/nginx",
             "scp -P hunter2 h: && curl -k hunter2",
             "a - b: password",

@@ -7,6 +7,7 @@ use crate::gate::rules::{announces, is_builtin, is_light, is_whole_word};
 use crate::gate::runs::{Kinds, addresses, is_hexadecimal_run};
 use crate::literals::Literals;
 use crate::national;
+use crate::rarity::is_called_digest;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
 use crate::value::{is_masked, looks_random};
@@ -286,7 +287,8 @@ impl Compiled {
             };
             let start = text.floor_char_boundary(found.start());
             let end = text.ceil_char_boundary(found.end());
-            if self.accepts(&text[start..end]) {
+            let is_digest = self.check == Check::Random && is_called_digest(text, start);
+            if !is_digest && self.accepts(&text[start..end]) {
                 hits.push(Hit::new(start, end, &self.kind, &self.id, Strength::Format));
             }
         }

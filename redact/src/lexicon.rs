@@ -232,7 +232,23 @@ pub(crate) fn classify(name: &str) -> Naming {
         return Naming::Ordinary;
     };
     let name = &name.as_bytes()[name.len().saturating_sub(LONGEST)..];
-    classify_words(&Words::of(name))
+    let class = classify_words(&Words::of(name));
+    if class == Naming::Ordinary && is_scrambled(name) {
+        return classify_words(&Words::of(&name.to_ascii_lowercase()));
+    }
+    class
+}
+
+/// `tOkEn`, `my.sECreT`: written in letters of changing case, as who tests whether case matters does.
+fn is_scrambled(name: &[u8]) -> bool {
+    let start = name
+        .iter()
+        .rposition(|b| !b.is_ascii_alphabetic())
+        .map_or(0, |at| at + 1);
+    let word = &name[start..];
+    let is_change = |pair: &&[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+    let changes = word.windows(2).filter(is_change).count();
+    changes >= 2 && word.len() <= 3 * changes
 }
 
 /// Of `authorization.k8s.io/decision` only the end names the value; `checksum/secret` names a digest.
@@ -270,6 +286,12 @@ fn classify_words(words: &Words) -> Naming {
 fn is_place(words: &Words, end: usize) -> bool {
     let is_store = |index| matches!(words.get(index), b"vault" | b"store");
     words.get(end - 1) == b"secrets" && (0..end - 1).any(is_store)
+}
+
+/// Whether one of these is among the words of a name.
+pub(crate) fn has_word(name: &str, among: &[&str]) -> bool {
+    let words = Words::of(&name.as_bytes()[name.len().saturating_sub(LONGEST)..]);
+    (0..words.count).any(|index| among.iter().any(|word| word.as_bytes() == words.get(index)))
 }
 
 /// Whether a name is that of a signature: in a URL it gives access, in a document everybody may check it.
@@ -317,6 +339,12 @@ fn strongest(words: &Words, end: usize) -> Naming {
         if before == Some(b"pass") && matches!(word, b"phrase" | b"word" | b"code") {
             class = Naming::Password;
         }
+        // Of SNMP.
+        let is_community = word == b"community" && before == Some(b"snmp")
+            || matches!(word, b"string" | b"strings") && before == Some(b"community");
+        if is_community {
+            class = Naming::Password;
+        }
         sure |= matches!(
             word,
             b"secret" | b"secrets" | b"credential" | b"credentials" | b"private"
@@ -337,7 +365,7 @@ fn one(word: &[u8], before: Option<&[u8]>, last: bool) -> Naming {
         return Naming::Ordinary;
     }
     if is_in(Section::Password) || ends_in(Section::PasswordEnding, word) {
-        return if word == b"pass" && !last {
+        return if word == b"pass" && !last && !before.is_some_and(has_password) {
             Naming::Weak
         } else {
             Naming::Password
@@ -357,6 +385,33 @@ fn one(word: &[u8], before: Option<&[u8]>, last: bool) -> Naming {
     let weak =
         is_in(Section::Weak) || is_vendor_word(word) || last && ends_in(Section::WeakEnding, word);
     if weak { Naming::Weak } else { Naming::Ordinary }
+}
+
+/// What has a `pass` that is no attempt, whatever follows: `DB_PASS_RO`.
+fn has_password(owner: &[u8]) -> bool {
+    const OWNERS: [&[u8]; 20] = [
+        b"db",
+        b"database",
+        b"sql",
+        b"mysql",
+        b"pg",
+        b"postgres",
+        b"redis",
+        b"mongo",
+        b"mq",
+        b"rabbitmq",
+        b"kafka",
+        b"ldap",
+        b"smtp",
+        b"mail",
+        b"ftp",
+        b"ssh",
+        b"user",
+        b"admin",
+        b"root",
+        b"proxy",
+    ];
+    OWNERS.contains(&owner)
 }
 
 fn is_counter(word: &[u8]) -> bool {

@@ -48,11 +48,16 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
 }
 
 /// How public keys begin that are not armoured: with their algorithm.
-const PUBLIC_KEYS: [&str; 4] = [
+const PUBLIC_KEYS: [&str; 9] = [
     "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8A",
     "MIGfMA0GCSqGSIb3DQEBAQUAA4GN",
+    "MIICIjANBgkqhkiG9w0BAQEFAAOCAg8A",
     "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE",
+    "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAE",
+    "MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE",
+    "MIGbMBAGByqGSM49AgEGBSuBBAAjA4GGAAQ",
     "MCowBQYDK2VwAyEA",
+    "MCowBQYDK2VuAyEA",
 ];
 
 /// A public key, or base64 of certificates, of the request for one or of public keys, as kubeconfigs and webhooks have
@@ -276,6 +281,17 @@ fn is_rare(token: &str, before: &str) -> bool {
 
 /// Whether a string has a name that says it is no secret: `publicToken`, `credentialId`, `issuerKeyHash`.
 fn is_called_public(text: &str, start: usize) -> bool {
+    let is_public =
+        |name: &str| is_about(name) || is_signature(name) || is_digest_name(name) || name == "kid";
+    name_of_string(text, start).is_some_and(is_public)
+}
+
+/// Whether a string has the name of a digest: `"sha512": "HYmZNYuS9Kt9..."`.
+pub(crate) fn is_called_digest(text: &str, start: usize) -> bool {
+    name_of_string(text, start).is_some_and(is_digest_name)
+}
+
+fn name_of_string(text: &str, start: usize) -> Option<&str> {
     // What stands before it may be a part of the same value.
     let window = before(text, start, 120);
     let is_inner =
@@ -283,11 +299,18 @@ fn is_called_public(text: &str, start: usize) -> bool {
     let head = window.trim_end_matches(is_inner);
     let start = start - (window.len() - head.len());
     let separator = head.trim_end_matches(['"', '\'', '\\', ' ']);
-    if !separator.ends_with(['=', ':']) {
-        return false;
-    }
-    let at = start - head.len() + separator.len() - 1;
-    name_before(text, at).is_some_and(|name| is_about(name) || is_signature(name) || name == "kid")
+    let at = start - head.len() + separator.len().checked_sub(1)?;
+    separator
+        .ends_with(['=', ':'])
+        .then(|| name_before(text, at))?
+}
+
+/// `sha512`, `integrity`.
+fn is_digest_name(name: &str) -> bool {
+    let last = name.rsplit(['.', '_', '-']).next().unwrap_or(name);
+    ["sha256", "sha384", "sha512", "md5", "integrity", "digest"]
+        .iter()
+        .any(|digest| last.eq_ignore_ascii_case(digest))
 }
 
 /// A picture, a font, a style sheet: servers of such files give them random names.

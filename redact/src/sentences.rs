@@ -1,10 +1,13 @@
-//! Passwords that a program has made and tells at its first start: `A temporary password is generated for root: X`,
-//! and X on a line of its own behind `Use the following password:`.
+//! Passwords that a sentence tells: those that a program has made and tells at its first start (`A temporary password is
+//! generated for root: X`, and X on a line of its own behind `Use the following password:`), and those that it says to
+//! be something.
 
 use crate::carrier::is_secret_value;
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify};
 use crate::value::before;
+
+mod said;
 
 /// Words of such sentences, in lower case.
 const MADE: &[&str] = &[
@@ -27,6 +30,9 @@ pub(crate) fn after(text: &str, start: usize, end: usize) -> Option<Hit> {
     }
     if let Some(hit) = of_somebody(text, end) {
         return Some(hit);
+    }
+    if let Some((start, end)) = said::said(text, start, end) {
+        return Some(Hit::secret(start, end, "sentence"));
     }
     let colon = colon(text, start, end)?;
     let rest = &text[colon..];
@@ -66,8 +72,13 @@ fn of_somebody(text: &str, end: usize) -> Option<Hit> {
         .then(|| Hit::secret(from, from + value.len(), "sentence"))
 }
 
+/// Whether the sentence around a word may tell a password.
+pub(crate) fn tells(text: &str, start: usize, end: usize) -> bool {
+    colon(text, start, end).is_some() || said::said(text, start, end).is_some()
+}
+
 /// The end of the colon behind which a sentence tells the password that it speaks of.
-pub(crate) fn colon(text: &str, start: usize, end: usize) -> Option<usize> {
+fn colon(text: &str, start: usize, end: usize) -> Option<usize> {
     let tail = &text[end..text.floor_char_boundary(end + TAIL)];
     let tail = tail.lines().next()?.trim_end();
     let at = match tail.strip_suffix(':') {

@@ -210,7 +210,7 @@ fn properties(rest: &str) -> usize {
     while let Some((word, _)) = rest[length..].split_once(' ')
         && (word.starts_with('&') && word.len() > 1
             || word.starts_with("!!")
-            || matches!(word, "!vault" | "!unsafe"))
+            || matches!(word, "!vault" | "!unsafe" | "!Sub"))
         && word.len() <= NAME_LIMIT
         && !word.contains('\n')
     {

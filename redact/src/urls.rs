@@ -27,8 +27,8 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
-/// The password of `user:password@host.example:443/x`, which has no scheme: a port is what tells it from an address of
-/// mail behind a name.
+/// The password of `user:password@host.example:443/x`, which has no scheme: a port or a path is what tells it from an
+/// address of mail behind a name.
 pub(crate) fn login_at_host(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     const SCHEMES: [&[u8]; 6] = [b"sip", b"sips", b"mailto", b"acct", b"to", b"from"];
     let is_of_words = |b: &u8| b.is_ascii_lowercase() || *b == b'-';
@@ -37,8 +37,15 @@ pub(crate) fn login_at_host(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let host = rest.iter().take_while(is_host).count();
     let port = rest.get(host..).unwrap_or_default();
     let digits = port.iter().skip(1).take_while(|b| b.is_ascii_digit());
-    let has_port = port.first() == Some(&b':') && (2..=5).contains(&digits.count());
-    if !has_port || memchr::memchr(b'.', &rest[..host]).is_none() {
+    let digits = digits.count();
+    let has_port = port.first() == Some(&b':')
+        && (2..=5).contains(&digits)
+        && !port.get(1 + digits).is_some_and(u8::is_ascii_alphanumeric);
+    let has_dot = memchr::memchr(b'.', &rest[..host]).is_some();
+    let has_path = has_dot
+        && port.first() == Some(&b'/')
+        && port.get(1).is_some_and(u8::is_ascii_alphanumeric);
+    if host == 0 || !has_port && !has_path {
         return None;
     }
     let head = &bytes[at.saturating_sub(LONGEST_NAME)..at];
@@ -53,6 +60,7 @@ pub(crate) fn login_at_host(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         && !SCHEMES.contains(&user)
         && password.len() >= SHORTEST_PASSWORD
         && !password.iter().all(is_of_words)
+        && (has_port && has_dot || password.iter().any(u8::is_ascii_digit))
         && !password.contains(&b':');
     is_login.then(|| at - password.len()..at)
 }

@@ -11,7 +11,9 @@ pub(crate) fn before(text: &str, at: usize, limit: usize) -> &str {
 /// Whether a value is nothing to hide: empty, masked, a reference to somewhere else, or a filler word.
 pub(crate) fn is_vacant(value: &str) -> bool {
     let trimmed = value.trim_matches(['"', '\'', '`', '\\', ' ']);
-    !trimmed.chars().any(char::is_alphanumeric)
+    !trimmed
+        .chars()
+        .any(|c| c.is_alphanumeric() || is_pictograph(c))
         || trimmed.len() == 1 && trimmed.as_bytes()[0].is_ascii_digit()
         || trimmed.starts_with("+ ")
         || is_masked(trimmed)
@@ -19,6 +21,11 @@ pub(crate) fn is_vacant(value: &str) -> bool {
         || is_filler(trimmed)
         || is_stand_in(trimmed)
         || is_algorithm(trimmed)
+}
+
+/// A picture such as a key or a lock, of which a password can be made. Signs that mask are no pictures.
+fn is_pictograph(character: char) -> bool {
+    ('\u{1f300}'..='\u{1faff}').contains(&character)
 }
 
 /// `YOUR_API_KEY`, `your-token-here`: to be replaced by whoever reads it. `DATA+OMITTED` is what kubectl writes.
@@ -136,7 +143,13 @@ pub(crate) fn is_reference(value: &str) -> bool {
             Some((variable, fields)) if is_selection(fields) => variable,
             _ => name,
         })
-        .is_some_and(|name| is_name(name.trim_end_matches([';', ',', ')'])))
+        .map(|name| name.trim_end_matches([';', ',', ')', '$']))
+        .is_some_and(|name| is_name(name) || is_member(name))
+        || value
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'))
+            .is_some_and(is_name)
+        || is_tag(value)
         || (value.starts_with("${") && value.contains('}'))
         || is_begun(value, "$(", ")")
         || is_begun(value, "<%", "%>")
@@ -150,6 +163,34 @@ pub(crate) fn is_reference(value: &str) -> bool {
             && !value.bytes().any(|b| b.is_ascii_digit()))
 }
 
+/// `$db.password`: a member of what a template was given.
+fn is_member(name: &str) -> bool {
+    let is_word =
+        |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    name.contains('.') && name.split('.').all(is_word)
+}
+
+/// The tag of what YAML takes from elsewhere: `!Ref DbPassword`, `!secret db_password`.
+fn is_tag(value: &str) -> bool {
+    const TAGS: [&str; 12] = [
+        "Ref",
+        "GetAtt",
+        "Sub",
+        "ImportValue",
+        "FindInMap",
+        "Select",
+        "Join",
+        "If",
+        "secret",
+        "include",
+        "env_var",
+        "ENV",
+    ];
+    value
+        .strip_prefix('!')
+        .is_some_and(|tag| TAGS.contains(&tag))
+}
+
 /// What a query of GraphQL asks for behind its arguments: names and braces.
 fn is_selection(fields: &str) -> bool {
     let is_part =
@@ -159,7 +200,7 @@ fn is_selection(fields: &str) -> bool {
 
 /// Where a secret is kept (in Vault, in a store of a cloud, in 1Password), or what SOPS has made of it.
 fn is_elsewhere(value: &str) -> bool {
-    const STORES: [&str; 9] = [
+    const STORES: [&str; 10] = [
         "vault:",
         ">>vault:",
         "ref+",
@@ -169,9 +210,11 @@ fn is_elsewhere(value: &str) -> bool {
         "awssm:",
         "arn:aws",
         "<path:",
+        "@Microsoft.KeyVault(",
     ];
     let place = STORES.iter().find_map(|store| value.strip_prefix(store));
-    place.is_some_and(|place| place.contains(['/', ':'])) || value.starts_with("ENC[AES256_GCM")
+    place.is_some_and(|place| place.contains(['/', ':', '=']))
+        || value.starts_with("ENC[AES256_GCM")
 }
 
 /// `{{ .Values.x }}`, or as much of it as stands before the first blank: a name, or nothing.
@@ -343,6 +386,10 @@ mod tests {
             "$(cat /run/secrets/db)",
             "<%=",
             "<%= token %>",
+            "$DB_PASS$",
+            "$db.password",
+            "{DB_PASSWORD}",
+            "!Ref",
             "<set",
             "<set to the key 'x' in secret 'y'>",
             "vault:secret/data/mysql#MYSQL_PASSWORD",
@@ -351,6 +398,7 @@ mod tests {
             "ENC[AES256_GCM,data:0f33DbYXhSfKrvRl,type:str]",
             "ref+vault://secret/db#password",
             "<path:kv/data/prod/db#password>",
+            "@Microsoft.KeyVault(VaultName=shop;SecretName=db)",
             "YOUR_API_KEY",
             "your-token-here",
             "DATA+OMITTED",
@@ -370,6 +418,9 @@ mod tests {
             "correct-horse",
             "x9",
             "Xk3xxq",
+            "\u{1f511} \u{1f512}",
+            "{hunter22}",
+            "$db.Hunter",
             "Q7kfxxxxxxxxH5aax4",
             "$1$28772684$iEwNOgGugqO9",
             "{{hunter22xyz",

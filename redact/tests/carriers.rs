@@ -251,6 +251,18 @@ const TEXTS: &[(&str, &str)] = &[
     ("auth_type PASS\n  auth_pass @\n  app\n", "app"),
     ("@,app,1001,\"system:masters\"\n", "app,1001"),
     ("db: {password: @, user: app}", "user: app"),
+    ("\"password\": {\"value\": \"@\", \"user\": \"app\"}", "app"),
+    (
+        "{\"DbPassword\": {\"Type\": \"String\", \"Default\": \"@\"}}",
+        "\"Type\": \"String\"",
+    ),
+    (
+        "  + db {\n      + password             = \"@\"\n      + user = \"app\"\n",
+        "user = \"app\"",
+    ),
+    ("the password for app is @", "the password for app is"),
+    ("changed the password of app to @.", "of app to"),
+    ("location: ada:@@db1:5432 app", "app"),
     ("pass\\u0077ord=@ user=app", "user=app"),
     ("p&#97;ssword=@ user=app", "user=app"),
 ];

@@ -2,7 +2,7 @@
 
 use crate::carrier::{LONG, is_scheme, is_secret_value, phrases, without_scheme};
 use crate::engine::Hit;
-use crate::lexicon::{Naming, classify};
+use crate::lexicon::{Naming, classify, has_word};
 use crate::rarity::is_random_token;
 use crate::syntax::{NAME_LIMIT, heredoc, line_end, unquoted_end};
 use crate::value::{before, is_vacant};
@@ -45,9 +45,10 @@ impl Assignment<'_> {
         let secret = is_secret_value(self.naming, value)
             && (self.quoted || !is_reference(value))
             && !names_key(&lower, value)
+            && !(self.quoted && is_message(self.name, value))
             && (self.quoted || !is_list_of_names(&lower, value))
             && !self.is_prompt()
-            && (self.naming < Naming::Strong || words.is_some() || !self.is_prose(value))
+            && (self.naming < Naming::Strong || words.is_some() || !self.is_prose(value, end))
             && (self.is_scheme_before(start) || !self.is_code(value));
         secret.then(|| {
             Hit::secret(
@@ -164,7 +165,7 @@ impl Assignment<'_> {
     }
 
     /// `password: authentication failed for user` is a sentence.
-    fn is_prose(&self, value: &str) -> bool {
+    fn is_prose(&self, value: &str, end: usize) -> bool {
         if self.quoted {
             return false;
         }
@@ -173,7 +174,7 @@ impl Assignment<'_> {
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b == b'\'' || b == b'-')
             || is_capitalised(value);
-        let rest = self.text[self.end..].trim_start_matches(',');
+        let rest = self.text[end..].trim_start_matches(',');
         let goes_on = rest.starts_with(' ')
             && rest
                 .trim_start()
@@ -192,10 +193,16 @@ impl Assignment<'_> {
             .split_once('(')
             .is_some_and(|(head, _)| head.split('.').all(is_identifier))
             || self.text[self.end..].starts_with('(') && value.split('.').all(is_identifier);
-        let member = value.contains('.')
-            && value.split('.').all(is_identifier)
-            && value.split('.').count() >= 2
-            && self.naming < Naming::Password;
+        let is_path = value.contains('.') && value.split('.').all(is_identifier);
+        // `random_password.main.result`: of Terraform.
+        let is_declared = || {
+            value.split('.').count() >= 3
+                && self.text[..self.at].ends_with(' ')
+                && value
+                    .split('.')
+                    .any(|part| classify(part) >= Naming::Strong)
+        };
+        let member = is_path && (self.naming < Naming::Password || is_declared());
         let same = classify(value) >= Naming::Strong
             && value.split(['.', '_', '-']).all(is_identifier)
             && value.len() < 40
@@ -228,6 +235,45 @@ impl Assignment<'_> {
             && self.text[..self.start].chars().last() == opening
             && self.text[self.at..self.start].starts_with(": ")
     }
+}
+
+/// `"repeatPassword": "Repeat the password"`: what a form says to people, by what the text is called and how it begins.
+pub(crate) fn is_message(name: &str, value: &str) -> bool {
+    const ABOUT: [&str; 26] = [
+        "invalid",
+        "send",
+        "enter",
+        "repeat",
+        "confirm",
+        "confirmation",
+        "forgot",
+        "forgotten",
+        "change",
+        "create",
+        "wrong",
+        "must",
+        "not",
+        "least",
+        "information",
+        "message",
+        "text",
+        "title",
+        "hint",
+        "placeholder",
+        "help",
+        "strength",
+        "length",
+        "requirements",
+        "instructions",
+        "description",
+    ];
+    let is_said = value.starts_with(char::is_uppercase)
+        && value.contains(' ')
+        && value.split(' ').all(|word| {
+            let word = word.trim_matches(['.', ',', '!', '?', ':', '(', ')']);
+            word.chars().all(char::is_alphabetic) || word.bytes().all(|b| b.is_ascii_digit())
+        });
+    is_said && has_word(name, &ABOUT)
 }
 
 /// `adminPasswordKey: postgres-password`, `secretKey: password`: under which key the Secret has it.

@@ -47,6 +47,14 @@ pub(super) fn is_sentence(words: &str) -> bool {
         .any(|word| is_in(Section::EmptyValue, &word) || PROSE.contains(&word.as_str()))
 }
 
+/// Whether words may be a passphrase.
+pub(crate) fn is_phrase(words: &str) -> bool {
+    let is_word = |word: &str| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_lowercase());
+    WORDS.contains(&words.split(' ').count())
+        && words.split(' ').all(is_word)
+        && !is_sentence(words)
+}
+
 /// Where the words behind a name end, if they are a passphrase: nothing but words, up to the end of the line, and either
 /// the name says so, or the line is one of settings.
 pub(super) fn end(found: &Assignment<'_>) -> Option<usize> {
@@ -56,12 +64,10 @@ pub(super) fn end(found: &Assignment<'_>) -> Option<usize> {
     }
     let rest = &text[start..text.floor_char_boundary(start + LONGEST)];
     let line = rest.lines().next()?.trim_end();
-    let is_word = |word: &str| word.len() >= 3 && word.bytes().all(|b| b.is_ascii_lowercase());
     let count = line.split(' ').count();
-    let is_phrase = WORDS.contains(&count) && line.split(' ').all(is_word) && !is_sentence(line);
     let is_called = || found.name.to_ascii_lowercase().ends_with("phrase");
     let is_told = || is_called() || count <= MOST_IN_PASSWORD && is_among_settings(found);
-    (is_phrase && is_told()).then_some(start + line.len())
+    (is_phrase(line) && is_told()).then_some(start + line.len())
 }
 
 /// Whether the line is a setting, and the one before or behind it, too.

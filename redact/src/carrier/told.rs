@@ -39,7 +39,14 @@ pub(super) fn is_told(
         && gap == " "
         && (value.bytes().any(|b| !b.is_ascii_alphabetic()) || follows_login(text, start))
         && is_alone(text, start, from + value.len());
-    environment || told || given || lone
+    // Of an image: `ENV DB_PASSWORD meadow`.
+    let line = before(text, start, 80)
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default();
+    let dockerfile =
+        gap == " " && naming >= Naming::Strong && matches!(line.trim_start(), "ENV " | "ARG ");
+    environment || told || given || lone || dockerfile
 }
 
 /// `password......value`: a line of dots leads to the value.

@@ -32,6 +32,7 @@ pub(crate) const WORDS: &[&str] = &[
     "secret_id",
     "bindpw",
     "rootpw",
+    "_pass",
 ];
 
 /// Appends what stands behind such words.
@@ -87,9 +88,9 @@ fn is_word(byte: u8) -> bool {
 
 /// What may stand between the word and the value.
 const GAPS: &[&str] = &[
-    " is ", " was ", " of ", " value ", " code ", ":\n", ": \n", "\n", ": ", " = ", " == ", " := ",
-    " => ", " -> ", " - ", " : ", " :", "\": ", "': ", " \"", " '", " \\\"", " `", "(\"", "('",
-    " ", "-", ".", "\t", ",", "|",
+    " is ", " was ", " set to ", " of ", " value ", " code ", ":\n", ": \n", "\n", ": ", " = ",
+    " == ", " := ", " => ", " -> ", " - ", " : ", " :", "\": ", "': ", " \"", " '", " \\\"", " `",
+    "(\"", "('", " ", "-", ".", "\t", ",", "|",
 ];
 
 /// Those of them that stand between a name and an expression in sources.
@@ -360,6 +361,9 @@ mod tests {
             ("setopt(curl, CURLOPT_PROXYPASSWORD, \")q!~K(\");", ")q!~K("),
             ("CREATE ROLE a WITH LOGIN PASSWORD hunter22;", "hunter22"),
             ("ENV DB_PASSWORD hunter22", "hunter22"),
+            ("ENV\tDB_PASS\thunter22", "hunter22"),
+            ("FROM x\nENV DB_PASSWORD meadow\nRUN y", "meadow"),
+            ("api key set to 8fk2Kd02kfk20Dks7", "8fk2Kd02kfk20Dks7"),
             ("Config - password........hunter22", "hunter22"),
             ("password.................\"hunter22\"", "hunter22"),
             ("ssl.key.password  hunter22\nport 1", "hunter22"),

@@ -137,7 +137,7 @@ fn names_value(text: &str, line: (usize, usize), from: usize, to: usize) -> bool
         _ => {
             is_announced_at(bytes, line, start, end)
                 || bytes[to..line.1].starts_with(b"....")
-                || sentences::colon(&text[..line.1], from, to).is_some()
+                || sentences::tells(&text[..line.1], from, to)
         }
     };
     match strongest(text, line, (start, end), (from, to)) {
@@ -240,9 +240,10 @@ const LEADS: [&[u8]; 7] = [
 /// Whether the name is an option, or is followed by a separator, an end of line or a gap before a value.
 fn is_announced_at(bytes: &[u8], line: (usize, usize), start: usize, end: usize) -> bool {
     let rest = &bytes[end..line.1];
+    // Names in a column have blanks up to their separators.
     let closing = rest
         .iter()
-        .take(8)
+        .take(64)
         .take_while(|b| {
             matches!(
                 b,

@@ -1,6 +1,6 @@
 //! What JSON members say: names, pairs of name and value, arguments; every string is a text of its own.
 
-use crate::carrier::{is_secret_value, without_scheme};
+use crate::carrier::{is_message, is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
 use crate::json::marks;
 use crate::json::names::{
@@ -11,6 +11,7 @@ use crate::json::text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
+use crate::syntax::name_before;
 
 /// In an object with more members no name is looked for beside each value.
 const MOST_TWINS: usize = 16;
@@ -31,7 +32,18 @@ pub(crate) fn scan(
         depth,
         hits,
     };
-    scan.node(node, Naming::Ordinary);
+    scan.node(node, announced(text, node));
+}
+
+/// What the name before a block says of it: `"password": {"value": "x"}` within what is no JSON.
+fn announced(text: &str, node: &Node) -> Naming {
+    let (Node::Object(start, ..) | Node::Array(start, ..)) = node else {
+        return Naming::Ordinary;
+    };
+    let head = text[..*start].trim_end_matches(' ');
+    let colon = head.len().checked_sub(1).filter(|_| head.ends_with(':'));
+    let name = colon.and_then(|colon| name_before(text, colon));
+    name.map_or(Naming::Ordinary, classify)
 }
 
 /// What the name of a member, and the members around it, say of the members of an object.
@@ -76,9 +88,17 @@ impl Outer<'_> {
 }
 
 /// Members with the value of the object that they are the only ones of, named by its type.
-const TYPES: [&str; 5] = ["value", "string", "s", "stringValue", "plaintext"];
+const TYPES: [&str; 7] = [
+    "value",
+    "string",
+    "s",
+    "stringValue",
+    "plaintext",
+    "default",
+    "defaultValue",
+];
 /// Objects that have secrets under their names.
-const COLLECTIONS: [&str; 3] = ["tokens", "passwords", "secrets"];
+const COLLECTIONS: [&str; 4] = ["tokens", "passwords", "secrets", "cookies"];
 /// Sections whose `key` is one of cryptography.
 const CRYPTO: [&str; 6] = ["jwt", "encryption", "signing", "hmac", "aes", "crypto"];
 
@@ -114,6 +134,10 @@ impl Scan<'_> {
             Node::Text(start, end) => self.leaf(*start, *end, naming),
             Node::Scalar(start, end) => self.scalar(*start, *end, naming),
         }
+    }
+
+    fn is_message(&self, name: &str, value: &Node) -> bool {
+        matches!(value, Node::Text(start, end) if is_message(name, &unescaped(&self.text[*start..*end])))
     }
 
     /// A number, or a word without quotes.
@@ -164,6 +188,7 @@ impl Scan<'_> {
                     Naming::Strong
                 }
                 _ if has_placeholder(name) || is_signature(name) => Naming::Ordinary,
+                _ if self.is_message(name, value) => Naming::Ordinary,
                 _ => classify(name),
             };
             let naming = naming.max(outer.of(name));
