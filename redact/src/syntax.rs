@@ -100,6 +100,11 @@ fn is_name_byte(byte: u8) -> bool {
 pub(crate) fn value_after(text: &str, at: usize, whole: bool) -> Option<(usize, usize, bool)> {
     let bytes = text.as_bytes();
     let mut start = at + 1;
+    if matches!(bytes.get(start), Some(b'-' | b'='))
+        && let Some((start, end)) = template::fallback(text, start + 1)
+    {
+        return Some((start, end, true));
+    }
     while start < bytes.len() && matches!(bytes[start], b'=' | b'>') && start < at + 3 {
         start += 1;
     }

@@ -79,7 +79,7 @@ fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
             None => return,
         },
     };
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
+    let (user, password) = user_and_password(userinfo);
     if !is_vacant(password) && !is_placeholder_like(password) {
         let from = start + user.len() + 1;
         hits.push(Hit::secret(from, start + userinfo.len(), "url-password"));
@@ -91,6 +91,21 @@ fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
         && !is_vacant(user)
     {
         hits.push(Hit::secret(start, start + user.len(), "url-user"));
+    }
+}
+
+/// Both sides of the colon that is in no variable: `${DB_USER:-app}:${DB_PASSWORD}`.
+fn user_and_password(userinfo: &str) -> (&str, &str) {
+    let mut from = 0;
+    while let Some(open) = userinfo[from..].find("${").map(|at| from + at)
+        && !userinfo[from..open].contains(':')
+        && let Some(length) = userinfo[open..].find('}')
+    {
+        from = open + length;
+    }
+    match userinfo[from..].find(':') {
+        Some(colon) => (&userinfo[..from + colon], &userinfo[from + colon + 1..]),
+        None => (userinfo, ""),
     }
 }
 

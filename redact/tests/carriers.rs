@@ -261,6 +261,14 @@ const TEXTS: &[(&str, &str)] = &[
         "user = \"app\"",
     ),
     ("the password for app is @", "the password for app is"),
+    (
+        "url=postgres://app:${DB_PASSWORD:-@}@db.shop:5432/x",
+        "db.shop:5432/x",
+    ),
+    (
+        "API_TOKEN=${API_TOKEN:-@} USER=app",
+        "API_TOKEN=${API_TOKEN:-",
+    ),
     ("changed the password of app to @.", "of app to"),
     ("location: ada:@@db1:5432 app", "app"),
     ("pass\\u0077ord=@ user=app", "user=app"),

@@ -162,6 +162,12 @@ fn after_word(
     }
     let (gap, from) = gap_after(text, end)?;
     let value = value_of(text, from, token.end_at(text, from)?)?;
+    // The end of a URL, or a line, and the key of the next one.
+    let is_next = gap.ends_with('\n')
+        && (text[..start].ends_with('/') || text[from + value.len()..].starts_with(':'));
+    if is_next {
+        return None;
+    }
     let is_logger =
         LOGGED.contains(&gap) && (naming < Naming::Strong || text[..start].ends_with('.'));
     if is_logger || CODE.contains(&gap) && is_code(text, from + value.len(), value) {
@@ -403,6 +409,7 @@ mod tests {
             "apiKey := getSubnetAPIKeyFromConfigV12(alias)",
             "publicKEY ssh-ed25519-AAAAC3NzaC1lZDI1NTE5AAAA",
             "cache key 7b0c9d1e-4a5f-4b6c-8d7e-9f0a1b2c3d4e is not there",
+            "https://x.example/oauth2/token\n  oauth2client7k2: x",
             "img.cdn-telegram.org/file/a1b2c3d4e5f6g7h8i9j0",
         ] {
             assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
