@@ -159,7 +159,7 @@ impl Runner {
         dead: Option<Dead>,
         end: End,
     ) {
-        match end {
+        let (reason, cause) = match end {
             End::Done { published } => {
                 self.metrics
                     .published
@@ -171,28 +171,26 @@ impl Runner {
                 } else {
                     self.settle(pulled, "ack", acker.ack_and_wait()).await;
                 }
+                return;
             }
-            End::HandBack => self.give_back(pulled, SHORTEST_RETRY).await,
-            End::Dead { reason, cause } => {
-                Box::pin(self.bury::<W>(pulled, dead, reason, &cause)).await;
-            }
+            End::HandBack => return self.give_back(pulled, SHORTEST_RETRY).await,
             End::Retry { after, cause } if self.may_come_again(pulled, 0) => {
-                self.retry(label, pulled, after, &cause).await;
-            }
-            End::Retry { cause, .. } => {
-                Box::pin(self.bury::<W>(pulled, dead, EXHAUSTED, &cause)).await;
+                return self.retry(label, pulled, after, &cause).await;
             }
             End::Panicked => {
                 tracing::error!("the handler panicked");
                 self.metrics.panicked.get_or_create(label).inc();
                 let cause = panics::cause();
                 if self.may_come_again(pulled, panics::DELIVERIES) {
-                    self.retry(label, pulled, panics::RETRY, &cause).await;
-                } else {
-                    Box::pin(self.bury::<W>(pulled, dead, PANIC, &cause)).await;
+                    return self.retry(label, pulled, panics::RETRY, &cause).await;
                 }
+                (PANIC, cause)
             }
-        }
+            End::Retry { cause, .. } => (EXHAUSTED, cause),
+            End::Dead { reason, cause } => (reason, cause),
+        };
+        // Rare, and larger than all else that a handler holds.
+        Box::pin(self.bury::<W>(pulled, dead, reason, &cause)).await;
     }
 
     /// Whether deliveries are left: of those that the consumer has, or of so many where it has no limit;

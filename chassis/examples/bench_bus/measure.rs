@@ -29,9 +29,9 @@ pub(crate) const LIMIT: Duration = Duration::from_mins(2);
 /// A stage that passes messages on, in the place of one of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Of svc-enricher, with messages that nobody signs.
+    /// Of svc-enricher, which is repeatable, with messages that nobody signs.
     Plain,
-    /// Of svc-llm: what comes in is verified, what goes out is signed.
+    /// Of svc-llm, which is not: what comes in is verified, what goes out is signed.
     Signed,
 }
 
@@ -166,12 +166,12 @@ pub(crate) async fn one_stage(
     let (rounds, idle) = match place {
         Place::Plain => {
             let stand = Stand::new(sync, ENRICHER, "svc-watcher").await?;
-            let measured = stand.measure::<Unsigned, Enriched>(bytes, count, effort);
+            let measured = stand.measure::<Unsigned, Enriched, true>(bytes, count, effort);
             measured.await?
         }
         Place::Signed => {
             let stand = Stand::new(sync, LLM, "svc-redactor").await?;
-            let measured = stand.measure::<Redacted, Diagnosed>(bytes, count, effort);
+            let measured = stand.measure::<Redacted, Diagnosed, false>(bytes, count, effort);
             measured.await?
         }
     };
@@ -236,7 +236,7 @@ impl Stand {
         })
     }
 
-    async fn measure<I: Carrier, O: Carrier>(
+    async fn measure<I: Carrier, O: Carrier, const IS_REPEATABLE: bool>(
         &self,
         bytes: usize,
         count: usize,
@@ -255,12 +255,14 @@ impl Stand {
         let (mut rounds, mut idle) = (Vec::new(), Vec::new());
         for _ in 0..effort.rounds {
             let raw = self.raw::<I, O>(next(count)).await?;
-            let product = self.product::<I, O>(next(count)).await?;
+            let product = self.product::<I, O, IS_REPEATABLE>(next(count)).await?;
             rounds.push(Round { raw, product });
         }
         for _ in 0..effort.rounds {
             let raw = self.idle_raw::<I, O>(next(effort.trickle)).await?;
-            let own = self.idle_product::<I, O>(next(effort.trickle)).await?;
+            let own = self
+                .idle_product::<I, O, IS_REPEATABLE>(next(effort.trickle))
+                .await?;
             idle.push((raw, own));
         }
         self.bed.check_stored(O::STAGE, first).await?;
@@ -275,11 +277,14 @@ impl Stand {
         Ok(meter.end(load.count))
     }
 
-    async fn product<I: Carrier, O: Carrier>(&self, load: Load) -> anyhow::Result<Measured> {
+    async fn product<I: Carrier, O: Carrier, const IS_REPEATABLE: bool>(
+        &self,
+        load: Load,
+    ) -> anyhow::Result<Measured> {
         load.fill::<I>(&self.writer).await?;
         let service = self.bed.service(self.spec.user).await?;
         let meter = Meter::begin(&self.bed);
-        let running = Running::start::<I, O, true>(&service, wide(self.spec), None);
+        let running = Running::start::<I, O, IS_REPEATABLE>(&service, wide(self.spec), None);
         running.has_handled(load.count).await?;
         self.bed.wait_acknowledged(&self.spec, LIMIT).await?;
         let measured = meter.end(load.count);
@@ -298,9 +303,12 @@ impl Stand {
     }
 
     /// As many at a time as deployed.
-    async fn idle_product<I: Carrier, O: Carrier>(&self, load: Load) -> anyhow::Result<Latency> {
+    async fn idle_product<I: Carrier, O: Carrier, const IS_REPEATABLE: bool>(
+        &self,
+        load: Load,
+    ) -> anyhow::Result<Latency> {
         let service = self.bed.service(self.spec.user).await?;
-        let running = Running::start::<I, O, true>(&service, self.spec, None);
+        let running = Running::start::<I, O, IS_REPEATABLE>(&service, self.spec, None);
         load.trickle::<I>(&self.writer, EVERY).await?;
         self.bed.wait_acknowledged(&self.spec, LIMIT).await?;
         service.shutdown.cancel();

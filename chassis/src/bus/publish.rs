@@ -258,35 +258,36 @@ impl<M: Event> Publisher<M> {
                 .message_id(id)
                 .expected_last_subject_sequence(0)
                 .payload(payload.clone());
-            let error = match self.send(&subject, message).await {
+            let sent = self.send(&subject, message).await;
+            let is_taken = match &sent {
                 Ok(ack) if !ack.duplicate => return Ok(Stored::Now(ack.sequence)),
+                Ok(_) => true,
+                Err(error) => error.kind() == PublishErrorKind::WrongLastSequence,
+            };
+            if is_taken && let Some(stored) = Box::pin(self.stored_before(&subject, id)).await? {
+                return Ok(stored);
+            }
+            let error = match sent {
                 Ok(_) => {
-                    if let Some(stored) = Box::pin(self.stored_before(&subject, id)).await? {
-                        return Ok(stored);
-                    }
                     "the stream says duplicate, and the stored message cannot be read".to_owned()
                 }
-                Err(error) => match error.kind() {
-                    PublishErrorKind::WrongLastSequence => {
-                        if let Some(stored) = Box::pin(self.stored_before(&subject, id)).await? {
-                            return Ok(stored);
+                Err(error) => {
+                    match error.kind() {
+                        PublishErrorKind::StreamNotFound if self.bus.is_connected() => {
+                            tracing::error!(%subject, "no stream takes this subject; run `bonesetter provision`");
                         }
-                        error.to_string()
+                        PublishErrorKind::MaxPayloadExceeded => {
+                            let bytes = payload.len();
+                            return Err(PublishError::TooLarge {
+                                subject,
+                                bytes,
+                                limit: bytes,
+                            });
+                        }
+                        _ => {}
                     }
-                    PublishErrorKind::StreamNotFound if self.bus.is_connected() => {
-                        tracing::error!(%subject, "no stream takes this subject; run `bonesetter provision`");
-                        error.to_string()
-                    }
-                    PublishErrorKind::MaxPayloadExceeded => {
-                        let bytes = payload.len();
-                        return Err(PublishError::TooLarge {
-                            subject,
-                            bytes,
-                            limit: bytes,
-                        });
-                    }
-                    _ => error.to_string(),
-                },
+                    error.to_string()
+                }
             };
             if let Some(reason) = self.bus.violations.take(&subject) {
                 return Err(PublishError::NotAllowed { subject, reason });

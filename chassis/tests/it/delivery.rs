@@ -20,7 +20,7 @@ use crate::runner::{nats_client, pass, publish, run};
 use crate::spy::{Admin, Verdict};
 
 /// The consumer as the server has it, with another ack wait; waits for nothing.
-async fn with_ack_wait(bed: &Bed, ack_wait: Duration) -> ConsumerSpec {
+pub(crate) async fn with_ack_wait(bed: &Bed, ack_wait: Duration) -> ConsumerSpec {
     let js = jetstream::new(nats_client(bed, "provisioner").await);
     let mut consumer = info(&js).await;
     consumer.ack_wait = ack_wait;
@@ -41,7 +41,7 @@ async fn consumer(js: &jetstream::Context) -> PullConsumer {
 }
 
 /// Sent and not acknowledged.
-async fn open_deliveries(js: &jetstream::Context) -> usize {
+pub(crate) async fn open_deliveries(js: &jetstream::Context) -> usize {
     consumer(js).await.cached_info().num_ack_pending
 }
 
@@ -81,17 +81,18 @@ impl<const IS_REPEATABLE: bool> Stage for Gated<IS_REPEATABLE> {
     }
 }
 
-struct Running {
-    begun: mpsc::UnboundedReceiver<(u64, u64)>,
-    gate: watch::Sender<bool>,
-    task: JoinHandle<anyhow::Result<()>>,
+pub(crate) struct Running {
+    /// Sequences and how often they were delivered.
+    pub(crate) begun: mpsc::UnboundedReceiver<(u64, u64)>,
+    pub(crate) gate: watch::Sender<bool>,
+    pub(crate) task: JoinHandle<anyhow::Result<()>>,
 }
 
 fn run_gated(service: &Service, spec: ConsumerSpec, is_open: bool, work: Duration) -> Running {
     run_gated_as::<false>(service, spec, is_open, work)
 }
 
-fn run_gated_as<const IS_REPEATABLE: bool>(
+pub(crate) fn run_gated_as<const IS_REPEATABLE: bool>(
     service: &Service,
     spec: ConsumerSpec,
     is_open: bool,
@@ -141,34 +142,6 @@ async fn slow_work_is_done_once<const IS_REPEATABLE: bool>() {
     let once: Vec<_> = (1..=8).map(|sequence| (sequence, 1)).collect();
     assert_eq!(begun, once);
     assert_eq!(running.begun.recv().await, None);
-}
-
-/// What was pulled ahead of a stage that was quick waits while it is slow, and may come again meanwhile.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_stage_that_was_quick_and_is_slow_does_everything_once() {
-    let bed = Bed::start().await;
-    let spec = ConsumerSpec {
-        concurrency: 2,
-        ..with_ack_wait(&bed, Duration::from_secs(1)).await
-    };
-    let enricher = bed.service("svc-enricher").await;
-    let mut running = run_gated_as::<true>(&enricher, spec, true, Duration::ZERO);
-    publish(&bed, 0..20).await;
-    for _ in 0..10 {
-        running.begun.recv().await.unwrap();
-    }
-    running.gate.send(false).unwrap();
-    let js = jetstream::new(nats_client(&bed, "provisioner").await);
-    publish(&bed, 20..24).await;
-    while open_deliveries(&js).await < spec.concurrency {
-        tokio::task::yield_now().await;
-    }
-    running.gate.send(true).unwrap();
-    let bus = bed.bus("svc-redactor-replay").await;
-    assert_eq!(stored(&bus, StageName::Enriched, 24).await.len(), 24);
-    enricher.shutdown.cancel();
-    running.task.await.unwrap().unwrap();
-    assert_eq!(stored(&bus, StageName::Enriched, 24).await.len(), 24);
 }
 
 /// The server takes an empty message for the end of the answers to a pull from another account, also where

@@ -1,6 +1,7 @@
 //! The runner and the bus against a real nats-server with the permissions of production.
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
+mod ahead;
 mod answers;
 mod attacks;
 mod bed;
