@@ -73,7 +73,12 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let mut naming = naming_of(text, name, at);
-        if naming == Naming::Weak && bytes[at] == b':' && is_image(text, name, at) {
+        if naming > Naming::Ordinary
+            && bytes[at] == b':'
+            && is_image(text, name, at)
+            && (naming == Naming::Weak || is_version(&text[at + 1..]))
+            || is_volume(text, name, at)
+        {
             continue;
         }
         if naming > Naming::Ordinary
@@ -139,9 +144,10 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
-/// `${DB_PASSWORD:?is not set}`: what the shell says if the variable is not there.
+/// `${DB_PASSWORD:?is not set}`, `${DB_PASSWORD:+--auth}`: what the shell says if the variable is not there, and what it takes
+/// if it is.
 fn is_message_of_shell(text: &str, name: &str, at: usize) -> bool {
-    text[at..].starts_with(":?")
+    (text[at..].starts_with(":?") || text[at..].starts_with(":+"))
         && text[..at].ends_with(name)
         && before(text, at - name.len(), 2) == "${"
 }
@@ -163,10 +169,25 @@ fn is_in_reference(text: &str, at: usize) -> bool {
     let token = &head[start..];
     let open = token.rsplit_once("${").map(|(_, inner)| inner);
     token.starts_with("arn:")
+        || token.starts_with("urn:")
         || token.starts_with("{{resolve:")
         || open.is_some_and(|inner| {
             inner.contains(':') && !inner.contains([' ', '}']) && !inner.contains(":-")
         })
+}
+
+/// `v0.8.1`, `1.25`: the tag of an image.
+fn is_version(rest: &str) -> bool {
+    let rest = rest.strip_prefix('v').unwrap_or(rest);
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    digits > 0 && rest[digits..].starts_with('.')
+}
+
+/// `MountVolume.SetUp failed for volume "creds" : secret "db" not found`: what is the matter with a volume.
+fn is_volume(text: &str, name: &str, at: usize) -> bool {
+    let head = before(text, at, NAME_LIMIT).strip_suffix("\" ");
+    let head = head.and_then(|head| head.strip_suffix(name));
+    head.is_some_and(|head| head.trim_end_matches(['\\', '"']).ends_with("volume "))
 }
 
 /// Whether a name in a document is that of something public: a signature, the digest of a Secret.
@@ -475,6 +496,15 @@ mod tests {
             "password: @Microsoft.KeyVault(SecretUri=https://x.example/secrets/db)",
             "DbPassword:\n  Type: String\nDefault: meadow\n",
             "community: meadow",
+            "failed for volume \"creds\" : secret \"db-creds\" not found",
+            "ghcr.io/external-secrets/external-secrets:v0.8.1",
+            "run ${REDIS_PASSWORD:+--requirepass ${REDIS_PASSWORD}}",
+            "-Dx.trustStorePassword= -Dx.keyStoreType=JKS",
+            "- secretKey: db-host\n  remoteRef:\n    key: x",
+            "grep \"Initial Root Token:\" | sed -e \"s/x//g\"",
+            "password = GloAuth->lookup()",
+            "$dbPass = self::$sourceDb->getPass();",
+            "default_password_scheme = SHA512-CRYPT",
             "\"passwordNotEqual\": \"Die Passworte sind nicht gleich.\"",
             "\"sendOneTimePassword\": \"Send a code\"",
             "password: !Sub '{{resolve:secretsmanager:x::password}}'",

@@ -251,6 +251,8 @@ const OWN_FLAGS: &[(&str, &str)] = &[
     ("snmp", "-A"),
     ("snmp", "-X"),
     ("openssl ", "-k"),
+    ("isql ", "-P"),
+    ("slappasswd ", "-s"),
 ];
 
 fn own_password(text: &str, at: usize, flag: &str) -> Option<Hit> {
@@ -293,7 +295,10 @@ fn glued_password(text: &str, at: usize) -> Option<Hit> {
         && !value.starts_with("ort")
         && !value.starts_with("ass")
         && !value.starts_with('=');
-    let port = value.bytes().all(|b| b.is_ascii_digit() || b == b':');
+    // MySQL has a capital P for ports.
+    let is_number = value.bytes().all(|b| b.is_ascii_digit());
+    let mysql = is_number && value.len() >= 5 && before(text, at, 400).contains("mysql");
+    let port = value.bytes().all(|b| b.is_ascii_digit() || b == b':') && !mysql;
     (plausible && !port && !is_vacant(value)).then(|| Hit::secret(start, end, "flag"))
 }
 
@@ -330,6 +335,9 @@ mod tests {
             ),
             ("args:\n- --token\n- hunter2\n", "hunter2"),
             ("run --token \\\n  hunter2", "hunter2"),
+            ("isql -U sa -P hunter2 -S x", "hunter2"),
+            ("slappasswd -s hunter2", "hunter2"),
+            ("mysql -uroot -p239758 -e x", "239758"),
             ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
             ("unzip -P hunter2 x.zip", "hunter2"),
             ("sqlcmd -S db -U SA -P 'hunter 2' -C", "hunter 2"),

@@ -340,7 +340,7 @@ fn strongest(words: &Words, end: usize) -> Naming {
             class = Naming::Password;
         }
         // Of SNMP.
-        let is_community = word == b"community" && before == Some(b"snmp")
+        let is_community = word == b"community" && matches!(before, Some(b"snmp" | b"agent"))
             || matches!(word, b"string" | b"strings") && before == Some(b"community");
         if is_community {
             class = Naming::Password;

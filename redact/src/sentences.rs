@@ -93,7 +93,11 @@ fn colon(text: &str, start: usize, end: usize) -> Option<usize> {
         MADE.iter().any(|word| lower.contains(word))
     };
     let is_sentence = !between.contains(['=', ':', '"', '{']);
-    (is_sentence && (is_made(head) || is_made(between))).then_some(end + at + 1)
+    // `Password for the elastic user (reset with ...):` and the password on the next line.
+    let is_heading = tail.len() == at + 1
+        && between.starts_with(" for ")
+        && !head.contains(char::is_alphanumeric);
+    (is_sentence && (is_made(head) || is_made(between) || is_heading)).then_some(end + at + 1)
 }
 
 #[cfg(test)]
@@ -117,6 +121,10 @@ mod tests {
                 Some("correct-horse"),
             ),
             ("the password for ada:hunter22", Some("hunter22")),
+            (
+                "Password for the elastic user (reset with `bin/reset -u elastic`):\n  a7v0A5A*ZU7F\n",
+                Some("a7v0A5A*ZU7F"),
+            ),
             ("[sudo] password for ada: \nroot@web-1:~#", None),
             ("password for the user: web-12", None),
             ("no password for db-1.example.com:5432/app", None),

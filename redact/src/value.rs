@@ -84,9 +84,16 @@ pub(crate) fn is_masked(value: &str) -> bool {
         || (inner.len() != value.len() && is_filler(inner))
         || matches!(value, "[secret]" | "<secret>" | "<sensitive>")
         || is_remark(value)
-        || ["REDACTED", "FILTERED", "MASKED"]
-            .iter()
-            .any(|word| inner.eq_ignore_ascii_case(word))
+        || [
+            "REDACTED",
+            "FILTERED",
+            "MASKED",
+            // What Ansible says.
+            "NOT_LOGGING_PASSWORD",
+            "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER",
+        ]
+        .iter()
+        .any(|word| inner.eq_ignore_ascii_case(word))
 }
 
 /// `(update)`, `(known after apply)`: what a tool says in the place of a value.
@@ -150,6 +157,8 @@ pub(crate) fn is_reference(value: &str) -> bool {
             .and_then(|name| name.strip_suffix('}'))
             .is_some_and(is_name)
         || is_tag(value)
+        || is_of_shell(value)
+        || is_of_terraform(value)
         || (value.starts_with("${") && value.contains('}'))
         || is_begun(value, "$(", ")")
         || is_begun(value, "<%", "%>")
@@ -168,6 +177,51 @@ fn is_member(name: &str) -> bool {
     let is_word =
         |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     name.contains('.') && name.split('.').all(is_word)
+}
+
+/// `$1`, `$(cmd --flag`, `($(cmd`, `${NAME` as much of it as stands before a blank or a quote, and `.*/x` of `sed`.
+fn is_of_shell(value: &str) -> bool {
+    let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let value = value.trim_start_matches('(');
+    let command = value
+        .strip_prefix("$(")
+        .and_then(|rest| rest.split_once(' '));
+    let is_command = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || matches!(b, b'_' | b'-' | b'/'))
+    };
+    value
+        .strip_prefix('$')
+        .is_some_and(|rest| rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit())
+        || value
+            .strip_prefix("${")
+            .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_name))
+        || command.is_some_and(|(word, _)| is_command(word))
+        || value
+            .strip_prefix("$(")
+            .is_some_and(|rest| rest.len() <= 8 && is_command(rest))
+        || value.starts_with(".*/")
+}
+
+/// `var.db_password`, `local.x`: what an expression of Terraform refers to.
+fn is_of_terraform(value: &str) -> bool {
+    const ROOTS: [&str; 6] = [
+        "var.",
+        "local.",
+        "data.",
+        "module.",
+        "each.value.",
+        "values.",
+    ];
+    let is_inside = |b: u8| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'[' | b']')
+    };
+    let path = ROOTS.iter().find_map(|root| value.strip_prefix(*root));
+    path.is_some_and(|path| {
+        path.starts_with(|c: char| c.is_ascii_lowercase()) && path.bytes().all(is_inside)
+    })
 }
 
 /// The tag of what YAML takes from elsewhere: `!Ref DbPassword`, `!secret db_password`.
@@ -200,7 +254,7 @@ fn is_selection(fields: &str) -> bool {
 
 /// Where a secret is kept (in Vault, in a store of a cloud, in 1Password), or what SOPS has made of it.
 fn is_elsewhere(value: &str) -> bool {
-    const STORES: [&str; 10] = [
+    const STORES: [&str; 11] = [
         "vault:",
         ">>vault:",
         "ref+",
@@ -211,6 +265,7 @@ fn is_elsewhere(value: &str) -> bool {
         "arn:aws",
         "<path:",
         "@Microsoft.KeyVault(",
+        "urn:k8s:",
     ];
     let place = STORES.iter().find_map(|store| value.strip_prefix(store));
     place.is_some_and(|place| place.contains(['/', ':', '=']))
@@ -388,6 +443,15 @@ mod tests {
             "<%= token %>",
             "$DB_PASS$",
             "$db.password",
+            "$2",
+            "$(get_password root)",
+            "$(aws ecr get-login-password --region ",
+            "($(az",
+            "${LDAP_BIND_PW",
+            ".*/REDIS_PASSWORD=$NEW/",
+            "var.db_password",
+            "urn:k8s:secret:jwt:signingSecret",
+            "NOT_LOGGING_PASSWORD",
             "{DB_PASSWORD}",
             "!Ref",
             "<set",
@@ -420,6 +484,8 @@ mod tests {
             "Xk3xxq",
             "\u{1f511} \u{1f512}",
             "{hunter22}",
+            "$2y",
+            "var.Hunter22",
             "$db.Hunter",
             "Q7kfxxxxxxxxH5aax4",
             "$1$28772684$iEwNOgGugqO9",

@@ -37,12 +37,14 @@ pub(crate) fn scan(text: &str, hits: &mut Vec<Hit>) {
     }
 }
 
-/// Whether a text has a line `kind: Secret`, quoted or not.
+/// Whether a text has a line `kind: Secret` or `type: Opaque`, quoted or not.
 fn is_of_secret(text: &str) -> bool {
-    const KIND: &str = "kind:";
-    memchr::memmem::find_iter(text.as_bytes(), KIND).any(|at| {
-        let kind = text[at + KIND.len()..].lines().next().unwrap_or_default();
-        kind.trim().trim_matches(['"', '\'']) == "Secret"
+    const MARKS: [(&str, &str); 2] = [("kind:", "Secret"), ("type:", "Opaque")];
+    MARKS.iter().any(|(name, of)| {
+        memchr::memmem::find_iter(text.as_bytes(), name).any(|at| {
+            let value = text[at + name.len()..].lines().next().unwrap_or_default();
+            value.trim().trim_matches(['"', '\'']) == *of
+        })
     })
 }
 

@@ -48,6 +48,8 @@ impl Assignment<'_> {
             && !(self.quoted && is_message(self.name, value))
             && (self.quoted || !is_list_of_names(&lower, value))
             && !self.is_prompt()
+            && !self.is_next_flag(value)
+            && !self.is_of_external_secret()
             && (self.naming < Naming::Strong || words.is_some() || !self.is_prose(value, end))
             && (self.is_scheme_before(start) || !self.is_code(value));
         secret.then(|| {
@@ -191,7 +193,11 @@ impl Assignment<'_> {
             |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
         let call = value
             .split_once('(')
-            .is_some_and(|(head, _)| head.split('.').all(is_identifier))
+            .map(|(head, _)| head.replace("->", ".").replace("::", "."))
+            .is_some_and(|head| {
+                head.split('.')
+                    .all(|part| is_identifier(part.trim_start_matches('$')))
+            })
             || self.text[self.end..].starts_with('(') && value.split('.').all(is_identifier);
         let is_path = value.contains('.') && value.split('.').all(is_identifier);
         // `random_password.main.result`: of Terraform.
@@ -230,10 +236,38 @@ impl Assignment<'_> {
         let opening = head
             .strip_suffix(self.name)
             .and_then(|head| head.chars().last());
-        self.quoted
-            && opening.is_some_and(|quote| matches!(quote, '"' | '\''))
+        let is_name_quoted = opening.is_some_and(|quote| matches!(quote, '"' | '\''))
             && self.text[..self.start].chars().last() == opening
-            && self.text[self.at..self.start].starts_with(": ")
+            && self.text[self.at..self.start].starts_with(": ");
+        self.quoted && (is_name_quoted || self.closes_string())
+    }
+
+    /// `grep "Root Token:" | sed "s/x/y/"`: the quote behind the colon ends a string that began before.
+    fn closes_string(&self) -> bool {
+        let quote = &self.text[self.at + 1..self.start];
+        let line = before(self.text, self.at, LONG).rsplit('\n').next();
+        let is_open = |line: &str| line.matches(quote).count() % 2 == 1;
+        matches!(quote, "\"" | "'")
+            && self.text[self.start..].starts_with(' ')
+            && line.is_some_and(is_open)
+    }
+
+    /// `-Dx.password= -Dy=z`: it is empty, and another flag follows.
+    fn is_next_flag(&self, value: &str) -> bool {
+        !self.quoted
+            && self.text[self.at..self.start] == *"= "
+            && !self.text[..self.at].ends_with(' ')
+            && value.strip_prefix('-').is_some_and(|flag| {
+                flag.trim_start_matches('-')
+                    .starts_with(|c: char| c.is_ascii_alphabetic())
+            })
+    }
+
+    /// `secretKey: x` above `remoteRef:`: under which key the Secret will have what is elsewhere.
+    fn is_of_external_secret(&self) -> bool {
+        let below = self.text[self.end..].split('\n').nth(1);
+        self.name == "secretKey"
+            && below.is_some_and(|line| line.trim_start().starts_with("remoteRef:"))
     }
 }
 

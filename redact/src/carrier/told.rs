@@ -37,7 +37,9 @@ pub(super) fn is_told(
     let given = with && naming == Naming::Password && value.len() >= 6 && has_digit;
     let lone = naming == Naming::Password
         && gap == " "
-        && (value.bytes().any(|b| !b.is_ascii_alphabetic()) || follows_login(text, start))
+        && (value.bytes().any(|b| !b.is_ascii_alphabetic())
+            || follows_login(text, start)
+            || matches!(word, "bindpw" | "rootpw" | "requirepass" | "masterauth"))
         && is_alone(text, start, from + value.len());
     // Of an image: `ENV DB_PASSWORD meadow`.
     let line = before(text, start, 80)
@@ -61,6 +63,21 @@ pub(super) fn after_dots(text: &str, end: usize, naming: Naming) -> Option<Hit> 
     let (start, end, _) =
         quoted(text, start).unwrap_or_else(|| (start, unquoted_end(text, start), false));
     is_secret_value(naming, text.get(start..end)?).then(|| Hit::secret(start, end, "secret-word"))
+}
+
+/// `AuthLDAPBindPassword "x"`: a directive of a server on a line of its own.
+pub(super) fn directive(text: &str, (start, end): (usize, usize), naming: Naming) -> Option<Hit> {
+    let line = before(text, start, 80).rsplit('\n').next()?;
+    let is_name = text[start..end].starts_with(|c: char| c.is_ascii_uppercase());
+    if naming < Naming::Strong || !is_name || !line.trim().is_empty() {
+        return None;
+    }
+    let rest = text[end..].strip_prefix(" \"")?;
+    let (start, end, _) = quoted(text, text.len() - rest.len() - 1)?;
+    let behind = text.get(end + 1..)?.lines().next().unwrap_or_default();
+    let is_last = behind.trim().is_empty();
+    (is_last && is_secret_value(naming, &text[start..end]))
+        .then(|| Hit::secret(start, end, "secret-word"))
 }
 
 /// What stands in for a variable that is not set, `env["DB_PASSWORD"] || "x"`, and the value of an option of curl,

@@ -1,6 +1,6 @@
 //! A word that announces a secret, and the secret without a separator: `using token abc123`.
 
-use crate::carrier::told::{after_dots, is_told, otherwise};
+use crate::carrier::told::{after_dots, directive, is_told, otherwise};
 use crate::carrier::{is_checksum, is_secret_value};
 use crate::engine::Hit;
 use crate::lexicon::{Naming, classify, is_public_owner, is_vendor};
@@ -33,6 +33,7 @@ pub(crate) const WORDS: &[&str] = &[
     "bindpw",
     "rootpw",
     "_pass",
+    "pw",
 ];
 
 /// Appends what stands behind such words.
@@ -156,7 +157,9 @@ fn after_word(
     {
         return None;
     }
-    let told = after_dots(text, end, naming).or_else(|| otherwise(text, (start, end), naming));
+    let told = after_dots(text, end, naming)
+        .or_else(|| otherwise(text, (start, end), naming))
+        .or_else(|| directive(text, (start, end), naming));
     if told.is_some() {
         return told;
     }
@@ -360,6 +363,9 @@ mod tests {
             ("os.environ.get(\"PASSWORD\") or \"hunter2\"", "hunter2"),
             ("env['DB_PASSWORD'] || 'hunter2'", "hunter2"),
             ("machine h login root password hunter22.", "hunter22"),
+            ("base x\nbindpw meadow\nbase y", "meadow"),
+            ("  AuthLDAPBindPassword \"two words@9\"\n", "two words@9"),
+            ("ssh root@db-1 pw is Blue7horse (same for b)", "Blue7horse"),
             (
                 "vault path datadog.9f0a1b2c3d4e5f60718293a4b5c6d7e8",
                 "9f0a1b2c3d4e5f60718293a4b5c6d7e8",

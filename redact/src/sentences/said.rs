@@ -140,10 +140,11 @@ fn is_link(word: &str) -> bool {
 
 /// `default password X`: the value follows at once.
 fn at_once(text: &str, head: &str, from: usize) -> Option<(usize, usize)> {
-    let head = head.strip_suffix(' ')?;
+    let head = head.strip_suffix(' ').unwrap_or_default();
     let previous = head.rsplit([' ', '\n']).next().unwrap_or_default();
-    let is_listed =
-        head.ends_with(',') || KINDS.iter().any(|kind| previous.eq_ignore_ascii_case(kind));
+    let is_listed = head.ends_with(',')
+        || text[from..].starts_with('`')
+        || KINDS.iter().any(|kind| previous.eq_ignore_ascii_case(kind));
     let place = is_listed.then(|| value_at(text, from)).flatten()?;
     // In quotes it may be the name of something: `new password "policy"`.
     let value = &text[place.0..place.1];
