@@ -96,7 +96,7 @@ fn colon(text: &str, start: usize, end: usize) -> Option<usize> {
     // `Password for the elastic user (reset with ...):` and the password on the next line.
     let is_heading = tail.len() == at + 1
         && between.starts_with(" for ")
-        && !head.contains(char::is_alphanumeric);
+        && !head.contains(|c: char| c.is_ascii_alphanumeric());
     (is_sentence && (is_made(head) || is_made(between) || is_heading)).then_some(end + at + 1)
 }
 

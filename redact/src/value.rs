@@ -150,7 +150,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
             Some((variable, fields)) if is_selection(fields) => variable,
             _ => name,
         })
-        .map(|name| name.trim_end_matches([';', ',', ')', '$']))
+        .map(|name| name.trim_end_matches([';', ',', ')', '$', '/']))
         .is_some_and(|name| is_name(name) || is_member(name))
         || value
             .strip_prefix('{')
