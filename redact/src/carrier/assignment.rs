@@ -245,7 +245,9 @@ impl Assignment<'_> {
     /// `grep "Root Token:" | sed "s/x/y/"`: the quote behind the colon ends a string that began before.
     fn closes_string(&self) -> bool {
         let quote = &self.text[self.at + 1..self.start];
-        let line = before(self.text, self.at, LONG).rsplit('\n').next();
+        let line = before(self.text, self.at, 2 * NAME_LIMIT)
+            .rsplit('\n')
+            .next();
         let is_open = |line: &str| line.matches(quote).count() % 2 == 1;
         matches!(quote, "\"" | "'")
             && self.text[self.start..].starts_with(' ')
@@ -265,9 +267,10 @@ impl Assignment<'_> {
 
     /// `secretKey: x` above `remoteRef:`: under which key the Secret will have what is elsewhere.
     fn is_of_external_secret(&self) -> bool {
-        let below = self.text[self.end..].split('\n').nth(1);
+        let window = &self.text[self.end..self.text.floor_char_boundary(self.end + NAME_LIMIT)];
+        let below = || window.split('\n').nth(1);
         self.name == "secretKey"
-            && below.is_some_and(|line| line.trim_start().starts_with("remoteRef:"))
+            && below().is_some_and(|line| line.trim_start().starts_with("remoteRef:"))
     }
 }
 
