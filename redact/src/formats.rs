@@ -191,9 +191,15 @@ impl Formats {
 
     /// Whether a name has a keyword of a rule.
     pub(crate) fn is_announced_by(&self, name: &str) -> bool {
-        let mut is_announced = false;
-        let found = |_, enough, _| is_announced |= enough == Enough::Always;
-        self.announcing.find(name.as_bytes(), found);
+        let (mut is_announced, bytes) = (false, name.as_bytes());
+        self.announcing
+            .find(bytes, |_, enough, Range { start, end }| {
+                is_announced |= match enough {
+                    Enough::Always => true,
+                    Enough::Whole => is_whole_word(bytes, start, end),
+                    Enough::Never | Enough::AmongDigits => false,
+                };
+            });
         is_announced
     }
 
@@ -301,7 +307,7 @@ impl Compiled {
             Check::Key => looks_random(value) && !is_identifier(value),
             Check::Jwt => is_jwt(value),
             Check::Address => is_address_of_somebody(value),
-            Check::National(country) => national::holds(country, value),
+            Check::National(scheme) => national::holds(scheme, value),
         };
         checked && !is_masked(value)
     }
