@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -66,7 +67,8 @@ impl Keywords {
 struct Compiled {
     id: String,
     kind: String,
-    regex: Regex,
+    pattern: String,
+    regex: OnceLock<Regex>,
     check: Check,
     needs: Needs,
 }
@@ -260,22 +262,31 @@ impl Formats {
     }
 }
 
+/// The patterns of this crate, which its tests compile, wait until a keyword asks for them: most never do.
 fn compile(rule: &Rule) -> Result<Compiled, RuleError> {
-    let regex = RegexBuilder::new(&rule.pattern)
-        .unicode(false)
-        .size_limit(REGEX_SIZE)
-        .build()
-        .map_err(|source| RuleError::Pattern {
+    let compiled = Compiled {
+        id: rule.id.clone(),
+        kind: rule.kind.clone(),
+        pattern: rule.pattern.clone(),
+        regex: OnceLock::new(),
+        check: rule.check,
+        needs: Needs::of(rule)?,
+    };
+    if !is_builtin(rule)? {
+        let regex = regex(&rule.pattern).map_err(|source| RuleError::Pattern {
             id: rule.id.clone(),
             source: Box::new(source),
         })?;
-    Ok(Compiled {
-        id: rule.id.clone(),
-        kind: rule.kind.clone(),
-        regex,
-        check: rule.check,
-        needs: Needs::of(rule)?,
-    })
+        compiled.regex.get_or_init(|| regex);
+    }
+    Ok(compiled)
+}
+
+fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .size_limit(REGEX_SIZE)
+        .build()
 }
 
 impl Compiled {
@@ -286,7 +297,10 @@ impl Compiled {
             });
             return;
         }
-        for captures in self.regex.captures_iter(text.as_bytes()) {
+        let Some(regex) = self.regex() else {
+            return;
+        };
+        for captures in regex.captures_iter(text.as_bytes()) {
             let Some(found) = captures.get(1).or_else(|| captures.get(0)) else {
                 continue;
             };
@@ -296,6 +310,14 @@ impl Compiled {
                 hits.push(Hit::new(start, end, &self.kind, &self.id, Strength::Format));
             }
         }
+    }
+
+    fn regex(&self) -> Option<&Regex> {
+        if self.regex.get().is_none() {
+            let regex = regex(&self.pattern).ok()?;
+            self.regex.get_or_init(|| regex);
+        }
+        self.regex.get()
     }
 
     fn accepts(&self, value: &str) -> bool {

@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use regex::bytes::Regex;
 
+use self::rules::is_whole_word;
 use self::runs::Sign;
 use self::triggers::{Trigger, Triggers, Wanted, format_triggers, triggers};
 use crate::literals::Literals;
@@ -241,6 +242,11 @@ impl Reader<'_> {
         self.look_at_runs(start..end);
         let mut line = start..start;
         gate.literals.find(bytes, start, end, |literal, from, to| {
+            // Most are parts of other words, which needs no look at their line.
+            let is_word = matches!(gate.triggers[literal], Trigger::WholeWord);
+            if is_word && !is_whole_word(bytes, from, to) {
+                return 0;
+            }
             if from >= line.end {
                 line = line_around(text, from);
             }
