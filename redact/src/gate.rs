@@ -552,6 +552,12 @@ mod tests {
                 ",\"system:",
                 " | chpasswd",
                 "checksum/",
+                "taxFileNumber",
+                "customerTaxFileNumberOld",
+                "123456782",
+                "cpf",
+                "ИНН",
+                "7707083893",
             ])
             .prop_map(str::to_owned),
             "[a-zA-Z0-9]{1,30}",
