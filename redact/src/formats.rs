@@ -47,7 +47,7 @@ impl Keywords {
             .map(|(keyword, rule, enough)| (keyword, (rule, enough)))
             .unzip();
         Self {
-            literals: Literals::new(&literals),
+            literals: Literals::new(&literals, |literal| owners[literal].1 == Enough::Whole),
             owners,
         }
     }
