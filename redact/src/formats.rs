@@ -1,4 +1,5 @@
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use regex::bytes::{Regex, RegexBuilder};
 
@@ -47,7 +48,7 @@ impl Keywords {
             .map(|(keyword, rule, enough)| (keyword, (rule, enough)))
             .unzip();
         Self {
-            literals: Literals::new(&literals),
+            literals: Literals::new(&literals, |literal| owners[literal].1 == Enough::Whole),
             owners,
         }
     }
@@ -67,7 +68,8 @@ impl Keywords {
 struct Compiled {
     id: String,
     kind: String,
-    regex: Regex,
+    pattern: String,
+    regex: OnceLock<Regex>,
     check: Check,
     needs: Needs,
 }
@@ -192,9 +194,15 @@ impl Formats {
 
     /// Whether a name has a keyword of a rule.
     pub(crate) fn is_announced_by(&self, name: &str) -> bool {
-        let mut is_announced = false;
-        let found = |_, enough, _| is_announced |= enough == Enough::Always;
-        self.announcing.find(name.as_bytes(), found);
+        let (mut is_announced, bytes) = (false, name.as_bytes());
+        self.announcing
+            .find(bytes, |_, enough, Range { start, end }| {
+                is_announced |= match enough {
+                    Enough::Always => true,
+                    Enough::Whole => is_whole_word(bytes, start, end),
+                    Enough::Never | Enough::AmongDigits => false,
+                };
+            });
         is_announced
     }
 
@@ -255,22 +263,31 @@ impl Formats {
     }
 }
 
+/// The patterns of this crate, which its tests compile, wait until a keyword asks for them: most never do.
 fn compile(rule: &Rule) -> Result<Compiled, RuleError> {
-    let regex = RegexBuilder::new(&rule.pattern)
-        .unicode(false)
-        .size_limit(REGEX_SIZE)
-        .build()
-        .map_err(|source| RuleError::Pattern {
+    let compiled = Compiled {
+        id: rule.id.clone(),
+        kind: rule.kind.clone(),
+        pattern: rule.pattern.clone(),
+        regex: OnceLock::new(),
+        check: rule.check,
+        needs: Needs::of(rule)?,
+    };
+    if !is_builtin(rule)? {
+        let regex = regex(&rule.pattern).map_err(|source| RuleError::Pattern {
             id: rule.id.clone(),
             source: Box::new(source),
         })?;
-    Ok(Compiled {
-        id: rule.id.clone(),
-        kind: rule.kind.clone(),
-        regex,
-        check: rule.check,
-        needs: Needs::of(rule)?,
-    })
+        compiled.regex.get_or_init(|| regex);
+    }
+    Ok(compiled)
+}
+
+fn regex(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .size_limit(REGEX_SIZE)
+        .build()
 }
 
 impl Compiled {
@@ -281,7 +298,10 @@ impl Compiled {
             });
             return;
         }
-        for captures in self.regex.captures_iter(text.as_bytes()) {
+        let Some(regex) = self.regex() else {
+            return;
+        };
+        for captures in regex.captures_iter(text.as_bytes()) {
             let Some(found) = captures.get(1).or_else(|| captures.get(0)) else {
                 continue;
             };
@@ -294,6 +314,14 @@ impl Compiled {
         }
     }
 
+    fn regex(&self) -> Option<&Regex> {
+        if self.regex.get().is_none() {
+            let regex = regex(&self.pattern).ok()?;
+            self.regex.get_or_init(|| regex);
+        }
+        self.regex.get()
+    }
+
     fn accepts(&self, value: &str) -> bool {
         let checked = match self.check {
             Check::None => true,
@@ -303,7 +331,7 @@ impl Compiled {
             Check::Key => looks_random(value) && !is_identifier(value),
             Check::Jwt => is_jwt(value),
             Check::Address => is_address_of_somebody(value),
-            Check::National(country) => national::holds(country, value),
+            Check::National(scheme) => national::holds(scheme, value),
         };
         checked && !is_masked(value) && !is_reference(value)
     }

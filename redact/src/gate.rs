@@ -22,6 +22,7 @@ use std::ops::Range;
 
 use regex::bytes::Regex;
 
+use self::rules::is_whole_word;
 use self::runs::Sign;
 use self::triggers::{Trigger, Triggers, Wanted, format_triggers, triggers};
 use crate::literals::Literals;
@@ -78,7 +79,9 @@ impl Gate {
 
     fn of(found: Triggers) -> Self {
         Self {
-            literals: Literals::new(&found.patterns),
+            literals: Literals::new(&found.patterns, |literal| {
+                matches!(found.meanings[literal], Trigger::WholeWord)
+            }),
             triggers: found.meanings,
             always: found.always,
             wanted: found.wanted,
@@ -241,6 +244,11 @@ impl Reader<'_> {
         self.look_at_runs(start..end);
         let mut line = start..start;
         gate.literals.find(bytes, start, end, |literal, from, to| {
+            // Most are parts of other words, which needs no look at their line.
+            let is_word = matches!(gate.triggers[literal], Trigger::WholeWord);
+            if is_word && !is_whole_word(bytes, from, to) {
+                return 0;
+            }
             if from >= line.end {
                 line = line_around(text, from);
             }
@@ -546,6 +554,10 @@ mod tests {
                 ",\"system:",
                 " | chpasswd",
                 "checksum/",
+                "taxFileNumber",
+                "123456782",
+                "ИНН",
+                "7707083893",
             ])
             .prop_map(str::to_owned),
             "[a-zA-Z0-9]{1,30}",

@@ -51,8 +51,8 @@
 //! # Not found
 //!
 //! Host names and user names, unless [`Options`] say so; national identity numbers without a word that announces
-//! them, the Italian one excepted; secrets that are ordinary words without a name before them; secrets in images,
-//! compressed or encrypted data.
+//! them, but for four forms that nothing else has (India, Italy, Mexico, Switzerland); secrets that are ordinary words
+//! without a name before them; secrets in images, compressed or encrypted data.
 
 mod carrier;
 mod columns;
@@ -101,7 +101,7 @@ mod yaml_text;
 pub use egress::Leak;
 pub use engine::is_secret_kind;
 pub use finding::{Finding, ObjectFinding, RedactedText, Report, ReportEntry};
-pub use national::Country;
+pub use national::Scheme;
 pub use placeholder::{has_placeholder, restore};
 pub use rules::{Check, Options, Rule, RuleError, Rules};
 pub use sealed::{Redact, RedactError, Redacted, redact};

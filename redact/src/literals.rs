@@ -46,6 +46,8 @@ struct Group {
     /// What may stand before and behind the three characters, one bit for each code.
     before: u64,
     behind: u64,
+    /// Some of them are whole words.
+    words: bool,
 }
 
 /// The codes of the last two characters, moved to where the next key has them.
@@ -69,8 +71,9 @@ impl Window {
 }
 
 impl Literals {
-    /// Literals of two to 255 bytes; at most a few thousand.
-    pub(crate) fn new(patterns: &[String]) -> Self {
+    /// Literals of two to 255 bytes; at most a few thousand. Of those that are whole words not all are found that
+    /// have small letters or digits joined to them.
+    pub(crate) fn new(patterns: &[String], is_word: impl Fn(usize) -> bool) -> Self {
         let patterns: Vec<Vec<u8>> = patterns
             .iter()
             .map(|pattern| pattern.to_ascii_lowercase().into_bytes())
@@ -90,9 +93,11 @@ impl Literals {
         let mut groups: Vec<Group> = Vec::new();
         for (first, (key, index, end)) in places.iter().enumerate() {
             let pattern = &patterns[usize::from(*index)];
+            let is_word = is_word(usize::from(*index));
+            let outside = if is_word { !ALPHANUMERIC } else { u64::MAX };
             let around = |place: Option<usize>| {
                 let byte = place.and_then(|place| pattern.get(place));
-                byte.map_or(u64::MAX, |byte| 1 << CODES[usize::from(*byte)])
+                byte.map_or(outside, |byte| 1 << CODES[usize::from(*byte)])
             };
             let (word, bit) = (*key as usize / 64, 1 << (key % 64));
             if bits[word] & bit == 0 {
@@ -106,7 +111,13 @@ impl Literals {
             if let Some(group) = groups.last_mut() {
                 let end = usize::from(*end);
                 group.before |= around(end.checked_sub(4));
-                group.behind |= around(Some(end));
+                // A literal of two ends before.
+                group.behind |= if end > pattern.len() {
+                    u64::MAX
+                } else {
+                    around(Some(end))
+                };
+                group.words |= is_word;
             }
         }
         Self {
@@ -180,7 +191,13 @@ impl Literals {
         let code = |byte: Option<&u8>| byte.map_or(0, |byte| CODES[usize::from(*byte)]);
         let group = &self.groups[usize::from(self.heads[key as usize])];
         let first = at.checked_sub(3).and_then(|place| bytes.get(place));
-        group.before >> code(first) & group.behind >> code(bytes.get(at + 1)) & 1 == 1
+        let next = bytes.get(at + 1);
+        // In `aNameLikeThis` letters are joined to words.
+        let is_capital =
+            |byte: Option<&u8>| group.words && byte.is_some_and(u8::is_ascii_uppercase);
+        let begins = at.checked_sub(2).and_then(|place| bytes.get(place));
+        (group.before >> code(first) & 1 == 1 || is_capital(begins))
+            && (group.behind >> code(next) & 1 == 1 || is_capital(next))
     }
 
     #[cold]
@@ -271,6 +288,8 @@ fn keys(pattern: &[u8], end: usize) -> Vec<u32> {
 }
 
 const CODES: [u8; 256] = codes();
+/// The codes of letters and digits.
+const ALPHANUMERIC: u64 = 0x3ff << CODES[b'0' as usize] | 0x3ff_ffff << CODES[b'a' as usize];
 
 const fn codes() -> [u8; 256] {
     const MARKS: &[u8] = b"_-./:=@%$<+~\"\\ ([{&?',";
@@ -307,10 +326,15 @@ mod tests {
     fn found(patterns: &[&str], text: &str) -> Vec<(usize, usize, usize)> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
         let mut found = vec![];
-        Literals::new(&patterns).find(text.as_bytes(), 0, text.len(), |index, from, to| {
-            found.push((index, from, to));
-            0
-        });
+        Literals::new(&patterns, |_| false).find(
+            text.as_bytes(),
+            0,
+            text.len(),
+            |index, from, to| {
+                found.push((index, from, to));
+                0
+            },
+        );
         found.sort_unstable();
         found
     }
@@ -329,5 +353,32 @@ mod tests {
             found(&["\u{1b}[", "%3a%2f%2f"], "\u{1b}[31m x%3A%2F%2Fy").len(),
             2
         );
+    }
+
+    #[test]
+    fn finds_whole_words() {
+        let patterns: Vec<String> = ["nit", "ab", "tax id", "taxid"].map(str::to_owned).to_vec();
+        let literals = Literals::new(&patterns, |_| true);
+        for text in [
+            "nit",
+            "a nit: 1",
+            "NIT=1",
+            "x_nit_y",
+            "clientNit",
+            "nitNumber=1",
+            "aTaxIdOf",
+            "tax id",
+            "TaxID:",
+            "ab",
+            "x abC",
+            "(ab)",
+        ] {
+            let mut found = 0;
+            literals.find(text.as_bytes(), 0, text.len(), |_, _, _| {
+                found += 1;
+                0
+            });
+            assert_eq!(found, 1, "{text}");
+        }
     }
 }

@@ -1,8 +1,10 @@
+mod announced;
+
 use serde::Deserialize;
 
 use crate::engine::Hit;
 use crate::formats::Formats;
-use crate::national::Country;
+use crate::national::Scheme;
 use crate::session::Redactor;
 
 /// Rules that cannot be used. Names the rule, never a text that was to be redacted.
@@ -65,7 +67,7 @@ pub enum Check {
     /// An address of somebody: not loopback, and not the unspecified address that servers listen on.
     Address,
     /// The check digits of national identity numbers.
-    National(Country),
+    National(Scheme),
 }
 
 /// When a rule is on.
@@ -93,7 +95,12 @@ pub struct Rule {
     /// At least one of these, in any case, is in every text that the pattern matches. None: always tried.
     #[serde(default)]
     pub keywords: Vec<String>,
-    /// Regular expression on bytes. The first group is what is taken out, or the whole match.
+    /// Words of which one stands before every value, with spaces between their parts: `tax number` is also
+    /// `tax_number`, `tax-number`, `taxnumber` and `taxNumber`. Keywords and the rest of the pattern come of themselves.
+    #[serde(default)]
+    pub words: Vec<String>,
+    /// Regular expression on bytes. The first group is what is taken out, or the whole match. With words: of the value
+    /// only, without groups.
     pub pattern: String,
     /// A test beyond the pattern.
     #[serde(default)]
@@ -105,7 +112,8 @@ pub struct Rule {
     /// pattern itself, decide which lines are read.
     #[serde(default)]
     pub near_token: bool,
-    /// Neither a letter nor a digit is joined to a keyword in what the pattern matches; only for speed.
+    /// Neither a letter nor a digit is joined to a keyword in what the pattern matches, except as in
+    /// `aNameLikeThis`; only for speed.
     #[serde(default)]
     pub whole_words: bool,
     /// Texts in which the rule finds something.
@@ -182,11 +190,14 @@ impl Rules {
 
     /// Rules from YAML of the same shape as `rules.yaml`.
     pub fn parse(yaml: &str) -> Result<Self, RuleError> {
-        let rules: Self = serde_saphyr::from_str(yaml).map_err(|error| RuleError::Parse {
+        let mut rules: Self = serde_saphyr::from_str(yaml).map_err(|error| RuleError::Parse {
             reason: error.to_string(),
         })?;
-        for rule in &rules.rules {
+        for rule in &mut rules.rules {
             rule.validate()?;
+            if !rule.words.is_empty() {
+                announced::announce(rule);
+            }
         }
         Ok(rules)
     }
@@ -306,6 +317,12 @@ impl Rule {
         }
         if self.keywords.iter().any(std::string::String::is_empty) {
             return invalid("a keyword is empty");
+        }
+        if self.words.iter().any(|word| word.trim().is_empty()) {
+            return invalid("a word is empty");
+        }
+        if !self.words.is_empty() && !self.keywords.is_empty() {
+            return invalid("has words, of which its keywords are made: leave them out");
         }
         Ok(())
     }

@@ -41,10 +41,15 @@ pub(crate) fn is_announced(rule: &Rule) -> bool {
     !rule.keywords.is_empty() && rule.keywords.iter().all(long)
 }
 
-/// Whether no letter and no digit is joined to a keyword.
+/// Whether no letter and no digit is joined to a keyword, except as in `aNameLikeThis`.
 pub(crate) fn is_whole_word(bytes: &[u8], from: usize, to: usize) -> bool {
     let is_joined = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    !is_joined(bytes[..from].last()) && !is_joined(bytes.get(to))
+    let is = |at: usize, kind: fn(&u8) -> bool| bytes.get(at).is_some_and(kind);
+    let is_capitalised =
+        |at: usize| is(at, u8::is_ascii_uppercase) && is(at + 1, u8::is_ascii_lowercase);
+    let begins = from > 0 && is(from - 1, u8::is_ascii_lowercase) && is_capitalised(from);
+    (begins || !is_joined(bytes[..from].last()))
+        && (is_capitalised(to) || !is_joined(bytes.get(to)))
 }
 
 /// The pattern of a rule, over bytes.

@@ -2,7 +2,6 @@
 
 use crate::carrier::words::is_glued;
 use crate::csv::Header;
-use crate::gate::rules::is_whole_word;
 use crate::gate::runs::is_hexadecimal_run;
 use crate::gate::triggers::{OPTION_ENDS, Trigger};
 use crate::gate::values::is_value_near;
@@ -23,7 +22,8 @@ pub(crate) fn holds(
     let before = (from > line.0).then(|| bytes[from - 1]);
     let after = (to < line.1).then(|| bytes[to]);
     match trigger {
-        Trigger::Deep => true,
+        // Whole words have been looked at before.
+        Trigger::Deep | Trigger::WholeWord => true,
         Trigger::Keyword(exact) => {
             let word = |b: u8| b.is_ascii_alphanumeric();
             !(before.is_some_and(word) && word(bytes[from]))
@@ -31,7 +31,6 @@ pub(crate) fn holds(
                     .as_ref()
                     .is_none_or(|exact| exact.as_bytes() == &bytes[from..to])
         }
-        Trigger::WholeWord => is_whole_word(bytes, from, to),
         Trigger::Url => {
             let rest = &bytes[to..line.1];
             memchr::memchr(b'@', &rest[..rest.len().min(4096)]).is_some()

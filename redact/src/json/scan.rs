@@ -204,8 +204,10 @@ impl Scan<'_> {
             };
             let before = self.hits.len();
             self.member(value, outer);
-            if let Node::Text(start, end) = value {
-                self.formats_of(name, *start, *end);
+            match value {
+                Node::Text(start, end) => self.formats_of(name, *start, *end),
+                Node::Scalar(start, end) => self.formats_of_scalar(name, *start, *end),
+                Node::Object(..) | Node::Array(..) => {}
             }
             let is_public = web_key && naming == Naming::Ordinary || is_identity(name);
             if matches!(value, Node::Text(..)) && is_public {
@@ -369,6 +371,20 @@ impl Scan<'_> {
         let view = unescape(&self.text[start..end], start);
         for hit in self.engine.scan_member(name, &view.text) {
             self.hits.extend(view.back(hit));
+        }
+    }
+
+    /// The same of a number, which becomes a string.
+    fn formats_of_scalar(&mut self, name: &str, start: usize, end: usize) {
+        let mut hits = self.engine.scan_member(name, &self.text[start..end]);
+        hits.retain(|hit| hit.start == 0 && hit.end == end - start);
+        for hit in hits {
+            self.hits.push(Hit {
+                start,
+                end,
+                bare: true,
+                ..hit
+            });
         }
     }
 
