@@ -225,9 +225,10 @@ fn is_handle_after(rest: &str) -> bool {
     is_handle(&rest[..end])
 }
 
-/// Separators of more than one byte: an arrow, an entity, the end of an element, and the wide ones.
-const LEADS: [&[u8]; 7] = [
+/// Separators of more than one byte: an arrow, an operator of PHP, an entity, the end of an element, and the wide ones.
+const LEADS: [&[u8]; 8] = [
     b"->",
+    b".=",
     b"&quot;",
     b"&apos;",
     b"&#",
