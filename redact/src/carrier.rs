@@ -73,6 +73,13 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
         let name = name.rsplit('@').next().unwrap_or(name);
         let last = name.rsplit(['.', ':', '@']).next().unwrap_or(name);
         let mut naming = naming_of(text, name, at);
+        // `templates/secret.yaml:12:20`: a place in a file.
+        let is_place = || {
+            bytes[at] == b':' && is_path(name) && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
+        };
+        if naming > Naming::Ordinary && is_place() {
+            continue;
+        }
         if naming > Naming::Ordinary
             && bytes[at] == b':'
             && is_image(text, name, at)
@@ -119,7 +126,8 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
                 hits.extend(content_after(text, end, classify(value)));
             }
         }
-        if compares(bytes, at) && !quoted || is_message_of_shell(text, name, at) {
+        let is_compared = compares(bytes, at) && !quoted && !begins_with_equals(naming, value);
+        if is_compared || is_message_of_shell(text, name, at) {
             continue;
         }
         if naming > Naming::Ordinary {
@@ -142,6 +150,22 @@ fn assignments(text: &str, hits: &mut Vec<Hit>) {
             }
         }
     }
+}
+
+/// `password==x7+y`: what would be compared is no name and no number, so the second sign is part of it.
+fn begins_with_equals(naming: Naming, value: &str) -> bool {
+    let has = |is: fn(&u8) -> bool| value.bytes().any(|b| is(&b));
+    naming == Naming::Password
+        && value.len() >= 8
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_alphabetic)
+        && has(|b| {
+            matches!(
+                b,
+                b'+' | b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'?' | b'~'
+            )
+        })
+        && !value.contains(['(', ')', '[', ']', '.'])
 }
 
 /// `${DB_PASSWORD:?is not set}`, `${DB_PASSWORD:+--auth}`: what the shell says if the variable is not there, and what it takes
@@ -459,6 +483,7 @@ mod tests {
             ("MYSQL_PASS_RO=meadow", "meadow"),
             ("x-shop-appkey: meadow", "meadow"),
             ("here is my secret value: x9abcd", "x9abcd"),
+            ("spring.password==volcano+454quilt", "volcano+454quilt"),
             ("DbPassword:\n  Type: String\n  Default: meadow\n", "meadow"),
             (
                 "\"DbPassword\": {\n  \"Type\": \"String\",\n  \"Default\": \"meadow\"\n}",
@@ -496,6 +521,9 @@ mod tests {
             "password: @Microsoft.KeyVault(SecretUri=https://x.example/secrets/db)",
             "DbPassword:\n  Type: String\nDefault: meadow\n",
             "community: meadow",
+            "error at (crm/templates/secret.yaml:12:20): x is required",
+            "  + secret_id   = (known after apply)",
+            "rotateSecret: createSecret: put it",
             "failed for volume \"creds\" : secret \"db-creds\" not found",
             "ghcr.io/external-secrets/external-secrets:v0.8.1",
             "run ${REDIS_PASSWORD:+--requirepass ${REDIS_PASSWORD}}",

@@ -11,7 +11,7 @@ use crate::national;
 use crate::rarity::is_called_digest;
 use crate::rules::{Check, Class, Rule, RuleError, Rules};
 use crate::validate::{is_address_of_somebody, is_iban, is_jwt, is_luhn};
-use crate::value::{is_masked, is_reference, looks_random};
+use crate::value::{is_masked, is_of_shell, looks_random};
 
 const REGEX_SIZE: usize = 4 << 20;
 
@@ -333,7 +333,7 @@ impl Compiled {
             Check::Address => is_address_of_somebody(value),
             Check::National(scheme) => national::holds(scheme, value),
         };
-        checked && !is_masked(value) && !is_reference(value)
+        checked && !is_masked(value) && !is_of_shell(value)
     }
 }
 

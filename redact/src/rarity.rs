@@ -230,8 +230,19 @@ fn is_rare_byte(byte: u8) -> bool {
 
 fn is_rare(token: &str, before: &str) -> bool {
     let shape = Shape::of(token);
-    // A content id of IPFS.
-    let is_content = token.len() == 46 && token.starts_with("Qm");
+    // A content id of IPFS, and what services of models call an answer.
+    let is_content = token.len() == 46 && token.starts_with("Qm")
+        || [
+            "chatcmpl-",
+            "cmpl-",
+            "resp_",
+            "msg_",
+            "call_",
+            "toolu_",
+            "run_",
+        ]
+        .iter()
+        .any(|lead| token.starts_with(lead));
     if shape.lower < 3 || shape.upper < 3 || shape.digits < 2 || is_digest(token) || is_content {
         return false;
     }

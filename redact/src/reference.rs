@@ -16,7 +16,7 @@ use crate::segment::is_record;
 static PATTERNS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
     [
         r#"(?i)\b(secret|config ?map)s?:?\s+\\?["']([a-z0-9][a-z0-9.-]{0,252})\\?["']\s+(?:not found|is forbidden|already exists|in namespace|of|for|does not|of type|not registered|was not|could not|cannot|timed out|could)"#,
-        r"\b(Secret|ConfigMap|secret|configmap|secrets|configmaps)s?[ /](?:[a-z0-9][a-z0-9-]{0,62}/)([a-z0-9][a-z0-9.-]{0,252}[a-z0-9])",
+        r"(?:^|[^/A-Za-z0-9_])(Secret|ConfigMap|secret|configmap|secrets|configmaps)s?[ /](?:[a-z0-9][a-z0-9-]{0,62}/)([a-z0-9][a-z0-9.-]{0,252}[a-z0-9])",
         r#"(?i)\b(?:in|of|from) (secret|config ?map) \\?["']([a-z0-9][a-z0-9.-]{0,252})\\?["']"#,
     ]
     .map(|pattern| Regex::new(pattern).expect("a constant"))

@@ -363,7 +363,8 @@ fn next_pair(rest: &[u8]) -> bool {
         || matches!(rest[0], b' ' | b'\n' | b'"')
         || (name > 0
             && rest[0].is_ascii_alphabetic()
-            && matches!(rest.get(name), Some(b'=' | b':')))
+            && matches!(rest.get(name), Some(b'=' | b':'))
+            && rest.get(name + 1) != Some(&b'='))
 }
 
 pub(crate) fn line_end(text: &str, start: usize) -> usize {

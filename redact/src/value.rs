@@ -96,8 +96,11 @@ pub(crate) fn is_masked(value: &str) -> bool {
         .any(|word| inner.eq_ignore_ascii_case(word))
 }
 
-/// `(update)`, `(known after apply)`: what a tool says in the place of a value.
+/// `(update)`, `(known after apply)`, or its first word: what a tool says in the place of a value.
 fn is_remark(value: &str) -> bool {
+    if matches!(value, "(known" | "(sensitive") {
+        return true;
+    }
     let inner = value
         .strip_prefix('(')
         .and_then(|rest| rest.strip_suffix(')'));
@@ -180,7 +183,7 @@ fn is_member(name: &str) -> bool {
 }
 
 /// `$1`, `$(cmd --flag`, `($(cmd`, `${NAME` as much of it as stands before a blank or a quote, and `.*/x` of `sed`.
-fn is_of_shell(value: &str) -> bool {
+pub(crate) fn is_of_shell(value: &str) -> bool {
     let is_name = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let value = value.trim_start_matches('(');
     let command = value

@@ -271,6 +271,14 @@ const TEXTS: &[(&str, &str)] = &[
     ),
     ("changed the password of app to @.", "of app to"),
     ("location: ada:@@db1:5432 app", "app"),
+    (
+        "{\"detail\":[{\"loc\":[\"body\",\"password\"],\"msg\":\"too short\",\"input\":\"@\"}]}",
+        "too short",
+    ),
+    (
+        "{\"args\":[\"etcdctl\",\"--user\",\"root:@\",\"endpoint\"]}",
+        "\"endpoint\"",
+    ),
     ("pass\\u0077ord=@ user=app", "user=app"),
     ("p&#97;ssword=@ user=app", "user=app"),
 ];

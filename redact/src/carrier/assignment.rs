@@ -177,6 +177,12 @@ impl Assignment<'_> {
             .all(|b| b.is_ascii_lowercase() || b == b'\'' || b == b'-')
             || is_capitalised(value);
         let rest = self.text[end..].trim_start_matches(',');
+        // `rotateSecret: createSecret: done`: one function calls another.
+        let is_chain = self.text[end..].starts_with(": ")
+            && value.bytes().all(|b| b.is_ascii_alphabetic() || b == b'_');
+        if spaced && is_chain {
+            return true;
+        }
         let goes_on = rest.starts_with(' ')
             && rest
                 .trim_start()

@@ -35,6 +35,8 @@ pub(super) fn is_told(
         .any(|word| head.ends_with(word))
         && gap == " ";
     let given = with && naming == Naming::Password && value.len() >= 6 && has_digit;
+    // Of keytool: `storepass x7 keypass y7`.
+    let keytool = matches!(word, "storepass" | "keypass") && gap == " " && has_digit;
     let lone = naming == Naming::Password
         && gap == " "
         && (value.bytes().any(|b| !b.is_ascii_alphabetic())
@@ -48,7 +50,7 @@ pub(super) fn is_told(
         .unwrap_or_default();
     let dockerfile =
         gap == " " && naming >= Naming::Strong && matches!(line.trim_start(), "ENV " | "ARG ");
-    environment || told || given || lone || dockerfile
+    environment || told || given || lone || dockerfile || keytool
 }
 
 /// `password......value`: a line of dots leads to the value.

@@ -33,7 +33,8 @@ pub(crate) const WORDS: &[&str] = &[
     "bindpw",
     "rootpw",
     "_pass",
-    "pw",
+    "storepass",
+    "keypass",
 ];
 
 /// Appends what stands behind such words.
@@ -364,8 +365,8 @@ mod tests {
             ("env['DB_PASSWORD'] || 'hunter2'", "hunter2"),
             ("machine h login root password hunter22.", "hunter22"),
             ("base x\nbindpw meadow\nbase y", "meadow"),
+            ("keystore x storepass Winter2001 alias y", "Winter2001"),
             ("  AuthLDAPBindPassword \"two words@9\"\n", "two words@9"),
-            ("ssh root@db-1 pw is Blue7horse (same for b)", "Blue7horse"),
             (
                 "vault path datadog.9f0a1b2c3d4e5f60718293a4b5c6d7e8",
                 "9f0a1b2c3d4e5f60718293a4b5c6d7e8",

@@ -136,6 +136,19 @@ impl Scan<'_> {
         }
     }
 
+    /// What is said of a value that a validator has refused: `"loc": ["body", "password"], "input": "x"`.
+    fn refused_field(&self, members: &[((usize, usize), Node)]) -> Naming {
+        let mut members = members.iter();
+        let loc = members.find(|(key, _)| &self.text[key.0..key.1] == "loc");
+        match loc {
+            Some((_, Node::Array(_, _, items))) => match items.last() {
+                Some(Node::Text(start, end)) => classify(&self.text[*start..*end]),
+                _ => Naming::Ordinary,
+            },
+            _ => Naming::Ordinary,
+        }
+    }
+
     fn is_message(&self, name: &str, value: &Node) -> bool {
         matches!(value, Node::Text(start, end) if is_message(name, &unescaped(&self.text[*start..*end])))
     }
@@ -177,6 +190,7 @@ impl Scan<'_> {
         let marked = marks::named(self.text, members);
         let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
+        let refused = self.refused_field(members);
         for (key, value) in members {
             let name = unescaped(&self.text[key.0..key.1]);
             let name = name.as_ref();
@@ -189,6 +203,7 @@ impl Scan<'_> {
                 }
                 _ if has_placeholder(name) || is_signature(name) => Naming::Ordinary,
                 _ if self.is_message(name, value) => Naming::Ordinary,
+                _ if name == "input" => refused,
                 _ => classify(name),
             };
             let naming = naming.max(outer.of(name));
@@ -354,15 +369,24 @@ impl Scan<'_> {
 
     fn array(&mut self, items: &[Node], naming: Naming) {
         let header = self.header(items);
-        let mut flagged = None;
+        let (mut flagged, mut is_user) = (None, false);
         for item in items {
             let Node::Text(start, end) = *item else {
-                flagged = None;
+                (flagged, is_user) = (None, false);
                 self.node(item, naming);
                 continue;
             };
+            let argument = &self.text[start..end];
             self.leaf(start, end, flagged.take().unwrap_or(naming));
-            flagged = crate::flags::bare_flag(&self.text[start..end]).or(header);
+            if is_user
+                && let Some((user, password)) = argument.split_once(':')
+                && is_secret_value(Naming::Password, password)
+            {
+                let from = start + user.len() + 1;
+                self.hits.push(Hit::secret(from, end, "user-flag"));
+            }
+            is_user = matches!(argument, "-u" | "--user");
+            flagged = crate::flags::bare_flag(argument).or(header);
         }
     }
 

@@ -51,6 +51,7 @@ const KINDS: &[&str] = &[
     "current",
     "root",
     "admin",
+    "administrator",
     "with",
     "using",
     "and",
@@ -71,16 +72,17 @@ pub(super) fn said(text: &str, start: usize, end: usize) -> Option<(usize, usize
     let mut state = State::of(head);
     let mut from = end + 1;
     for word in rest.split(' ').take(MOST_WORDS) {
-        if state.leads
+        if state.next != Next::Word
             && let Some(place) = value_at(text, from)
         {
             return Some(place);
         }
-        if state.leads && word.len() < SHORTEST && !is_link(word) || !state.read(word) {
+        if state.next != Next::Word && word.len() < SHORTEST && !is_link(word) || !state.read(word)
+        {
             return None;
         }
         from += word.len() + 1;
-        if state.tells && text[start..end].to_ascii_lowercase().ends_with("phrase") {
+        if state.next == Next::Told && text[start..end].to_ascii_lowercase().ends_with("phrase") {
             let phrase = text[from.min(end + line.len())..end + line.len()].trim_end();
             return is_phrase(phrase).then_some((from, from + phrase.len()));
         }
@@ -95,10 +97,17 @@ struct State {
     /// Words of the owner that may still come.
     owner: usize,
     linked: bool,
-    /// Whether the next word may be the value.
-    leads: bool,
-    /// Whether a colon says that the value follows.
-    tells: bool,
+    next: Next,
+}
+
+/// What the next word may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Word,
+    /// The value.
+    Value,
+    /// The value, because a colon says so.
+    Told,
 }
 
 impl State {
@@ -109,21 +118,23 @@ impl State {
             changes: { words }.any(is_change),
             owner: 0,
             linked: false,
-            leads: false,
-            tells: false,
+            next: Next::Word,
         }
     }
 
     /// Goes on with a word; whether the sentence may still be one.
     fn read(&mut self, word: &str) -> bool {
         let bare = word.trim_end_matches(':');
-        self.leads = false;
+        self.next = Next::Word;
         if is_link(bare) {
             self.linked = true;
-            self.leads = matches!(bare, "is" | "was" | "now" | "be");
-            self.tells = self.leads && bare.len() < word.len();
+            self.next = match bare {
+                "is" | "was" | "now" | "be" if bare.len() < word.len() => Next::Told,
+                "is" | "was" | "now" | "be" => Next::Value,
+                _ => Next::Word,
+            };
         } else if bare == "to" && (self.linked || self.changes) {
-            self.leads = true;
+            self.next = Next::Value;
         } else if matches!(bare, "for" | "of") && !self.linked {
             self.owner = OWNER;
         } else {
@@ -149,7 +160,8 @@ fn at_once(text: &str, head: &str, from: usize) -> Option<(usize, usize)> {
     // In quotes it may be the name of something: `new password "policy"`.
     let value = &text[place.0..place.1];
     let has = |is: fn(&u8) -> bool| value.bytes().any(|b| is(&b));
-    let is_mixed = has(u8::is_ascii_digit) && (has(u8::is_ascii_uppercase) || has(is_symbol));
+    let is_mixed =
+        has(u8::is_ascii_digit) && (has(u8::is_ascii_uppercase) || has(|b| is_symbol(*b)));
     (is_mixed && !is_hyphenated(value)).then_some(place)
 }
 
@@ -166,7 +178,7 @@ fn value_at(text: &str, from: usize) -> Option<(usize, usize)> {
     let value = word.trim_end_matches(['.', ',', ';', ')', ':', '"', '\'', '`']);
     let has = |is: fn(&u8) -> bool| value.bytes().any(|b| is(&b));
     let is_mixed = has(u8::is_ascii_alphabetic)
-        && (has(u8::is_ascii_digit) || value.bytes().skip(1).any(|b| is_symbol(&b)));
+        && (has(u8::is_ascii_digit) || value.bytes().skip(1).any(is_symbol));
     (value.len() >= SHORTEST
         && is_mixed
         && !is_known(value)
@@ -174,7 +186,7 @@ fn value_at(text: &str, from: usize) -> Option<(usize, usize)> {
     .then_some((from, from + value.len()))
 }
 
-const fn is_symbol(byte: &u8) -> bool {
+const fn is_symbol(byte: u8) -> bool {
     matches!(
         byte,
         b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*' | b'?'
@@ -243,6 +255,10 @@ mod tests {
             ),
             ("Using default password `Start123!` for admin", "Start123!"),
             ("user ada, password Blue7horse", "Blue7horse"),
+            (
+                "set system administrator password Blue7horse: failed",
+                "Blue7horse",
+            ),
             ("with password Start123! failed", "Start123!"),
             (
                 "the passphrase for the key is: copper kettle lamp",
