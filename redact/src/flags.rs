@@ -160,6 +160,14 @@ fn user_and_password(text: &str, from: usize) -> Option<Hit> {
     (plausible && !group).then(|| Hit::secret(start + user.len() + 1, end, "user-flag"))
 }
 
+/// The password in `user:password`, an argument by itself that begins at `start`.
+pub(crate) fn password_of_user(argument: &str, start: usize) -> Option<Hit> {
+    let (user, password) = argument.split_once(':')?;
+    let from = start + user.len() + 1;
+    is_secret_value(Naming::Password, password)
+        .then(|| Hit::secret(from, from + password.len(), "user-flag"))
+}
+
 /// `user:'a password'`, and a key in the place of the name: `sk_live_abc123:`.
 fn behind_user(
     text: &str,

@@ -2,6 +2,8 @@
 //! clouds, variables of pipelines.
 
 use crate::json::text::Node;
+use crate::lexicon::{Naming, classify};
+use crate::syntax::name_before;
 
 /// A member of an object: the place of its name, and its value.
 type Member = ((usize, usize), Node);
@@ -52,6 +54,30 @@ pub(crate) fn named<'a>(text: &'a str, members: &[Member]) -> Vec<&'a str> {
     }
     names.sort_unstable();
     names
+}
+
+/// What the name before a block says of it: `"password": {"value": "x"}` within what is no JSON.
+pub(crate) fn announced(text: &str, node: &Node) -> Naming {
+    let (Node::Object(start, ..) | Node::Array(start, ..)) = node else {
+        return Naming::Ordinary;
+    };
+    let head = text[..*start].trim_end_matches(' ');
+    let colon = head.len().checked_sub(1).filter(|_| head.ends_with(':'));
+    let name = colon.and_then(|colon| name_before(text, colon));
+    name.map_or(Naming::Ordinary, classify)
+}
+
+/// What is said of a value that a validator has refused: `"loc": ["body", "password"], "input": "x"`.
+pub(crate) fn refused(text: &str, members: &[Member]) -> Naming {
+    let mut members = members.iter();
+    let loc = members.find(|(key, _)| &text[key.0..key.1] == "loc");
+    match loc {
+        Some((_, Node::Array(_, _, items))) => match items.last() {
+            Some(Node::Text(start, end)) => classify(&text[*start..*end]),
+            _ => Naming::Ordinary,
+        },
+        _ => Naming::Ordinary,
+    }
 }
 
 /// The attributes in a path of the state: `[{"type": "get_attr", "value": "password"}]`.

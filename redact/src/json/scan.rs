@@ -2,6 +2,7 @@
 
 use crate::carrier::{is_message, is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
+use crate::flags;
 use crate::json::marks;
 use crate::json::names::{
     SHORTEST_CARD, is_data, is_identity, is_name_key, is_secret_number, is_value_key, unescaped,
@@ -11,7 +12,6 @@ use crate::json::text::{Node, unescape};
 use crate::learn::Learnt;
 use crate::lexicon::{Naming, classify, is_signature};
 use crate::placeholder::has_placeholder;
-use crate::syntax::name_before;
 
 /// In an object with more members no name is looked for beside each value.
 const MOST_TWINS: usize = 16;
@@ -32,18 +32,7 @@ pub(crate) fn scan(
         depth,
         hits,
     };
-    scan.node(node, announced(text, node));
-}
-
-/// What the name before a block says of it: `"password": {"value": "x"}` within what is no JSON.
-fn announced(text: &str, node: &Node) -> Naming {
-    let (Node::Object(start, ..) | Node::Array(start, ..)) = node else {
-        return Naming::Ordinary;
-    };
-    let head = text[..*start].trim_end_matches(' ');
-    let colon = head.len().checked_sub(1).filter(|_| head.ends_with(':'));
-    let name = colon.and_then(|colon| name_before(text, colon));
-    name.map_or(Naming::Ordinary, classify)
+    scan.node(node, marks::announced(text, node));
 }
 
 /// What the name of a member, and the members around it, say of the members of an object.
@@ -136,19 +125,6 @@ impl Scan<'_> {
         }
     }
 
-    /// What is said of a value that a validator has refused: `"loc": ["body", "password"], "input": "x"`.
-    fn refused_field(&self, members: &[((usize, usize), Node)]) -> Naming {
-        let mut members = members.iter();
-        let loc = members.find(|(key, _)| &self.text[key.0..key.1] == "loc");
-        match loc {
-            Some((_, Node::Array(_, _, items))) => match items.last() {
-                Some(Node::Text(start, end)) => classify(&self.text[*start..*end]),
-                _ => Naming::Ordinary,
-            },
-            _ => Naming::Ordinary,
-        }
-    }
-
     fn is_message(&self, name: &str, value: &Node) -> bool {
         matches!(value, Node::Text(start, end) if is_message(name, &unescaped(&self.text[*start..*end])))
     }
@@ -190,7 +166,7 @@ impl Scan<'_> {
         let marked = marks::named(self.text, members);
         let twins = members.len() <= MOST_TWINS;
         let web_key = self.is_web_key(members);
-        let refused = self.refused_field(members);
+        let refused = marks::refused(self.text, members);
         for (key, value) in members {
             let name = unescaped(&self.text[key.0..key.1]);
             let name = name.as_ref();
@@ -378,15 +354,11 @@ impl Scan<'_> {
             };
             let argument = &self.text[start..end];
             self.leaf(start, end, flagged.take().unwrap_or(naming));
-            if is_user
-                && let Some((user, password)) = argument.split_once(':')
-                && is_secret_value(Naming::Password, password)
-            {
-                let from = start + user.len() + 1;
-                self.hits.push(Hit::secret(from, end, "user-flag"));
+            if is_user {
+                self.hits.extend(flags::password_of_user(argument, start));
             }
             is_user = matches!(argument, "-u" | "--user");
-            flagged = crate::flags::bare_flag(argument).or(header);
+            flagged = flags::bare_flag(argument).or(header);
         }
     }
 
