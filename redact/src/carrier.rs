@@ -188,7 +188,7 @@ fn is_image(text: &str, name: &str, at: usize) -> bool {
 fn is_in_reference(text: &str, at: usize) -> bool {
     let head = before(text, at, NAME_LIMIT);
     let start = head
-        .rfind([' ', '"', '\'', '=', '\n'])
+        .rfind([' ', '"', '\'', '=', '\n', ',', ';'])
         .map_or(0, |place| place + 1);
     let token = &head[start..];
     let open = token.rsplit_once("${").map(|(_, inner)| inner);
@@ -282,10 +282,10 @@ fn parameter_around(text: &str, at: usize) -> Naming {
     let name = outer
         .trim_end_matches(['{', ' ', ':', '='])
         .trim_matches(['"', '\'', '-', ' ']);
-    if opens {
-        classify(name)
-    } else {
-        Naming::Ordinary
+    match classify(name) {
+        Naming::Password if opens => Naming::Password,
+        Naming::Strong if opens => Naming::Weak,
+        _ => Naming::Ordinary,
     }
 }
 
@@ -483,6 +483,11 @@ mod tests {
             ("MYSQL_PASS_RO=meadow", "meadow"),
             ("x-shop-appkey: meadow", "meadow"),
             ("here is my secret value: x9abcd", "x9abcd"),
+            ("role=arn:aws:iam::1:role/x;password:hunter22", "hunter22"),
+            ("confirm_password=\"Blue Horse 42\"", "Blue Horse 42"),
+            ("db_password_env: hunter22xyz", "hunter22xyz"),
+            ("password={HUNTER22}", "{HUNTER22}"),
+            ("password=var.hunter2", "var.hunter2"),
             ("spring.password==volcano+454quilt", "volcano+454quilt"),
             ("DbPassword:\n  Type: String\n  Default: meadow\n", "meadow"),
             (

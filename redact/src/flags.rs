@@ -104,10 +104,12 @@ fn argument_start(text: &str, from: usize) -> Option<usize> {
     Some(audit.unwrap_or_else(|| yaml.map_or(at, |rest| text.len() - rest.len())))
 }
 
-/// Whether what follows is on a line of its own: only in lists and behind a line that goes on does it belong to the flag.
+/// Whether what follows is another command: a line of several words, unless it is of a list or continues the one above.
 fn is_other_line(gap: &str, rest: &str) -> bool {
     let above = gap.split_once('\n').map(|(above, _)| above);
-    above.is_some_and(|above| !above.ends_with(['\\', ',']) && !rest.starts_with("- "))
+    let line = rest.lines().next().unwrap_or_default().trim_end();
+    let is_command = line.contains(' ') && !line.starts_with("- ");
+    above.is_some_and(|above| !above.ends_with(['\\', ',']) && is_command)
 }
 
 /// Behind the quote of the next argument in an audit record: `a1="-u" a2="ada:x"`.
@@ -345,6 +347,7 @@ mod tests {
             ("run --token \\\n  hunter2", "hunter2"),
             ("isql -U sa -P hunter2 -S x", "hunter2"),
             ("slappasswd -s hunter2", "hunter2"),
+            ("args: --token\n  hunter22xyz", "hunter22xyz"),
             ("mysql -uroot -p239758 -e x", "239758"),
             ("ipmitool -I lanplus -U root -P hunter2 chassis", "hunter2"),
             ("unzip -P hunter2 x.zip", "hunter2"),

@@ -307,7 +307,9 @@ impl Compiled {
             };
             let start = text.floor_char_boundary(found.start());
             let end = text.ceil_char_boundary(found.end());
-            let is_digest = self.check == Check::Random && is_called_digest(text, start);
+            let is_digest = self.check == Check::Random
+                && text[start..end].ends_with('=')
+                && is_called_digest(text, start);
             if !is_digest && self.accepts(&text[start..end]) {
                 hits.push(Hit::new(start, end, &self.kind, &self.id, Strength::Format));
             }

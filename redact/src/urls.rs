@@ -61,6 +61,7 @@ pub(crate) fn login_at_host(bytes: &[u8], at: usize) -> Option<Range<usize>> {
         && password.len() >= SHORTEST_PASSWORD
         && !password.iter().all(is_of_words)
         && (has_port && has_dot || password.iter().any(u8::is_ascii_digit))
+        && !is_version(password)
         && !password.contains(&b':');
     is_login.then(|| at - password.len()..at)
 }
@@ -92,6 +93,12 @@ fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
     {
         hits.push(Hit::secret(start, start + user.len(), "url-user"));
     }
+}
+
+/// `v1.2.3`: the tag of an image.
+fn is_version(tag: &[u8]) -> bool {
+    let tag = tag.strip_prefix(b"v").unwrap_or(tag);
+    tag.iter().all(|b| b.is_ascii_digit() || *b == b'.')
 }
 
 /// Both sides of the colon that is in no variable: `${DB_USER:-app}:${DB_PASSWORD}`.

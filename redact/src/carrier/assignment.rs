@@ -316,7 +316,12 @@ pub(crate) fn is_message(name: &str, value: &str) -> bool {
             let word = word.trim_matches(['.', ',', '!', '?', ':', '(', ')']);
             word.chars().all(char::is_alphabetic) || word.bytes().all(|b| b.is_ascii_digit())
         });
-    is_said && has_word(name, &ABOUT)
+    let words: Vec<&str> = value.split(' ').collect();
+    let is_inside = |pair: &[&str]| {
+        pair[0].ends_with(['.', '!', '?']) || !pair[1].starts_with(char::is_uppercase)
+    };
+    let is_sentence = value.ends_with(['.', '!', '?']) || words.windows(2).all(is_inside);
+    is_said && is_sentence && has_word(name, &ABOUT)
 }
 
 /// `adminPasswordKey: postgres-password`, `secretKey: password`: under which key the Secret has it.

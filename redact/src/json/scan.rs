@@ -58,7 +58,10 @@ impl Outer<'_> {
 
     /// What is said of a member.
     fn of(&self, name: &str) -> Naming {
-        let is_typed = TYPES.iter().any(|of| name.eq_ignore_ascii_case(of));
+        // What a token or a secret is by default is mostly where it comes from.
+        let is_default = name.to_ascii_lowercase().starts_with("default");
+        let is_typed = TYPES.iter().any(|of| name.eq_ignore_ascii_case(of))
+            && (!is_default || self.naming == Naming::Password);
         if self.named.binary_search(&name).is_ok() {
             Naming::Password
         } else if self.is_crypto && name.eq_ignore_ascii_case("key") {

@@ -178,7 +178,12 @@ fn value_at(text: &str, from: usize) -> Option<(usize, usize)> {
     let value = word.trim_end_matches(['.', ',', ';', ')', ':', '"', '\'', '`']);
     let has = |is: fn(&u8) -> bool| value.bytes().any(|b| is(&b));
     let is_mixed = has(u8::is_ascii_alphabetic)
-        && (has(u8::is_ascii_digit) || value.bytes().skip(1).any(is_symbol));
+        && (has(u8::is_ascii_digit)
+            || value
+                .trim_end_matches(['!', '?'])
+                .bytes()
+                .skip(1)
+                .any(is_symbol));
     (value.len() >= SHORTEST
         && is_mixed
         && !is_known(value)
@@ -201,6 +206,28 @@ fn is_hyphenated(value: &str) -> bool {
         })
 }
 
+/// `read-only1`, `never-expire-1`, `MySQL8-style`: words that qualify, joined to others.
+fn is_compound(value: &str) -> bool {
+    const FIRST: [&str; 6] = ["read", "write", "never", "at", "well", "stored"];
+    const LAST: [&str; 9] = [
+        "only",
+        "style",
+        "safe",
+        "compatible",
+        "based",
+        "protected",
+        "chars",
+        "known",
+        "ish",
+    ];
+    let (first, last) = (value.split('-').next(), value.rsplit('-').next());
+    let last = last.map(|last| last.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+    let is_among = |word: Option<&str>, among: &[&str]| {
+        word.is_some_and(|word| among.iter().any(|one| word.eq_ignore_ascii_case(one)))
+    };
+    value.contains('-') && (is_among(first, &FIRST) || is_among(last, &LAST))
+}
+
 /// What is said of passwords besides what they are: how they are hashed, how long they last, where they are.
 fn is_known(value: &str) -> bool {
     const PARTS: [&str; 16] = [
@@ -213,7 +240,13 @@ fn is_known(value: &str) -> bool {
     let is_duration = unit.len() < value.len()
         && unit.bytes().all(is_small)
         && (unit.len() <= 6 || unit.starts_with('-'));
+    let is_version = value
+        .strip_prefix('v')
+        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
     PARTS.iter().any(|part| lower.contains(part))
+        || is_version
+        || is_compound(value)
+        || value.contains('@') && value.contains('.')
         || is_duration
         || value.contains(['/', ':', '(', '=', '<', '{', '[', '|', '"', '\\'])
         || value.contains("'s")
@@ -284,6 +317,14 @@ mod tests {
             "password has been changed by ada42x",
             "password is hashed with sha256crypt",
             "the password isn't valid42",
+            "Password is required!",
+            "The password is incorrect!! Try again.",
+            "the password is invalid?",
+            "password is set to never-expire-1",
+            "The password is MySQL8-style",
+            "password is read-only1",
+            "updated the password for deployment to v1.2.3",
+            "password was set to admin@example.com",
             "password is ${PASSWORD1}",
             "new password policy-42 applied",
             "default password for user42 applied",

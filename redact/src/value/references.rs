@@ -22,7 +22,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
         || value
             .strip_prefix('{')
             .and_then(|name| name.strip_suffix('}'))
-            .is_some_and(is_name)
+            .is_some_and(|name| name.contains('_') && is_name(name))
         || is_tag(value)
         || is_of_shell(value)
         || is_of_terraform(value)
@@ -69,7 +69,7 @@ pub(crate) fn is_of_shell(value: &str) -> bool {
         || value
             .strip_prefix("$(")
             .is_some_and(|rest| rest.len() <= 8 && is_command(rest))
-        || value.starts_with(".*/")
+        || value.starts_with(".*/") && value.contains(['$', '='])
 }
 
 /// `var.db_password`, `local.x`: what an expression of Terraform refers to.
@@ -87,7 +87,9 @@ fn is_of_terraform(value: &str) -> bool {
     };
     let path = ROOTS.iter().find_map(|root| value.strip_prefix(*root));
     path.is_some_and(|path| {
-        path.starts_with(|c: char| c.is_ascii_lowercase()) && path.bytes().all(is_inside)
+        path.contains('_')
+            && path.starts_with(|c: char| c.is_ascii_lowercase())
+            && path.bytes().all(is_inside)
     })
 }
 
