@@ -1,6 +1,8 @@
 //! Objects that say themselves which of their values are secret: outputs and state of Terraform, parameters of
 //! clouds, variables of pipelines.
 
+use crate::carrier;
+use crate::json::names::unescaped;
 use crate::json::text::Node;
 use crate::lexicon::{Naming, classify};
 use crate::syntax::name_before;
@@ -65,6 +67,11 @@ pub(crate) fn announced(text: &str, node: &Node) -> Naming {
     let colon = head.len().checked_sub(1).filter(|_| head.ends_with(':'));
     let name = colon.and_then(|colon| name_before(text, colon));
     name.map_or(Naming::Ordinary, classify)
+}
+
+/// Whether a member is what a form says to people.
+pub(crate) fn is_message(text: &str, name: &str, value: &Node) -> bool {
+    matches!(value, Node::Text(start, end) if carrier::is_message(name, &unescaped(&text[*start..*end])))
 }
 
 /// What is said of a value that a validator has refused: `"loc": ["body", "password"], "input": "x"`.

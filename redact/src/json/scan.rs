@@ -1,6 +1,6 @@
 //! What JSON members say: names, pairs of name and value, arguments; every string is a text of its own.
 
-use crate::carrier::{is_message, is_secret_value, without_scheme};
+use crate::carrier::{is_secret_value, without_scheme};
 use crate::engine::{Engine, Hit, Strength, merge};
 use crate::flags;
 use crate::json::marks;
@@ -128,10 +128,6 @@ impl Scan<'_> {
         }
     }
 
-    fn is_message(&self, name: &str, value: &Node) -> bool {
-        matches!(value, Node::Text(start, end) if is_message(name, &unescaped(&self.text[*start..*end])))
-    }
-
     /// A number, or a word without quotes.
     fn scalar(&mut self, start: usize, end: usize, naming: Naming) {
         let value = &self.text[start..end];
@@ -181,7 +177,7 @@ impl Scan<'_> {
                     Naming::Strong
                 }
                 _ if has_placeholder(name) || is_signature(name) => Naming::Ordinary,
-                _ if self.is_message(name, value) => Naming::Ordinary,
+                _ if marks::is_message(self.text, name, value) => Naming::Ordinary,
                 _ if name == "input" => refused,
                 _ => classify(name),
             };
