@@ -85,14 +85,25 @@ fn url(text: &str, start: usize, hits: &mut Vec<Hit>) {
         let from = start + user.len() + 1;
         hits.push(Hit::secret(from, start + userinfo.len(), "url-password"));
     }
-    let token_user = password.is_empty() && user.len() >= 16
-        || matches!(password, "x-oauth-basic" | "x-token-auth");
+    let token_user =
+        password.is_empty() && user.len() >= 16 && !is_of_actors(&bytes[..start - "://".len()])
+            || matches!(password, "x-oauth-basic" | "x-token-auth");
     if user.len() >= 12
         && (is_random_token(user) || token_user && !user.contains('.'))
+        && !user.contains("%40")
         && !is_vacant(user)
     {
         hits.push(Hit::secret(start, start + user.len(), "url-user"));
     }
+}
+
+/// `akka.tcp://sparkDriver@host:4040`, `spark://CoarseGrainedScheduler@host`: before the host stands the name of a system of actors.
+fn is_of_actors(head: &[u8]) -> bool {
+    const SCHEMES: [&[u8]; 4] = [b"akka", b"akka.tcp", b"pekko", b"spark"];
+    SCHEMES.iter().any(|scheme| {
+        let before = head.strip_suffix(*scheme);
+        before.is_some_and(|before| !before.last().is_some_and(u8::is_ascii_alphanumeric))
+    })
 }
 
 /// `v1.2.3`: the tag of an image.
@@ -210,6 +221,8 @@ mod tests {
             "to:ada@mail.example.com:25",
             "user:ada@example.com",
             "https://h.example.com\\n",
+            "[akka.tcp://sparkExecutorActorSystem@mesos-slave-07:55904]",
+            "https://ada.lovelace%40example.com@p28-contacts.example.com/1/principal",
         ] {
             assert_eq!(found_by(scan, text), Vec::<&str>::new(), "{text}");
         }

@@ -328,6 +328,9 @@ mod tests {
             "AKIAXXXXXXXXXXXX1234",
             "Q7kf**********H5a",
             "...",
+            "Token{9f4ef63",
+            "Token{9f4ef63 ActivityRecord{de9231d u0}}",
+            "SessionKey@1b2c3d4e",
         ] {
             assert!(is_vacant(value), "{value}");
         }
@@ -343,6 +346,8 @@ mod tests {
             "$2y",
             "var.Hunter22",
             "$db.Hunter",
+            "Welcome@12345678",
+            "Summer@2024b",
             "Q7kfxxxxxxxxH5aax4",
             "$1$28772684$iEwNOgGugqO9",
             "{{hunter22xyz",

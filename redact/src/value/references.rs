@@ -31,6 +31,7 @@ pub(crate) fn is_reference(value: &str) -> bool {
         || is_begun(value, "<%", "%>")
         || is_begun(value, "{{", "}}")
         || is_elsewhere(value)
+        || is_object(value)
         || value == "<set"
         || value.starts_with("<set ")
         || (value.starts_with('%') && value.len() <= 3)
@@ -139,6 +140,28 @@ fn is_elsewhere(value: &str) -> bool {
     let place = STORES.iter().find_map(|store| value.strip_prefix(store));
     place.is_some_and(|place| place.contains(['/', ':', '=']))
         || value.starts_with("ENC[AES256_GCM")
+}
+
+/// `Token{9f4ef63`, `AuthToken@1b2c3d4e`: what a program shows of an object of its own, the type and the hash by which it is told
+/// from others.
+fn is_object(value: &str) -> bool {
+    let is_type = |name: &str| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.contains(|c: char| c.is_ascii_lowercase())
+            && name.bytes().all(|b| b.is_ascii_alphabetic() || b == b'$')
+    };
+    let is_hash = |hash: &str| {
+        (6..=8).contains(&hash.len())
+            && hash
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            && hash.contains(|c: char| c.is_ascii_digit())
+            && hash.contains(|c: char| c.is_ascii_lowercase())
+    };
+    let parts = value.split_once(['{', '@']);
+    parts.is_some_and(|(name, rest)| {
+        is_type(name) && is_hash(rest.split([' ', '}']).next().unwrap_or_default())
+    })
 }
 
 /// `{{ .Values.x }}`, or as much of it as stands before the first blank: a name, or nothing.
